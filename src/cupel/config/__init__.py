@@ -1,0 +1,1 @@
+"""Configuration, read with source positions and checked at the edge."""

@@ -1,0 +1,1 @@
+"""The imperative shell: read, plan, persist, dispatch."""

@@ -1,0 +1,1 @@
+"""Everything that decides: pure functions from values to values."""

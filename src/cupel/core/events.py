@@ -1,0 +1,180 @@
+"""Every fact that the core can be told. An event only records what happened; planning reacts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cupel.core.model import Artefact, Change, Job, PatchSet, Policy, StepResult, Usage, Verdict
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectAdded:
+    name: str
+    branches: tuple[str, ...]
+    heads: tuple[str | None, ...]
+    policy: Policy
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePushed:
+    """A new change or a new patch set. `change` and `patch_set` are complete rows."""
+
+    change: Change
+    patch_set: PatchSet
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    change_id: int
+    patch_set: int
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalWithdrawn:
+    change_id: int
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LandAsked:
+    """Somebody wants the change, and the approved ones of its stack, in the gate."""
+
+    change_id: int
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DequeueAsked:
+    change_id: int
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned:
+    change_id: int
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSeen:
+    """A guarded branch was found at `head`, by whatever hand it got there."""
+
+    project_id: int
+    branch: str
+    head: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StatePrepared:
+    """A speculative state was made and its jobs frozen. `notice`: what to tell of its configuration."""
+
+    buildset_id: int
+    commit: str
+    tree: str
+    jobs: tuple[Job, ...]
+    notice: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StateConflicted:
+    buildset_id: int
+    paths: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StateMisconfigured:
+    """The configuration in the state cannot be used; `error` has file:line:column."""
+
+    buildset_id: int
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """The branch stands at the item's commit: moved just now, or found moved after a crash."""
+
+    item_id: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LandingRefused:
+    """The branch was not where the item was proved; it is at `head`."""
+
+    item_id: int
+    head: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostConnected:
+    """A host said hello. `machines` exist on it; anything else that we thought it had is gone."""
+
+    name: str
+    slots: int
+    labels: tuple[str, ...]
+    machines: tuple[int, ...]
+    detail: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostSeen:
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostLost:
+    name: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineReady:
+    machine_id: int
+    image: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StepsChanged:
+    """The build's steps as they stand now."""
+
+    machine_id: int
+    steps: tuple[StepResult, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BuildFinished:
+    machine_id: int
+    verdict: Verdict
+    reason: str | None
+    steps: tuple[StepResult, ...]
+    usage: Usage
+    artefacts: tuple[Artefact, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineGone:
+    machine_id: int
+
+
+Fact = (
+    ProjectAdded
+    | ChangePushed
+    | Approved
+    | ApprovalWithdrawn
+    | LandAsked
+    | DequeueAsked
+    | Abandoned
+    | HeadSeen
+    | StatePrepared
+    | StateConflicted
+    | StateMisconfigured
+    | Landed
+    | LandingRefused
+    | HostConnected
+    | HostSeen
+    | HostLost
+    | MachineReady
+    | StepsChanged
+    | BuildFinished
+    | MachineGone
+)

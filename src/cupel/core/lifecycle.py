@@ -1,0 +1,91 @@
+"""The lifecycles as tables `{(state, event): state}`; an event that a table lacks is a bug.
+
+The diagrams in `docs/explanation/lifecycles.md` are generated from these tables.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TypeVar
+
+from cupel.core.model import BuildsetState as BS
+from cupel.core.model import BuildState as B
+from cupel.core.model import ChangeState as C
+from cupel.core.model import ItemState as I
+from cupel.core.model import MachineState as M
+from cupel.errors import Bug
+
+S = TypeVar("S", bound=enum.StrEnum)
+
+CHANGE: Mapping[tuple[C, str], C] = {
+    (C.OPEN, "push"): C.OPEN,
+    (C.OPEN, "land"): C.LANDED,
+    (C.OPEN, "abandon"): C.ABANDONED,
+    (C.ABANDONED, "restore"): C.OPEN,
+    (C.ABANDONED, "push"): C.OPEN,
+}
+
+ITEM: Mapping[tuple[I, str], I] = {
+    (I.LIVE, "land"): I.LANDING,
+    (I.LIVE, "pass"): I.PASSED,
+    (I.LIVE, "reject"): I.REJECTED,
+    (I.LIVE, "remove"): I.REMOVED,
+    (I.LANDING, "landed"): I.LANDED,
+    (I.LANDING, "refused"): I.LIVE,
+}
+
+BUILDSET: Mapping[tuple[BS, str], BS] = {
+    (BS.PREPARING, "prepared"): BS.READY,
+    (BS.PREPARING, "conflict"): BS.CONFLICT,
+    (BS.PREPARING, "misconfigured"): BS.MISCONFIGURED,
+    (BS.PREPARING, "supersede"): BS.SUPERSEDED,
+    (BS.READY, "supersede"): BS.SUPERSEDED,
+    (BS.CONFLICT, "supersede"): BS.SUPERSEDED,
+    (BS.MISCONFIGURED, "supersede"): BS.SUPERSEDED,
+}
+
+BUILD: Mapping[tuple[B, str], B] = {
+    (B.QUEUED, "assign"): B.STARTING,
+    (B.QUEUED, "finish"): B.FINISHED,
+    (B.STARTING, "start"): B.RUNNING,
+    (B.STARTING, "cancel"): B.CANCELLING,
+    (B.STARTING, "finish"): B.FINISHED,
+    (B.RUNNING, "cancel"): B.CANCELLING,
+    (B.RUNNING, "finish"): B.FINISHED,
+    (B.CANCELLING, "start"): B.CANCELLING,
+    (B.CANCELLING, "finish"): B.FINISHED,
+}
+
+MACHINE: Mapping[tuple[M, str], M] = {
+    (M.NEW, "build"): M.BUILDING,
+    (M.NEW, "delete"): M.DELETING,
+    (M.BUILDING, "ready"): M.READY,
+    (M.BUILDING, "fail"): M.ERROR,
+    (M.BUILDING, "delete"): M.DELETING,
+    (M.READY, "use"): M.USED,
+    (M.READY, "fail"): M.ERROR,
+    (M.READY, "delete"): M.DELETING,
+    (M.USED, "hold"): M.HELD,
+    (M.USED, "fail"): M.ERROR,
+    (M.USED, "delete"): M.DELETING,
+    (M.HELD, "delete"): M.DELETING,
+    (M.ERROR, "delete"): M.DELETING,
+    (M.DELETING, "gone"): M.GONE,
+}
+
+TABLES: Mapping[str, Mapping[tuple[enum.StrEnum, str], enum.StrEnum]] = {
+    "change": {**CHANGE},
+    "item": {**ITEM},
+    "buildset": {**BUILDSET},
+    "build": {**BUILD},
+    "machine": {**MACHINE},
+}
+
+
+def step(table: Mapping[tuple[S, str], S], state: S, event: str) -> S:
+    """The state after `event`. Raises `Bug` when the table has no such transition."""
+    try:
+        return table[state, event]
+    except KeyError:
+        raise Bug(f"a {type(state).__name__} that is {state} cannot {event}") from None

@@ -1,0 +1,1 @@
+"""Where changes come from: pushes to the built-in git hosting."""

@@ -1,0 +1,1 @@
+"""The computer that makes machines: its agent, its protocol, its providers."""

@@ -1,0 +1,224 @@
+"""What the server and a host say to each other. Plain values; `protocol.py` frames them.
+
+The server commands machines by id; ids are never reused, so every report is fenced by the machine
+it names. A host that hears of a machine it does not know answers `MachineGone`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """A root filesystem to build: a Debian `suite` by mmdebstrap plus `packages`."""
+
+    suite: str
+    packages: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSpec:
+    """A machine to make. `memory` and `disk` in bytes; `cpus` in cores; `network` grants a route out."""
+
+    label: str
+    image: ImageSpec
+    network: bool = False
+    cpus: float = 2.0
+    memory: int = 4 << 30
+    disk: int = 10 << 30
+    pids: int = 4096
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StepSpec:
+    name: str
+    run: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSpec:
+    """What to check out: `commit`, reachable from `ref`, of the repository at `url`."""
+
+    url: str
+    ref: str
+    commit: str
+    branch: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NeedSpec:
+    """The artefacts of the needed `job`: a tar stream at `url`, laid out below $CUPEL_NEEDS/JOB."""
+
+    job: str
+    url: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSpec:
+    """A job to run. `timeout` in seconds for all steps together; limits in bytes."""
+
+    build: int
+    project: str
+    job: str
+    source: SourceSpec
+    steps: tuple[StepSpec, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    needs: tuple[NeedSpec, ...] = ()
+    timeout: float = 1800.0
+    log_limit: int = 256 << 20
+    artefact_limit: int = 1 << 30
+
+
+# From the server to the host.
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """The answer to `Hello`. The host sends `Heartbeat` at least every `heartbeat` seconds.
+
+    `token` is a bearer token for the URLs in build specs. `secrets` never enter machines.
+    """
+
+    version: int
+    heartbeat: float
+    token: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Make machine number `machine` and run a build on it. Repeated for a known machine: ignored."""
+
+    machine: int
+    spec: MachineSpec
+    build: BuildSpec
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Stop the build on the machine; it is reported finished as cancelled."""
+
+    machine: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Destroy:
+    """Delete the machine and everything of it; answered by `MachineGone` when nothing is left."""
+
+    machine: int
+
+
+# From the host to the server.
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """The first message. `machines` are those that still exist on the host, from whatever time."""
+
+    version: int
+    name: str
+    slots: int
+    machines: tuple[int, ...]
+    labels: tuple[str, ...] = ()
+    """Labels that this host can make; empty: any."""
+    notes: tuple[str, ...] = ()
+    """What the host can't enforce and does by other means, in words."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    pass
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineReady:
+    """The machine stands; `image` is the digest of its root filesystem."""
+
+    machine: int
+    image: str
+    seconds: float
+    """How long it took to make."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Something worth telling while a machine is made, such as an image being built."""
+
+    machine: int
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    machine: int
+    step: int
+    name: str
+    at: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Bytes that a step wrote. `stream` is `out`, `err` or `cupel` (the host's own remarks)."""
+
+    machine: int
+    step: int
+    stream: str
+    at: float
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished:
+    """`exit_status` is negative for a signal, as in `subprocess`; None when killed with the machine."""
+
+    machine: int
+    step: int
+    at: float
+    exit_status: int | None
+    cpu_seconds: float | None
+    memory_peak: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ArtefactData:
+    """A piece of the tar stream of $CUPEL_ARTIFACTS, in order; `last` ends it."""
+
+    machine: int
+    data: bytes
+    last: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BuildFinished:
+    """The end of a build. `verdict` is success, failure, timeout, infra or cancelled.
+
+    `reason` says in words why it is not a success. The machine still exists until `Destroy`.
+    """
+
+    machine: int
+    verdict: str
+    reason: str | None
+    cpu_seconds: float | None
+    memory_peak: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineGone:
+    machine: int
+
+
+ToHost = Welcome | Run | Cancel | Destroy
+ToServer = (
+    Hello
+    | Heartbeat
+    | MachineReady
+    | Progress
+    | StepStarted
+    | Output
+    | StepFinished
+    | ArtefactData
+    | BuildFinished
+    | MachineGone
+)

@@ -1,0 +1,108 @@
+"""The one interface that every provider of machines implements."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from cupel.host.messages import MachineSpec
+
+
+class Stream(enum.StrEnum):
+    OUT = "out"
+    ERR = "err"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What was used so far: seconds of cpu, bytes of memory at the peak (None: not known)."""
+
+    cpu_seconds: float | None = None
+    memory_peak: int | None = None
+    oom_kills: int = 0
+
+
+class Process(Protocol):
+    """A process in a machine."""
+
+    def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
+        """What it writes, in chunks as they come; ends when it has exited and its pipes are drained.
+
+        A grandchild that keeps a pipe open does not keep the iterator open.
+        """
+        ...
+
+    async def wait(self) -> int:
+        """Its exit status; negative for a signal."""
+        ...
+
+    async def kill(self) -> None:
+        """SIGKILL to it and to its process group."""
+        ...
+
+
+class Machine(Protocol):
+    """A machine that exists. Every method but `destroy` raises `InfraError` once it is gone."""
+
+    id: int
+    image: str
+    notes: Sequence[str]
+    """Limits that are enforced by other means than cgroups, or not, in words."""
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdin: bytes | None = None,
+    ) -> Process:
+        """Start a process as the build's user."""
+        ...
+
+    async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
+        """Unpack a tar stream below `target`, inside the machine."""
+        ...
+
+    def copy_out(self, source: str) -> AsyncIterator[bytes]:
+        """A tar stream of what lies below `source`; packed inside the machine."""
+        ...
+
+    def usage(self) -> Usage: ...
+
+    async def destroy(self) -> None:
+        """Kill everything in it and remove every trace. Repeatable; raises InfraError if some stays."""
+        ...
+
+
+class Provider(Protocol):
+    """How machines are made."""
+
+    name: str
+
+    async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
+        """Make the image of `spec` available, building it if need be; its digest."""
+        ...
+
+    async def create(
+        self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = ...
+    ) -> Machine:
+        """Make machine number `machine`; `binds` are host directories shown read-only inside."""
+        ...
+
+    async def list(self) -> Sequence[int]:
+        """Every machine of which anything is left, whoever made it."""
+        ...
+
+    async def purge(self, machine: int) -> None:
+        """Remove what is left of a machine of an earlier life. Repeatable."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Progress(Protocol):
+    def __call__(self, text: str) -> None: ...

@@ -1,0 +1,1 @@
+"""Root filesystems, built from a definition and named by digest."""

@@ -1,0 +1,1 @@
+"""Build logs: appended once, indexed by line, streamed."""

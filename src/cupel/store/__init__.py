@@ -1,0 +1,1 @@
+"""Rows and append-only events, in SQLite, PostgreSQL or memory."""
