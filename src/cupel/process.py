@@ -1,0 +1,120 @@
+"""The one place that starts programs (but git, whose place is `cupel.git.run`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import shlex
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from cupel.errors import InfraError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a program ended; a negative `exit_status` is a signal."""
+
+    argv: tuple[str, ...]
+    exit_status: int
+    out: bytes
+    err: bytes
+
+
+async def run(
+    argv: Sequence[str | Path],
+    *,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    check: bool = True,
+    on_stderr: Callable[[str], None] | None = None,
+) -> Result:
+    """Run a program to its end and collect what it wrote.
+
+    `env` replaces the environment. `on_stderr` gets each line of stderr as it comes. Raises
+    `InfraError` when the program is missing, when it takes longer than `timeout` seconds (it is
+    killed with its process group) and, with `check`, when it fails; the message can be pasted into
+    a shell.
+    """
+    words = tuple(str(word) for word in argv)
+    process = await _start(words, stdin is not None, env, cwd)
+    try:
+        async with asyncio.timeout(timeout):
+            out, err = await _collect(process, stdin, on_stderr)
+    except TimeoutError:
+        raise InfraError(f"took longer than {timeout} s: {shlex.join(words)}") from None
+    finally:
+        await _reap(process)
+    assert process.returncode is not None
+    result = Result(argv=words, exit_status=process.returncode, out=out, err=err)
+    if check and result.exit_status != 0:
+        log.warning("program failed", command=shlex.join(words), exit_status=result.exit_status)
+        raise InfraError(
+            f"exit status {result.exit_status}: {shlex.join(words)}",
+            hint=err.decode(errors="replace").strip()[-2000:] or None,
+        )
+    return result
+
+
+async def _start(
+    words: tuple[str, ...], has_stdin: bool, env: Mapping[str, str] | None, cwd: Path | None
+) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.PIPE if has_stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise InfraError(
+            f"{error.filename} is not here, needed for: {shlex.join(words)}",
+            hint="`cupel doctor` says what to install",
+        ) from None
+
+
+async def _collect(
+    process: asyncio.subprocess.Process,
+    stdin: bytes | None,
+    on_stderr: Callable[[str], None] | None,
+) -> tuple[bytes, bytes]:
+    if on_stderr is None:
+        return await process.communicate(stdin)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.TaskGroup() as group:
+        out = group.create_task(process.stdout.read())
+        err = group.create_task(_lines(process.stderr, on_stderr))
+        if stdin is not None and process.stdin is not None:
+            process.stdin.write(stdin)
+            await process.stdin.drain()
+            process.stdin.close()
+    await process.wait()
+    return out.result(), err.result()
+
+
+async def _lines(stream: asyncio.StreamReader, tell: Callable[[str], None]) -> bytes:
+    kept = bytearray()
+    while chunk := await stream.readline():
+        kept += chunk
+        tell(chunk.decode(errors="replace").rstrip("\n"))
+    return bytes(kept)
+
+
+async def _reap(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
