@@ -1,0 +1,222 @@
+"""All of a build: its steps, its machine, what it needed, what it left and its other attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cupel.control.views import lookup, queue
+from cupel.control.views.change import attempt_view
+from cupel.control.views.nouns import (
+    ArtefactView,
+    BuildRef,
+    BuildView,
+    MachineRef,
+    NeedView,
+    Page,
+    StepView,
+    UsageView,
+)
+from cupel.core.model import (
+    Artefact,
+    Build,
+    Buildset,
+    BuildState,
+    Change,
+    Host,
+    Item,
+    Job,
+    Machine,
+    Project,
+    Step,
+    StepResult,
+    Usage,
+)
+from cupel.errors import NotFound
+from cupel.store.interface import Transaction
+
+
+async def build_list(
+    tx: Transaction,
+    *,
+    now: float,
+    project: str | None = None,
+    state: BuildState | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> Page[BuildRef]:
+    """Builds that fit, newest first."""
+    where: dict[str, object] = {}
+    if project is not None:
+        where["project_id"] = (await queue.named(tx, project)).id
+    if state is not None:
+        where["state"] = state
+    rows = await tx.select(Build, where, descending=True, limit=limit + 1, before=before)
+    shown = rows[:limit]
+    items = await lookup.by_id(tx, Item, (row.item_id for row in shown))
+    changes = await lookup.by_id(tx, Change, (item.change_id for item in items.values()))
+    projects = await lookup.by_id(tx, Project, (row.project_id for row in shown))
+    return Page(
+        entries=[
+            _ref(row, items[row.item_id], changes, projects[row.project_id], now) for row in shown
+        ],
+        next=shown[-1].id if len(rows) > limit else None,
+    )
+
+
+async def build_row(tx: Transaction, id: int) -> Build:
+    """The build of this number. Raises NotFound."""
+    build = await tx.get(Build, id)
+    if build is None:
+        raise NotFound(f"there is no build {id}")
+    return build
+
+
+async def build_view(
+    tx: Transaction, id: int, *, now: float, log_lines: int | None = None
+) -> BuildView:
+    """All of a build. Raises NotFound. `log_lines` is handed through."""
+    build = await build_row(tx, id)
+    item = (await lookup.by_id(tx, Item, [build.item_id]))[build.item_id]
+    buildset = (await lookup.by_id(tx, Buildset, [build.buildset_id]))[build.buildset_id]
+    changes = await lookup.by_id(tx, Change, [item.change_id])
+    projects = await lookup.by_id(tx, Project, [build.project_id])
+    siblings = await tx.select(Build, {"buildset_id": buildset.id})
+    job = next((job for job in buildset.jobs if job.name == build.job), None)
+    ref = _ref(build, item, changes, projects[build.project_id], now)
+    return BuildView(
+        **dict(ref),
+        branch=item.branch,
+        item=item.id,
+        buildset=buildset.id,
+        current=buildset.id == item.buildset_id,
+        onto=buildset.onto,
+        commit=buildset.commit,
+        tree=buildset.tree,
+        cell=dict(job.cell) if job else {},
+        env=dict(job.env) if job else {},
+        inputs=list(job.inputs) if job else [],
+        timeout=job.timeout if job else None,
+        steps=_steps(job.steps if job else (), build.steps, build.state, now),
+        usage=_usage(build.usage),
+        on=await _machine(tx, build),
+        needs=_needs(job, siblings),
+        attempts=[attempt_view(row, now) for row in siblings if row.job == build.job],
+        artefacts=await artefact_list(tx, id),
+        log_lines=log_lines,
+        notice=buildset.notice,
+    )
+
+
+async def artefact_list(tx: Transaction, build: int) -> list[ArtefactView]:
+    """What a build left, by path."""
+    rows = await tx.select(Artefact, {"build_id": build}, order="path")
+    return [
+        ArtefactView(
+            id=row.id, path=row.path, size=row.size, sha256=row.sha256, created_at=row.created_at
+        )
+        for row in rows
+    ]
+
+
+def _ref(
+    build: Build, item: Item, changes: Mapping[int, Change], project: Project, now: float
+) -> BuildRef:
+    change = changes.get(item.change_id or 0)
+    return BuildRef(
+        id=build.id,
+        project=project.name,
+        pipeline=build.pipeline,
+        change=item.change_id,
+        patch_set=item.patch_set,
+        title=item.commit[:12] if change is None else change.title,
+        job=build.job,
+        label=build.label,
+        attempt=build.attempt,
+        voting=build.voting,
+        state=build.state,
+        verdict=build.verdict,
+        icon=lookup.icon(build),
+        reason=build.reason,
+        machine=build.machine_id,
+        queued_at=build.queued_at,
+        started_at=build.started_at,
+        finished_at=build.finished_at,
+        seconds=lookup.build_seconds(build, now),
+        waited=lookup.waited(build, now),
+    )
+
+
+async def _machine(tx: Transaction, build: Build) -> MachineRef | None:
+    if build.machine_id is None:
+        return None
+    machine = await tx.get(Machine, build.machine_id)
+    if machine is None:
+        return None
+    host = await tx.get(Host, machine.host_id)
+    return MachineRef(
+        id=machine.id,
+        state=machine.state,
+        host=host.name if host else "",
+        image=machine.image,
+        detail=machine.detail,
+    )
+
+
+def _needs(job: Job | None, siblings: Sequence[Build]) -> list[NeedView]:
+    if job is None:
+        return []
+    newest = {row.job: row.id for row in sorted(siblings, key=lambda row: row.attempt)}
+    return [NeedView(job=need, build=newest.get(need)) for need in job.needs]
+
+
+def _steps(
+    asked: Sequence[Step], done: Sequence[StepResult], state: BuildState, now: float
+) -> list[StepView]:
+    """The steps in their order: what was asked for, and how far each got."""
+    scripts = {step.name: step.run for step in asked}
+    names = [step.name for step in asked]
+    names = names if len(names) >= len(done) else [result.name for result in done]
+    results = [*done, *([None] * (len(names) - len(done)))]
+    return [
+        _step(number, name, scripts.get(name, ""), result, state, now)
+        for number, (name, result) in enumerate(zip(names, results, strict=True), start=1)
+    ]
+
+
+def _step(
+    number: int, name: str, run: str, result: StepResult | None, state: BuildState, now: float
+) -> StepView:
+    if result is None:
+        return StepView(
+            number=number,
+            name=name,
+            run=run,
+            state="waiting",
+            exit_status=None,
+            started_at=None,
+            finished_at=None,
+            seconds=None,
+            usage=UsageView(),
+        )
+    return StepView(
+        number=number,
+        name=name,
+        run=run,
+        state=_step_state(result, state),
+        exit_status=result.exit_status,
+        started_at=result.started_at,
+        finished_at=result.finished_at,
+        seconds=lookup.seconds(result.started_at, result.finished_at, now),
+        usage=_usage(result.usage),
+    )
+
+
+def _step_state(result: StepResult, state: BuildState) -> str:
+    if result.exit_status is not None:
+        return "success" if result.exit_status == 0 else "failure"
+    ended = result.finished_at is not None or state is BuildState.FINISHED
+    return "killed" if ended else "running"
+
+
+def _usage(usage: Usage) -> UsageView:
+    return UsageView(cpu_seconds=usage.cpu_seconds, memory_peak=usage.memory_peak)

@@ -1,0 +1,251 @@
+"""All of a change: its patch sets, approvals, what it needs, and everything tried for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cupel.control.views import lookup, queue
+from cupel.control.views.nouns import (
+    ApprovalView,
+    AttemptView,
+    BuildsetView,
+    ChangeRef,
+    ChangeView,
+    HistoryView,
+    ItemView,
+    Page,
+    PatchSetView,
+)
+from cupel.core.model import (
+    LIVE_ITEMS,
+    Approval,
+    Build,
+    Buildset,
+    Change,
+    ChangeState,
+    Item,
+    ItemState,
+    PatchSet,
+    Pipeline,
+    Policy,
+    Project,
+)
+from cupel.errors import NotFound
+from cupel.report import messages
+from cupel.store.interface import Transaction
+
+
+async def change_list(
+    tx: Transaction,
+    *,
+    project: str | None = None,
+    state: ChangeState | None = None,
+    author: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> Page[ChangeRef]:
+    """Changes that fit, newest first. `author` is a whole `Name <mail>` or an owner's name."""
+    where: dict[str, object] = {}
+    if project is not None:
+        where["project_id"] = (await queue.named(tx, project)).id
+    if state is not None:
+        where["state"] = state
+    if author is not None:
+        where["author" if "<" in author else "owner"] = author
+    rows = await tx.select(Change, where, descending=True, limit=limit + 1, before=before)
+    projects = await lookup.by_id(tx, Project, (row.project_id for row in rows))
+    entries = [change_ref(row, projects) for row in rows[:limit]]
+    return Page(entries=entries, next=rows[limit - 1].id if len(rows) > limit else None)
+
+
+async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
+    """All of a change. Raises NotFound."""
+    change = await tx.get(Change, id)
+    if change is None:
+        raise NotFound(f"there is no change {id}", hint="`cupel change list` has them all")
+    patch_sets = await tx.select(PatchSet, {"change_id": id}, order="number", descending=True)
+    approvals = await tx.select(Approval, {"change_id": id})
+    newest = next(row for row in patch_sets if row.number == change.patch_set)
+    needed_by = await _needed_by(tx, id)
+    needs = await lookup.by_id(tx, Change, [newest.needs_change])
+    projects = await lookup.by_id(
+        tx, Project, (row.project_id for row in [change, *needs.values(), *needed_by])
+    )
+    policy = projects[change.project_id].policy
+    counted = counting(change, approvals, policy)
+    items = await _histories(tx, change, now)
+    return ChangeView(
+        **dict(change_ref(change, projects)),
+        key=change.key,
+        description=change.description,
+        owner=change.owner,
+        commit=newest.commit,
+        landed_commit=change.landed_commit,
+        approvals=[_approval(row, counted) for row in approvals],
+        approvals_given=len({row.user for row in counted}),
+        approvals_needed=policy.approvals,
+        needs=[change_ref(row, projects) for row in needs.values()],
+        needed_by=[change_ref(row, projects) for row in needed_by],
+        patch_sets=[_patch_set(row) for row in patch_sets],
+        items=items,
+        waiting=_waiting(change, items, len({row.user for row in counted}), policy, needs),
+        text=_why_not_landed(change, items),
+    )
+
+
+def change_ref(change: Change, projects: Mapping[int, Project]) -> ChangeRef:
+    return ChangeRef(
+        id=change.id,
+        project=projects[change.project_id].name,
+        branch=change.branch,
+        title=change.title,
+        author=change.author,
+        topic=change.topic,
+        state=change.state,
+        patch_set=change.patch_set,
+        wants_land=change.wants_land,
+        created_at=change.created_at,
+        updated_at=change.updated_at,
+    )
+
+
+def counting(change: Change, approvals: Sequence[Approval], policy: Policy) -> list[Approval]:
+    """The approvals that stand for the newest patch set, under the project's policy."""
+    return [
+        row
+        for row in approvals
+        if row.patch_set == change.patch_set
+        and row.withdrawn_at is None
+        and (policy.self_approval or row.user != change.owner)
+    ]
+
+
+async def _needed_by(tx: Transaction, id: int) -> list[Change]:
+    """The changes whose newest patch set stands directly on this change."""
+    children = await tx.select(PatchSet, {"needs_change": id})
+    changes = await lookup.by_id(tx, Change, (row.change_id for row in children))
+    newest = {row.change_id for row in children if changes[row.change_id].patch_set == row.number}
+    return [changes[child] for child in sorted(newest)]
+
+
+def _approval(row: Approval, counted: Sequence[Approval]) -> ApprovalView:
+    return ApprovalView(
+        user=row.user,
+        patch_set=row.patch_set,
+        created_at=row.created_at,
+        withdrawn_at=row.withdrawn_at,
+        counts=row in counted,
+    )
+
+
+def _patch_set(row: PatchSet) -> PatchSetView:
+    return PatchSetView(
+        number=row.number,
+        commit=row.commit,
+        tree=row.tree,
+        parent=row.parent,
+        needs_change=row.needs_change,
+        pushed_by=row.pushed_by,
+        created_at=row.created_at,
+    )
+
+
+async def _histories(tx: Transaction, change: Change, now: float) -> list[HistoryView]:
+    """Every item of the change, newest first."""
+    own = await tx.select(Item, {"change_id": change.id}, descending=True)
+    gate = await _gate_of(tx, change) if any(row.state in LIVE_ITEMS for row in own) else []
+    shown = list({row.id: row for row in [*own, *gate]}.values())
+    views = queue.item_views(await queue.rows_of(tx, shown), shown, now)
+    by_id = {view.id: view for view in views}
+    ids = {row.id for row in own}
+    buildsets = await tx.select(Buildset, {"item_id": ids}, descending=True) if ids else []
+    builds = await tx.select(Build, {"item_id": ids}) if ids else []
+    return [
+        HistoryView(
+            item=by_id[row.id],
+            buildsets=[
+                _buildset(buildset, row, builds, now)
+                for buildset in buildsets
+                if buildset.item_id == row.id
+            ],
+        )
+        for row in own
+    ]
+
+
+async def _gate_of(tx: Transaction, change: Change) -> list[Item]:
+    """The gate that the change would stand in: it says what is ahead."""
+    return await tx.select(
+        Item,
+        {
+            "project_id": change.project_id,
+            "branch": change.branch,
+            "pipeline": Pipeline.GATE,
+            "state": LIVE_ITEMS,
+        },
+    )
+
+
+def _buildset(row: Buildset, item: Item, builds: Sequence[Build], now: float) -> BuildsetView:
+    return BuildsetView(
+        id=row.id,
+        number=row.number,
+        state=row.state,
+        current=row.id == item.buildset_id,
+        onto=row.onto,
+        commit=row.commit,
+        tree=row.tree,
+        detail=row.detail,
+        notice=row.notice,
+        builds=[attempt_view(build, now) for build in builds if build.buildset_id == row.id],
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def attempt_view(build: Build, now: float) -> AttemptView:
+    return AttemptView(
+        id=build.id,
+        job=build.job,
+        attempt=build.attempt,
+        voting=build.voting,
+        state=build.state,
+        verdict=build.verdict,
+        icon=lookup.icon(build),
+        reason=build.reason,
+        machine=build.machine_id,
+        queued_at=build.queued_at,
+        started_at=build.started_at,
+        finished_at=build.finished_at,
+        seconds=lookup.build_seconds(build, now),
+    )
+
+
+def _waiting(
+    change: Change,
+    items: Sequence[HistoryView],
+    given: int,
+    policy: Policy,
+    needs: Mapping[int, Change],
+) -> str | None:
+    """What an open change waits for on its way to the branch, in words."""
+    if change.state is not ChangeState.OPEN:
+        return None
+    gate = [view.item for view in items if view.item.pipeline is Pipeline.GATE]
+    if gate and gate[0].state in LIVE_ITEMS:
+        return gate[0].waiting
+    if given < policy.approvals:
+        return messages.waits_for_approvals(given, policy.approvals)
+    if not change.wants_land:
+        return messages.waits_for_land()
+    missing = [row.id for row in needs.values() if row.state is ChangeState.OPEN]
+    return messages.waits_for_changes(missing) if missing else messages.waits_for_entry()
+
+
+def _why_not_landed(change: Change, items: Sequence[HistoryView]) -> str | None:
+    """Why the newest patch set was last rejected or removed from the gate, if it was."""
+    gate: list[ItemView] = [view.item for view in items if view.item.pipeline is Pipeline.GATE]
+    if change.state is ChangeState.LANDED or not gate or gate[0].patch_set != change.patch_set:
+        return None
+    left = gate[0].state in {ItemState.REJECTED, ItemState.REMOVED}
+    return gate[0].text if left else None

@@ -1,0 +1,47 @@
+"""Rows by id in one select, and what is said of a row in one word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from cupel.core.model import Build, BuildState, Row, Verdict
+from cupel.store.interface import Transaction
+
+R = TypeVar("R", bound=Row)
+
+
+async def by_id(tx: Transaction, kind: type[R], ids: Iterable[int | None]) -> dict[int, R]:
+    """The rows of these ids; those that are None or do not exist are left out."""
+    wanted = {number for number in ids if number is not None}
+    if not wanted:
+        return {}
+    return {row.id: row for row in await tx.select(kind, {"id": wanted})}
+
+
+def icon(build: Build) -> str:
+    return str(build.verdict or build.state)
+
+
+def seconds(start: float | None, end: float | None, now: float) -> float | None:
+    """From `start` to `end`, or to `now` while there is no end; None when it has not begun."""
+    if start is None:
+        return None
+    return max(0.0, (now if end is None else end) - start)
+
+
+def build_seconds(build: Build, now: float) -> float | None:
+    """How long it has run; a build that ended before it ran took no time at all."""
+    if build.started_at is None:
+        return None
+    end = build.finished_at if build.state is BuildState.FINISHED else None
+    return seconds(build.started_at, end, now)
+
+
+def waited(build: Build, now: float) -> float:
+    """How long it was queued: until it ran, was dropped, or now."""
+    end = build.started_at if build.started_at is not None else build.finished_at
+    return seconds(build.queued_at, end, now) or 0.0
+
+
+BAD = frozenset({Verdict.FAILURE, Verdict.TIMEOUT, Verdict.INFRA})

@@ -1,0 +1,400 @@
+"""What the API, `--json` and the pages show, under one set of names.
+
+Times are seconds since the epoch (UTC), durations are seconds, sizes are bytes. A `text` or
+`waiting` is a sentence for people; a `reason` is a code for programs.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import pydantic
+
+from cupel.core.model import (
+    BuildsetState,
+    BuildState,
+    ChangeState,
+    HostState,
+    ItemState,
+    MachineState,
+    Pipeline,
+    Verdict,
+)
+
+T = TypeVar("T")
+
+
+class View(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True)
+
+
+class Page(View, Generic[T]):
+    """A part of a list, newest first. `next` is the `before` of the page that follows."""
+
+    entries: list[T]
+    next: int | None = None
+
+
+class UsageView(View):
+    cpu_seconds: float | None = None
+    memory_peak: int | None = None
+
+
+class JobView(View):
+    """A job of an item, and its newest build: `state` is `waiting` while there is none.
+
+    `icon` is the one word that sums it up: a verdict if there is one, else the state.
+    """
+
+    name: str
+    base: str
+    label: str
+    cell: dict[str, str]
+    needs: list[str]
+    voting: bool
+    state: str
+    verdict: Verdict | None = None
+    icon: str
+    build: int | None = None
+    attempt: int | None = None
+    reason: str | None = None
+    waiting: str | None = None
+    queued_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    seconds: float | None = None
+
+
+class ProofView(View):
+    """The speculative state that an item is proved on: `onto`, the item ahead, then the item.
+
+    `ahead` are the changes between the head of the branch and this one, in landing order: the
+    nearest ten of `ahead_count`.
+    """
+
+    buildset: int
+    number: int
+    state: BuildsetState
+    onto: str | None
+    commit: str | None
+    tree: str | None
+    ahead: list[int]
+    ahead_count: int
+    detail: str | None
+    notice: str | None
+
+
+class ItemView(View):
+    """A change's place in a pipeline. `status` is the one word that sums it up.
+
+    `status` is one of waiting, preparing, running, passed, failed, conflict, misconfigured,
+    landing, landed, rejected, removed. `seconds` is from entering to the end, or to now.
+    """
+
+    id: int
+    pipeline: Pipeline
+    project: str
+    branch: str
+    change: int | None
+    patch_set: int | None
+    title: str
+    author: str
+    commit: str
+    position: int
+    state: ItemState
+    status: str
+    waiting: str | None
+    reason: str | None
+    text: str | None
+    proof: ProofView | None
+    jobs: list[JobView]
+    enqueued_at: float
+    finished_at: float | None
+    seconds: float
+
+
+class QueueView(View):
+    """What goes on for one branch: `gate` in landing order, `recent` the newest finished first."""
+
+    project: str
+    branch: str
+    head: str | None
+    gate: list[ItemView]
+    check: list[ItemView]
+    post: list[ItemView]
+    recent: list[ItemView]
+
+
+class BranchView(View):
+    name: str
+    head: str | None
+
+
+class PolicyView(View):
+    approvals: int
+    self_approval: bool
+    attempts: int
+
+
+class ProjectView(View):
+    """A guarded repository; the first branch is the default. `git_url` is its remote."""
+
+    id: int
+    name: str
+    branches: list[BranchView]
+    policy: PolicyView
+    git_url: str
+    open_changes: int
+    queue_length: int
+    created_at: float
+
+
+class CountsView(View):
+    """How much there is of what is alive."""
+
+    changes_open: int
+    items_live: int
+    queue_length: int
+    builds_queued: int
+    builds_running: int
+    machines: int
+    hosts_connected: int
+    slots: int
+
+
+class StatusView(View):
+    version: str
+    url: str
+    now: float
+    counts: CountsView
+    projects: list[ProjectView]
+
+
+class ChangeRef(View):
+    """A change in one line."""
+
+    id: int
+    project: str
+    branch: str
+    title: str
+    author: str
+    topic: str | None
+    state: ChangeState
+    patch_set: int
+    wants_land: bool
+    created_at: float
+    updated_at: float
+
+
+class PatchSetView(View):
+    number: int
+    commit: str
+    tree: str
+    parent: str | None
+    needs_change: int | None
+    pushed_by: str
+    created_at: float
+
+
+class ApprovalView(View):
+    """`counts` is whether it stands for the newest patch set under the project's policy."""
+
+    user: str
+    patch_set: int
+    created_at: float
+    withdrawn_at: float | None
+    counts: bool
+
+
+class AttemptView(View):
+    """A build in one line."""
+
+    id: int
+    job: str
+    attempt: int
+    voting: bool
+    state: BuildState
+    verdict: Verdict | None
+    icon: str
+    reason: str | None
+    machine: int | None
+    queued_at: float
+    started_at: float | None
+    finished_at: float | None
+    seconds: float | None
+
+
+class BuildsetView(View):
+    """One speculative state of an item, with every attempt at its jobs."""
+
+    id: int
+    number: int
+    state: BuildsetState
+    current: bool
+    onto: str | None
+    commit: str | None
+    tree: str | None
+    detail: str | None
+    notice: str | None
+    builds: list[AttemptView]
+    created_at: float
+    finished_at: float | None
+
+
+class HistoryView(View):
+    """An item with all that was tried for it, newest buildset first."""
+
+    item: ItemView
+    buildsets: list[BuildsetView]
+
+
+class ChangeView(ChangeRef):
+    """All of a change. `waiting` says what an open one waits for; `text` why it left the gate."""
+
+    key: str
+    description: str
+    owner: str
+    commit: str
+    landed_commit: str | None
+    approvals: list[ApprovalView]
+    approvals_given: int
+    approvals_needed: int
+    needs: list[ChangeRef]
+    needed_by: list[ChangeRef]
+    patch_sets: list[PatchSetView]
+    items: list[HistoryView]
+    waiting: str | None
+    text: str | None
+
+
+class StepView(View):
+    """A step; `state` is waiting, running, success, failure or killed, `run` its script."""
+
+    number: int
+    name: str
+    run: str
+    state: str
+    exit_status: int | None
+    started_at: float | None
+    finished_at: float | None
+    seconds: float | None
+    usage: UsageView
+
+
+class NeedView(View):
+    """A job whose artefacts a build gets, and the build that left them."""
+
+    job: str
+    build: int | None
+
+
+class ArtefactView(View):
+    id: int
+    path: str
+    size: int
+    sha256: str
+    created_at: float
+
+
+class BuildRef(View):
+    """A build in one line, away from its change."""
+
+    id: int
+    project: str
+    pipeline: Pipeline
+    change: int | None
+    patch_set: int | None
+    title: str
+    job: str
+    label: str
+    attempt: int
+    voting: bool
+    state: BuildState
+    verdict: Verdict | None
+    icon: str
+    reason: str | None
+    machine: int | None
+    queued_at: float
+    started_at: float | None
+    finished_at: float | None
+    seconds: float | None
+    waited: float
+
+
+class MachineRef(View):
+    id: int
+    state: MachineState
+    host: str
+    image: str | None
+    detail: str | None
+
+
+class BuildView(BuildRef):
+    """All of a build. `waited` is the time it spent queued, `log_lines` None if not asked for."""
+
+    branch: str
+    item: int
+    buildset: int
+    current: bool
+    onto: str | None
+    commit: str | None
+    tree: str | None
+    cell: dict[str, str]
+    env: dict[str, str]
+    inputs: list[str]
+    timeout: float | None
+    steps: list[StepView]
+    usage: UsageView
+    on: MachineRef | None
+    needs: list[NeedView]
+    attempts: list[AttemptView]
+    artefacts: list[ArtefactView]
+    log_lines: int | None
+    notice: str | None
+
+
+class MachineView(View):
+    """`boot_seconds` is from the decision to make it until it was ready."""
+
+    id: int
+    label: str
+    image: str | None
+    host: str
+    state: MachineState
+    detail: str | None
+    build: int | None
+    job: str | None
+    project: str | None
+    change: int | None
+    created_at: float
+    ready_at: float | None
+    gone_at: float | None
+    boot_seconds: float | None
+    seconds: float
+
+
+class HostView(View):
+    """A computer that makes machines: `used` of its `slots`; no labels means any label."""
+
+    id: int
+    name: str
+    state: HostState
+    slots: int
+    used: int
+    labels: list[str]
+    detail: str | None
+    last_seen: float
+    machines: list[MachineView]
+
+
+class EventView(View):
+    id: int
+    at: float
+    kind: str
+    project: str | None
+    change: int | None
+    item: int | None
+    build: int | None
+    machine: int | None
+    user: str | None
+    text: str

@@ -1,0 +1,317 @@
+"""What goes on for a branch: its gate in landing order, its checks, what landed lately."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+from cupel.control.views import lookup
+from cupel.control.views.nouns import ItemView, JobView, ProofView, QueueView
+from cupel.core.model import (
+    LIVE_ITEMS,
+    Branch,
+    Build,
+    Buildset,
+    BuildsetState,
+    BuildState,
+    Change,
+    Item,
+    ItemState,
+    Job,
+    Pipeline,
+    Project,
+    Verdict,
+)
+from cupel.errors import NotFound
+from cupel.report import messages
+from cupel.store.interface import Transaction
+
+RECENT = 10
+AHEAD_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """All that the views of some items are made of, read in one select per kind."""
+
+    projects: Mapping[int, Project]
+    changes: Mapping[int, Change]
+    buildsets: Mapping[int, Buildset]
+    builds: Mapping[int, Mapping[str, Build]]
+    """Buildset id → job name → its newest build."""
+
+
+async def queue_view(tx: Transaction, project: str, branch: str | None, *, now: float) -> QueueView:
+    """The queue of a project's branch, by default its first. Raises NotFound."""
+    row = await named(tx, project)
+    name = branch or row.branches[0]
+    if name not in row.branches:
+        raise NotFound(
+            f"project {project} has no guarded branch {name}",
+            hint=f"it has {', '.join(row.branches)}",
+        )
+    return (await _queues(tx, [row], {name}, now))[0]
+
+
+async def queue_views(
+    tx: Transaction, *, project: str | None = None, now: float
+) -> list[QueueView]:
+    """The queues of all guarded branches, of one project or of all. Raises NotFound."""
+    rows = await tx.select(Project, order="name") if project is None else [await named(tx, project)]
+    return await _queues(tx, rows, None, now)
+
+
+async def named(tx: Transaction, project: str) -> Project:
+    """The project of this name. Raises NotFound."""
+    rows = await tx.select(Project, {"name": project}, limit=1)
+    if not rows:
+        raise NotFound(f"there is no project {project}", hint="`cupel project list` has them all")
+    return rows[0]
+
+
+async def _queues(
+    tx: Transaction, projects: Sequence[Project], names: set[str] | None, now: float
+) -> list[QueueView]:
+    where = {"project_id": {row.id for row in projects}}
+    live = await tx.select(Item, {**where, "state": LIVE_ITEMS})
+    done = await tx.select(
+        Item,
+        {**where, "state": set(ItemState) - LIVE_ITEMS},
+        descending=True,
+        limit=RECENT * max(1, len(projects)),
+    )
+    heads = {(row.project_id, row.name): row.head for row in await tx.select(Branch, where)}
+    items = sorted(item_views(await rows_of(tx, [*live, *done]), [*live, *done], now), key=_order)
+    places: dict[tuple[str, str], list[ItemView]] = {}
+    for item in items:
+        places.setdefault((item.project, item.branch), []).append(item)
+    return [
+        _queue(row, name, heads.get((row.id, name)), places.get((row.name, name), []))
+        for row in projects
+        for name in row.branches
+        if names is None or name in names
+    ]
+
+
+def _order(item: ItemView) -> tuple[int, int]:
+    return (item.position, item.id)
+
+
+def _queue(project: Project, branch: str, head: str | None, items: Sequence[ItemView]) -> QueueView:
+    live = [item for item in items if item.state in LIVE_ITEMS]
+    done = [item for item in items if item.state not in LIVE_ITEMS]
+    return QueueView(
+        project=project.name,
+        branch=branch,
+        head=head,
+        gate=[item for item in live if item.pipeline is Pipeline.GATE],
+        check=[item for item in live if item.pipeline is Pipeline.CHECK],
+        post=[item for item in live if item.pipeline is Pipeline.POST],
+        recent=sorted(done, key=lambda item: (-(item.finished_at or 0.0), -item.id))[:RECENT],
+    )
+
+
+async def rows_of(tx: Transaction, items: Sequence[Item]) -> Rows:
+    """What the views of these items need, and of the gates that they stand in."""
+    buildsets = await lookup.by_id(tx, Buildset, (item.buildset_id for item in items))
+    builds: dict[int, dict[str, Build]] = {}
+    if buildsets:
+        for build in await tx.select(Build, {"buildset_id": set(buildsets)}):
+            newest = builds.setdefault(build.buildset_id, {})
+            if build.job not in newest or newest[build.job].attempt < build.attempt:
+                newest[build.job] = build
+    return Rows(
+        projects=await lookup.by_id(tx, Project, (item.project_id for item in items)),
+        changes=await lookup.by_id(tx, Change, (item.change_id for item in items)),
+        buildsets=buildsets,
+        builds=builds,
+    )
+
+
+def item_views(rows: Rows, items: Sequence[Item], now: float) -> list[ItemView]:
+    """The views of these items. What is ahead of one is known if that is among them too."""
+    made_by = {
+        buildset.commit: item
+        for item in items
+        if item.pipeline is Pipeline.GATE
+        and item.state in LIVE_ITEMS
+        and (buildset := rows.buildsets.get(item.buildset_id or 0)) is not None
+        and buildset.commit is not None
+    }
+    before = _predecessors(items)
+    chains: dict[int, tuple[int, ...]] = {}
+    counts: dict[int, int] = {}
+    views = []
+    for item in sorted(items, key=lambda item: (item.position, item.id)):
+        buildset = rows.buildsets.get(item.buildset_id or 0)
+        base = made_by.get(buildset.onto) if buildset is not None and buildset.onto else None
+        if base is not None and base.id in counts and base.change_id is not None:
+            chains[item.id] = (*chains[base.id], base.change_id)[-AHEAD_SHOWN:]
+            counts[item.id] = counts[base.id] + 1
+        else:
+            chains[item.id], counts[item.id] = (), 0
+        proof = _proof(buildset, chains[item.id], counts[item.id])
+        views.append(_item(rows, item, buildset, proof, before.get(item.id), now))
+    return views
+
+
+def _predecessors(items: Sequence[Item]) -> dict[int, int | None]:
+    """Live gate item id → the change of the item just ahead of it in its queue, if there is one."""
+    before: dict[int, int | None] = {}
+    last: dict[tuple[int, str], int | None] = {}
+    for item in sorted(items, key=lambda item: (item.position, item.id)):
+        if item.pipeline is Pipeline.GATE and item.state in LIVE_ITEMS:
+            before[item.id] = last.get((item.project_id, item.branch))
+            last[item.project_id, item.branch] = item.change_id
+    return before
+
+
+def _proof(buildset: Buildset | None, ahead: tuple[int, ...], ahead_count: int) -> ProofView | None:
+    if buildset is None:
+        return None
+    return ProofView(
+        buildset=buildset.id,
+        number=buildset.number,
+        state=buildset.state,
+        onto=buildset.onto,
+        commit=buildset.commit,
+        tree=buildset.tree,
+        ahead=list(ahead),
+        ahead_count=ahead_count,
+        detail=buildset.detail,
+        notice=buildset.notice,
+    )
+
+
+def _item(
+    rows: Rows,
+    item: Item,
+    buildset: Buildset | None,
+    proof: ProofView | None,
+    ahead: int | None,
+    now: float,
+) -> ItemView:
+    change = rows.changes.get(item.change_id or 0)
+    jobs = _jobs(buildset, rows.builds.get(item.buildset_id or 0, {}), now)
+    status = _status(item, buildset, jobs)
+    return ItemView(
+        id=item.id,
+        pipeline=item.pipeline,
+        project=rows.projects[item.project_id].name,
+        branch=item.branch,
+        change=item.change_id,
+        patch_set=item.patch_set,
+        title=item.commit[:12] if change is None else change.title,
+        author="" if change is None else change.author,
+        commit=item.commit,
+        position=item.position,
+        state=item.state,
+        status=status,
+        waiting=_waiting(item, status, jobs, ahead),
+        reason=item.reason,
+        text=messages.item_reason(item.reason, item.detail),
+        proof=proof,
+        jobs=jobs,
+        enqueued_at=item.enqueued_at,
+        finished_at=item.finished_at,
+        seconds=lookup.seconds(item.enqueued_at, item.finished_at, now) or 0.0,
+    )
+
+
+def _jobs(buildset: Buildset | None, builds: Mapping[str, Build], now: float) -> list[JobView]:
+    if buildset is None:
+        return []
+    return [_job(job, builds.get(job.name), builds, now) for job in buildset.jobs]
+
+
+def _job(job: Job, build: Build | None, builds: Mapping[str, Build], now: float) -> JobView:
+    unmet = [
+        need
+        for need in job.needs
+        if need not in builds or builds[need].verdict is not Verdict.SUCCESS
+    ]
+    view = JobView(
+        name=job.name,
+        base=job.base,
+        label=job.label,
+        cell=dict(job.cell),
+        needs=list(job.needs),
+        voting=job.voting,
+        state="waiting",
+        icon="waiting",
+        waiting=_job_waiting(job, build, unmet),
+    )
+    return view if build is None else view.model_copy(update=_build_fields(build, now))
+
+
+def _build_fields(build: Build, now: float) -> dict[str, object]:
+    return {
+        "state": str(build.state),
+        "verdict": build.verdict,
+        "icon": lookup.icon(build),
+        "build": build.id,
+        "attempt": build.attempt,
+        "reason": build.reason,
+        "queued_at": build.queued_at,
+        "started_at": build.started_at,
+        "finished_at": build.finished_at,
+        "seconds": lookup.build_seconds(build, now),
+    }
+
+
+def _job_waiting(job: Job, build: Build | None, unmet: Sequence[str]) -> str | None:
+    if build is not None and build.state is not BuildState.QUEUED:
+        return None
+    return messages.waits_for_needs(unmet) if unmet else messages.waits_for_machine([job.label])
+
+
+_BY_BUILDSET = {
+    BuildsetState.PREPARING: "preparing",
+    BuildsetState.CONFLICT: "conflict",
+    BuildsetState.MISCONFIGURED: "misconfigured",
+}
+
+
+def _status(item: Item, buildset: Buildset | None, jobs: Sequence[JobView]) -> str:
+    if item.state is not ItemState.LIVE:
+        return str(item.state)
+    if buildset is None or buildset.state is BuildsetState.SUPERSEDED:
+        return "waiting"
+    if buildset.state in _BY_BUILDSET:
+        return _BY_BUILDSET[buildset.state]
+    if any(job.voting and job.verdict in lookup.BAD for job in jobs):
+        return "failed"
+    if all(job.state == BuildState.FINISHED for job in jobs):
+        return "passed"
+    begun = any(job.state not in {"waiting", BuildState.QUEUED} for job in jobs)
+    return "running" if begun else "waiting"
+
+
+def _waiting(item: Item, status: str, jobs: Sequence[JobView], ahead: int | None) -> str | None:
+    """What a live item waits for, in words; None when it is done."""
+    match status:
+        case "landing":
+            return messages.waits_for_landing()
+        case "preparing":
+            return messages.waits_for_merge()
+        case "conflict":
+            return messages.waits_to_be_believed(messages.CONFLICTS, ahead)
+        case "misconfigured":
+            return messages.waits_to_be_believed(messages.MISCONFIGURED, ahead)
+        case "failed":
+            return messages.waits_to_be_believed(messages.FAILED, ahead)
+        case "passed":
+            return messages.waits_for_ahead(ahead) if ahead is not None else None
+        case "running":
+            done = sum(job.state == BuildState.FINISHED for job in jobs)
+            return messages.waits_for_jobs(done, len(jobs))
+        case "waiting":
+            labels = _labels(jobs)
+            return messages.waits_for_machine(labels) if labels else messages.waits_for_state()
+        case _:
+            assert item.state not in LIVE_ITEMS
+            return None
+
+
+def _labels(jobs: Iterable[JobView]) -> list[str]:
+    return sorted({job.label for job in jobs})
