@@ -50,7 +50,7 @@ class Store(Protocol):
     """Where the truth is."""
 
     async def open(self) -> None:
-        """Create or migrate the schema. Raises `InfraError` if the store is newer than the program."""
+        """Create or migrate the schema. Raises `InfraError` if it is newer than the program."""
         ...
 
     def read(self) -> AbstractAsyncContextManager[Transaction]:

@@ -1,0 +1,29 @@
+"""What rows are found by, and what exists only once: for databases and memory alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cupel.core import model
+from cupel.store.rows import Kind
+
+UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
+    model.Project: (("name",),),
+    model.Branch: (("project_id", "name"),),
+    model.PatchSet: (("change_id", "number"),),
+    model.Token: (("digest",),),
+}
+"""Fields that no two rows of a class have in common."""
+
+INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
+    model.Change: (("project_id", "key"), ("state",)),
+    model.Approval: (("change_id",),),
+    model.Item: (("state",), ("project_id", "branch", "pipeline"), ("change_id",)),
+    model.Buildset: (("item_id",), ("state",)),
+    model.Build: (("buildset_id",), ("item_id",), ("state",), ("machine_id",)),
+    model.Machine: (("state",), ("host_id",), ("build_id",)),
+    model.Host: (("name",),),
+    model.Artefact: (("build_id",),),
+    model.Event: (("project_id",), ("change_id",), ("item_id",), ("build_id",)),
+}
+"""Fields that rows are selected by. An index on one nullable field holds only rows that have it."""
