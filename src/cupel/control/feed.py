@@ -13,7 +13,7 @@ BACKLOG = 10_000
 
 
 class Subscription:
-    """One listener's queue. Iterate with `async for`; ends when the feed closes or it lags too far."""
+    """One listener's queue: iterate with `async for`. Ends when the feed does, or on too long a lag."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)

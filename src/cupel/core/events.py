@@ -17,10 +17,14 @@ class ProjectAdded:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePushed:
-    """A new change or a new patch set. `change` and `patch_set` are complete rows."""
+    """A new change or a new patch set, as complete rows.
+
+    `approved_by` is who asked, with the push, that it land.
+    """
 
     change: Change
     patch_set: PatchSet
+    approved_by: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,10 @@ class HeadSeen:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StatePrepared:
-    """A speculative state was made and its jobs frozen. `notice`: what to tell of its configuration."""
+    """A speculative state was made and its jobs frozen.
+
+    `notice` is what to tell of its configuration.
+    """
 
     buildset_id: int
     commit: str

@@ -9,10 +9,10 @@ import enum
 from collections.abc import Mapping
 from typing import TypeVar
 
-from cupel.core.model import BuildsetState as BS
+from cupel.core.model import BuildsetState as Bs
 from cupel.core.model import BuildState as B
 from cupel.core.model import ChangeState as C
-from cupel.core.model import ItemState as I
+from cupel.core.model import ItemState as It
 from cupel.core.model import MachineState as M
 from cupel.errors import Bug
 
@@ -26,23 +26,23 @@ CHANGE: Mapping[tuple[C, str], C] = {
     (C.ABANDONED, "push"): C.OPEN,
 }
 
-ITEM: Mapping[tuple[I, str], I] = {
-    (I.LIVE, "land"): I.LANDING,
-    (I.LIVE, "pass"): I.PASSED,
-    (I.LIVE, "reject"): I.REJECTED,
-    (I.LIVE, "remove"): I.REMOVED,
-    (I.LANDING, "landed"): I.LANDED,
-    (I.LANDING, "refused"): I.LIVE,
+ITEM: Mapping[tuple[It, str], It] = {
+    (It.LIVE, "land"): It.LANDING,
+    (It.LIVE, "pass"): It.PASSED,
+    (It.LIVE, "reject"): It.REJECTED,
+    (It.LIVE, "remove"): It.REMOVED,
+    (It.LANDING, "landed"): It.LANDED,
+    (It.LANDING, "refused"): It.LIVE,
 }
 
-BUILDSET: Mapping[tuple[BS, str], BS] = {
-    (BS.PREPARING, "prepared"): BS.READY,
-    (BS.PREPARING, "conflict"): BS.CONFLICT,
-    (BS.PREPARING, "misconfigured"): BS.MISCONFIGURED,
-    (BS.PREPARING, "supersede"): BS.SUPERSEDED,
-    (BS.READY, "supersede"): BS.SUPERSEDED,
-    (BS.CONFLICT, "supersede"): BS.SUPERSEDED,
-    (BS.MISCONFIGURED, "supersede"): BS.SUPERSEDED,
+BUILDSET: Mapping[tuple[Bs, str] = {
+    (Bs.PREPARING, "prepared"): Bs.READY,
+    (Bs.PREPARING, "conflict"): Bs.CONFLICT,
+    (Bs.PREPARING, "misconfigured"): Bs.MISCONFIGURED,
+    (Bs.PREPARING, "supersede"): Bs.SUPERSEDED,
+    (Bs.READY, "supersede"): Bs.SUPERSEDED,
+    (Bs.CONFLICT, "supersede"): Bs.SUPERSEDED,
+    (Bs.MISCONFIGURED, "supersede"): Bs.SUPERSEDED,
 }
 
 BUILD: Mapping[tuple[B, str], B] = {
@@ -72,14 +72,6 @@ MACHINE: Mapping[tuple[M, str], M] = {
     (M.HELD, "delete"): M.DELETING,
     (M.ERROR, "delete"): M.DELETING,
     (M.DELETING, "gone"): M.GONE,
-}
-
-TABLES: Mapping[str, Mapping[tuple[enum.StrEnum, str], enum.StrEnum]] = {
-    "change": {**CHANGE},
-    "item": {**ITEM},
-    "buildset": {**BUILDSET},
-    "build": {**BUILD},
-    "machine": {**MACHINE},
 }
 
 

@@ -73,6 +73,21 @@ class HostState(enum.StrEnum):
     LOST = "lost"
 
 
+class Reason(enum.StrEnum):
+    """Why an item left its pipeline without landing or passing; `report.messages` words it."""
+
+    BUILD_FAILED = "build-failed"
+    CONFLICT = "conflict"
+    MISCONFIGURED = "misconfigured"
+    INFRASTRUCTURE = "infrastructure"
+    NEEDS_LEFT = "needs-left"
+    NEW_PATCH_SET = "new-patch-set"
+    ABANDONED = "abandoned"
+    DEQUEUED = "dequeued"
+    UNAPPROVED = "unapproved"
+    ENTERED_GATE = "entered-gate"
+
+
 LIVE_ITEMS = frozenset({ItemState.LIVE, ItemState.LANDING})
 
 
@@ -88,7 +103,7 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A git repository that Cupel guards. `branches` are the guarded ones, the first the default."""
+    """A git repository that Cupel guards; the first of its guarded `branches` is the default."""
 
     id: int
     name: str
@@ -165,8 +180,7 @@ class Item:
     """A change's place in a pipeline; in `post`, a landed commit's place (`change_id` may be None).
 
     `position` orders a queue. `buildset_id` is the current one; older ones keep their `item_id`.
-    `reason` says why a finished item ended as it did, as a code of `report.messages`;
-    `detail` is the free text that goes with it.
+    `reason` says why it left without landing or passing, `detail` is the free text with it.
     """
 
     id: int
@@ -181,7 +195,7 @@ class Item:
     buildset_id: int | None
     enqueued_at: float
     finished_at: float | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     detail: str | None = None
 
 
@@ -247,7 +261,7 @@ class Usage:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """How a step went. `exit_status` is None while it runs or when it was killed with its machine."""
+    """How a step went. `exit_status` is None while it runs, or when its machine was killed."""
 
     name: str
     started_at: float
@@ -258,7 +272,7 @@ class StepResult:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One attempt at one job for one item. `machine_id` is also the fencing token of its results."""
+    """One attempt at one job for one item. `machine_id` also fences its results."""
 
     id: int
     buildset_id: int

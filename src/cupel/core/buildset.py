@@ -1,0 +1,207 @@
+"""What the builds of a buildset amount to, and which to start, retry, skip or stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import replace
+
+from cupel.core import lifecycle
+from cupel.core.draft import Draft
+from cupel.core.model import (
+    Build,
+    Buildset,
+    BuildsetState,
+    BuildState,
+    Item,
+    Job,
+    Pipeline,
+    Policy,
+    Reason,
+    Usage,
+    Verdict,
+)
+
+
+class Standing(enum.Enum):
+    PENDING = enum.auto()
+    SUCCESS = enum.auto()
+    """Every voting job has passed; others may still run."""
+    FAILING = enum.auto()
+    """Whatever else happens on this state, the item cannot pass on it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a buildset stands; `reason` and `detail` go with FAILING, `complete`: nothing runs on."""
+
+    standing: Standing
+    reason: Reason | None = None
+    detail: str | None = None
+    complete: bool = True
+
+
+CONVICTING = frozenset({Verdict.FAILURE, Verdict.TIMEOUT})
+
+
+def latest(builds: list[Build]) -> dict[str, Build]:
+    """The last attempt at each job."""
+    return {build.job: build for build in builds}
+
+
+def evaluate(buildset: Buildset, builds: list[Build], policy: Policy) -> Outcome:
+    """How a buildset stands, from its state and the last attempts at its jobs."""
+    match buildset.state:
+        case BuildsetState.CONFLICT:
+            return _failing(Reason.CONFLICT, buildset.detail)
+        case BuildsetState.MISCONFIGURED:
+            return _failing(Reason.MISCONFIGURED, buildset.detail)
+        case BuildsetState.PREPARING | BuildsetState.SUPERSEDED:
+            return Outcome(standing=Standing.PENDING, complete=False)
+        case BuildsetState.READY:
+            return _evaluate_ready(buildset, builds, policy)
+
+
+def _failing(reason: Reason, detail: str | None, *, complete: bool = True) -> Outcome:
+    return Outcome(standing=Standing.FAILING, reason=reason, detail=detail, complete=complete)
+
+
+def _evaluate_ready(buildset: Buildset, builds: list[Build], policy: Policy) -> Outcome:
+    last = latest(builds)
+    final = {name for name, build in last.items() if _is_final(build, policy)}
+    complete = all(job.name in final for job in buildset.jobs)
+    voting = [job for job in buildset.jobs if job.voting]
+    decided = [last[job.name] for job in voting if job.name in final]
+    for build in decided:
+        if build.verdict in CONVICTING:
+            return _failing(Reason.BUILD_FAILED, _tell(build), complete=complete)
+    for build in decided:
+        if build.verdict is Verdict.INFRA:
+            return _failing(Reason.INFRASTRUCTURE, _tell(build), complete=complete)
+    for build in decided:
+        if build.verdict in (Verdict.SKIPPED, Verdict.CANCELLED):
+            return _failing(Reason.BUILD_FAILED, _tell(build), complete=complete)
+    passed = len(decided) == len(voting)
+    standing = Standing.SUCCESS if passed else Standing.PENDING
+    return Outcome(standing=standing, complete=complete)
+
+
+def _tell(build: Build) -> str:
+    why = f": {build.reason}" if build.reason else ""
+    return f"{build.job} {build.verdict}{why}"
+
+
+def _is_final(build: Build, policy: Policy) -> bool:
+    """Whether no other attempt will follow."""
+    if build.state is not BuildState.FINISHED:
+        return False
+    return build.verdict is not Verdict.INFRA or build.attempt >= policy.attempts
+
+
+def advance(draft: Draft, item: Item, buildset: Buildset, policy: Policy) -> None:
+    """Queue the builds whose needs are met, retry what the infrastructure failed, skip the rest."""
+    if buildset.state is not BuildsetState.READY:
+        return
+    for job in buildset.jobs:
+        last = latest(draft.builds(buildset.id))
+        build = last.get(job.name)
+        if build is None:
+            _begin(draft, item, buildset, job, last, policy)
+        elif build.state is BuildState.FINISHED and not _is_final(build, policy):
+            retry = _new_build(draft, item, buildset, job, attempt=build.attempt + 1)
+            draft.tell(
+                "build.retried",
+                f"{job.name}: attempt {retry.attempt}, after: {build.reason}",
+                **_about(item, retry),
+            )
+
+
+def _begin(
+    draft: Draft, item: Item, buildset: Buildset, job: Job, last: dict[str, Build], policy: Policy
+) -> None:
+    needed = [last.get(name) for name in job.needs]
+    for build in needed:
+        if build is not None and _is_final(build, policy) and build.verdict is not Verdict.SUCCESS:
+            _skip(draft, item, buildset, job, f"needs {build.job}, which ended as {build.verdict}")
+            return
+    if all(build is not None and build.verdict is Verdict.SUCCESS for build in needed):
+        _new_build(draft, item, buildset, job, attempt=1)
+
+
+def _skip(draft: Draft, item: Item, buildset: Buildset, job: Job, why: str) -> None:
+    build = _new_build(draft, item, buildset, job, attempt=1)
+    finish(draft, build, Verdict.SKIPPED, why)
+
+
+def _new_build(draft: Draft, item: Item, buildset: Buildset, job: Job, *, attempt: int) -> Build:
+    build = Build(
+        id=draft.new_id(),
+        buildset_id=buildset.id,
+        item_id=item.id,
+        project_id=item.project_id,
+        pipeline=item.pipeline,
+        job=job.name,
+        label=job.label,
+        attempt=attempt,
+        voting=job.voting,
+        state=BuildState.QUEUED,
+        verdict=None,
+        reason=None,
+        machine_id=None,
+        steps=(),
+        usage=Usage(),
+        queued_at=draft.now,
+    )
+    draft.tell("build.queued", job.name, **_about(item, build))
+    return draft.put(build)
+
+
+def stop(draft: Draft, buildset: Buildset, why: str, *, started_too: bool = True) -> None:
+    """End what has not finished: queued builds at once, started ones by their host.
+
+    With `started_too` False, builds that already have a machine go on.
+    """
+    for build in draft.builds(buildset.id):
+        match build.state:
+            case BuildState.QUEUED:
+                finish(draft, build, Verdict.CANCELLED, why)
+            case BuildState.STARTING | BuildState.RUNNING if started_too:
+                state = lifecycle.step(lifecycle.BUILD, build.state, "cancel")
+                draft.put(replace(build, state=state, reason=why))
+                draft.tell("build.cancelling", f"{build.job}: {why}", **_of(build))
+            case _:
+                pass
+
+
+def finish(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> Build:
+    """The build ends with `verdict`; its machine is somebody else's business."""
+    done = replace(
+        build,
+        state=lifecycle.step(lifecycle.BUILD, build.state, "finish"),
+        verdict=verdict,
+        reason=reason,
+        finished_at=draft.now,
+    )
+    draft.tell(
+        "build.finished", f"{build.job} {verdict}" + (f": {reason}" if reason else ""), **_of(build)
+    )
+    return draft.put(done)
+
+
+def fail_fast(draft: Draft, item: Item, buildset: Buildset, why: str) -> None:
+    """In the gate, a failing item's other builds are of no use."""
+    if item.pipeline is Pipeline.GATE:
+        stop(draft, buildset, why)
+
+
+def _of(build: Build) -> dict[str, int | str | None]:
+    return {
+        "project_id": build.project_id,
+        "item_id": build.item_id,
+        "build_id": build.id,
+        "machine_id": build.machine_id,
+    }
+
+
+def _about(item: Item, build: Build) -> dict[str, int | str | None]:
+    return {**_of(build), "change_id": item.change_id}

@@ -1,0 +1,146 @@
+"""The rows that a decision reads and the rows that it makes, side by side.
+
+A draft is filled from one consistent read. Deciders look rows up and put new versions; the caller
+persists `changed` and `events` in one transaction, or throws the draft away. It does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+from cupel.core.model import (
+    Approval,
+    Branch,
+    Build,
+    BuildState,
+    Change,
+    Event,
+    Item,
+    ItemState,
+    PatchSet,
+    Pipeline,
+    Row,
+)
+from cupel.errors import Bug
+
+R = TypeVar("R", bound=Row)
+
+
+class Draft:
+    """`now` is the time of the decision, `ids` an endless source of numbers never used before."""
+
+    def __init__(self, rows: Iterable[Row], *, now: float, ids: Iterator[int]) -> None:
+        self.now = now
+        self.events: list[Event] = []
+        self.version = 0
+        """Grows with every row that changes."""
+        self._ids = ids
+        self._rows: dict[type[Any], dict[int, Row]] = {}
+        self._changed: dict[tuple[type[Any], int], Row] = {}
+        self._indexes: dict[str, dict[Any, dict[int, Row]]] = {name: {} for name in _INDEXES}
+        for row in rows:
+            self._keep(row)
+
+    def new_id(self) -> int:
+        return next(self._ids)
+
+    def find(self, kind: type[R], id: int | None) -> R | None:
+        if id is None:
+            return None
+        return cast("R | None", self._rows.get(kind, {}).get(id))
+
+    def get(self, kind: type[R], id: int | None) -> R:
+        """The row, which must have been read. Raises `Bug` if it was not."""
+        row = self.find(kind, id)
+        if row is None:
+            raise Bug(f"{kind.__name__} {id} is not in the draft")
+        return row
+
+    def all(self, kind: type[R]) -> list[R]:
+        return cast("list[R]", list(self._rows.get(kind, {}).values()))
+
+    def put(self, row: R) -> R:
+        """Keep a new row or a new version; a version equal to the present one changes nothing."""
+        if self.find(type(row), row.id) != row:
+            self._keep(row)
+            self.version += 1
+            self._changed[type(row), row.id] = row
+        return row
+
+    def tell(self, kind: str, text: str = "", /, **about: int | str | None) -> None:
+        """Record an event; `about` are the id fields and the user of `Event`."""
+        fields = cast("dict[str, Any]", about)
+        self.events.append(Event(id=self.new_id(), at=self.now, kind=kind, text=text, **fields))
+
+    @property
+    def changed(self) -> list[Row]:
+        return list(self._changed.values())
+
+    # What deciders look up, by index.
+
+    def branch(self, project_id: int, name: str) -> Branch:
+        found = self._index("branch", (project_id, name))
+        if not found:
+            raise Bug(f"branch {name} of project {project_id} is not in the draft")
+        return cast("Branch", found[0])
+
+    def patch_set(self, change_id: int, number: int) -> PatchSet:
+        found = self._index("patch_set", (change_id, number))
+        if not found:
+            raise Bug(f"patch set {number} of change {change_id} is not in the draft")
+        return cast("PatchSet", found[0])
+
+    def approvals(self, change_id: int) -> list[Approval]:
+        return cast("list[Approval]", self._index("approval", change_id))
+
+    def builds(self, buildset_id: int) -> list[Build]:
+        """Builds of a buildset, by id: later attempts after earlier ones."""
+        found = cast("list[Build]", self._index("build", buildset_id))
+        return sorted(found, key=lambda build: build.id)
+
+    def live_items(self, pipeline: Pipeline) -> list[Item]:
+        """Items that are live or landing, in queue order."""
+        found = cast("list[Item]", self._index("item", pipeline))
+        live = [item for item in found if item.state in (ItemState.LIVE, ItemState.LANDING)]
+        return sorted(live, key=lambda item: item.position)
+
+    def gate_item(self, change_id: int) -> Item | None:
+        """The change's place in the gate, if it has one."""
+        found = cast("list[Item]", self._index("gate", change_id))
+        return next(
+            (i for i in found if i.state in (ItemState.LIVE, ItemState.LANDING)),
+            None,
+        )
+
+    def unfinished_build_on(self, machine_id: int) -> Build | None:
+        found = cast("list[Build]", self._index("machine", machine_id))
+        return next((b for b in found if b.state is not BuildState.FINISHED), None)
+
+    def changes(self) -> list[Change]:
+        return self.all(Change)
+
+    def _index(self, name: str, key: Any) -> list[Row]:
+        return list(self._indexes[name].get(key, {}).values())
+
+    def _keep(self, row: Row) -> None:
+        kind = type(row)
+        old = self._rows.setdefault(kind, {}).get(row.id)
+        self._rows[kind][row.id] = row
+        for name, (of, key) in _INDEXES.items():
+            if of is kind:
+                index = self._indexes[name]
+                if old is not None and key(old) != key(row):
+                    index[key(old)].pop(row.id, None)
+                index.setdefault(key(row), {})[row.id] = row
+
+
+_INDEXES: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
+    "branch": (Branch, lambda row: (row.project_id, row.name)),
+    "patch_set": (PatchSet, lambda row: (row.change_id, row.number)),
+    "approval": (Approval, lambda row: row.change_id),
+    "build": (Build, lambda row: row.buildset_id),
+    "machine": (Build, lambda row: row.machine_id),
+    "item": (Item, lambda row: row.pipeline),
+    "gate": (Item, lambda row: row.change_id if row.pipeline is Pipeline.GATE else None),
+}

@@ -1,0 +1,316 @@
+"""What a fact means for the rows that it concerns. Planning, which comes after, does the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from cupel.core import admission, buildset, events, item, lifecycle
+from cupel.core.draft import Draft
+from cupel.core.model import (
+    Approval,
+    Branch,
+    Build,
+    Buildset,
+    BuildState,
+    Change,
+    ChangeState,
+    Host,
+    HostState,
+    Item,
+    ItemState,
+    Machine,
+    MachineState,
+    Pipeline,
+    Project,
+    Verdict,
+)
+
+UNDELETED = frozenset(MachineState) - {MachineState.DELETING, MachineState.GONE}
+
+
+def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match over the union
+    """Put the rows that the fact changes. A fact that comes twice or too late changes nothing."""
+    match fact:
+        case events.ProjectAdded():
+            _project_added(draft, fact)
+        case events.ChangePushed():
+            _change_pushed(draft, fact)
+        case events.Approved():
+            _approved(draft, fact.change_id, fact.patch_set, fact.user)
+        case events.ApprovalWithdrawn():
+            _approval_withdrawn(draft, fact)
+        case events.LandAsked():
+            _land_asked(draft, fact)
+        case events.DequeueAsked():
+            _dequeue_asked(draft, fact)
+        case events.Abandoned():
+            _abandoned(draft, fact)
+        case events.HeadSeen():
+            item.head_seen(draft, draft.branch(fact.project_id, fact.branch), fact.head)
+        case events.StatePrepared() | events.StateConflicted() | events.StateMisconfigured():
+            _state_made(draft, fact)
+        case events.Landed():
+            _landed(draft, fact)
+        case events.LandingRefused():
+            _landing_refused(draft, fact)
+        case events.HostConnected():
+            _host_connected(draft, fact)
+        case events.HostSeen():
+            host = _host(draft, fact.name)
+            if host is not None:
+                draft.put(replace(host, last_seen=draft.now))
+        case events.HostLost():
+            _host_lost(draft, fact)
+        case events.MachineReady():
+            _machine_ready(draft, fact)
+        case events.StepsChanged():
+            build = draft.unfinished_build_on(fact.machine_id)
+            if build is not None:
+                draft.put(replace(build, steps=fact.steps))
+        case events.BuildFinished():
+            _build_finished(draft, fact)
+        case events.MachineGone():
+            _machine_gone(draft, fact.machine_id, "its machine vanished")
+        case _:
+            assert_never(fact)
+
+
+def _project_added(draft: Draft, fact: events.ProjectAdded) -> None:
+    project = draft.put(
+        Project(
+            id=draft.new_id(),
+            name=fact.name,
+            branches=fact.branches,
+            policy=fact.policy,
+            created_at=draft.now,
+        )
+    )
+    for name, head in zip(fact.branches, fact.heads, strict=True):
+        draft.put(Branch(id=draft.new_id(), project_id=project.id, name=name, head=head))
+    draft.tell("project.added", fact.name, project_id=project.id)
+
+
+def _change_pushed(draft: Draft, fact: events.ChangePushed) -> None:
+    old = draft.find(Change, fact.change.id)
+    if old is not None:
+        lifecycle.step(lifecycle.CHANGE, old.state, "push")
+    change = draft.put(replace(fact.change, wants_land=False))
+    draft.put(fact.patch_set)
+    draft.tell(
+        "change.pushed",
+        f"patch set {fact.patch_set.number}: {change.title}",
+        project_id=change.project_id,
+        change_id=change.id,
+        user=fact.patch_set.pushed_by,
+    )
+    if fact.approved_by is not None:
+        _approved(draft, change.id, fact.patch_set.number, fact.approved_by)
+        change = draft.get(Change, change.id)
+    if admission.way_in(draft, change) is None:
+        item.enqueue(draft, Pipeline.CHECK, change, fact.patch_set)
+
+
+def _approved(draft: Draft, change_id: int, patch_set: int, user: str) -> None:
+    change = draft.get(Change, change_id)
+    if change.state is not ChangeState.OPEN or change.patch_set != patch_set:
+        return
+    given = any(
+        a.user == user and a.patch_set == patch_set and a.withdrawn_at is None
+        for a in draft.approvals(change_id)
+    )
+    if not given:
+        draft.put(
+            Approval(
+                id=draft.new_id(),
+                change_id=change_id,
+                patch_set=patch_set,
+                user=user,
+                created_at=draft.now,
+            )
+        )
+        draft.tell("change.approved", **_concerning(change), user=user)
+    if admission.is_approved(draft, change):
+        _want(draft, change)
+
+
+def _want(draft: Draft, change: Change) -> None:
+    if not change.wants_land:
+        draft.put(replace(change, wants_land=True, land_asked_at=draft.now, updated_at=draft.now))
+
+
+def _approval_withdrawn(draft: Draft, fact: events.ApprovalWithdrawn) -> None:
+    change = draft.get(Change, fact.change_id)
+    for approval in draft.approvals(change.id):
+        if approval.user == fact.user and approval.withdrawn_at is None:
+            draft.put(replace(approval, withdrawn_at=draft.now))
+            draft.tell("change.unapproved", **_concerning(change), user=fact.user)
+
+
+def _land_asked(draft: Draft, fact: events.LandAsked) -> None:
+    change = draft.get(Change, fact.change_id)
+    draft.tell("change.land-asked", **_concerning(change), user=fact.user)
+    for member in admission.up_and_down(draft, change):
+        if member.state is ChangeState.OPEN and admission.is_approved(draft, member):
+            _want(draft, member)
+
+
+def _dequeue_asked(draft: Draft, fact: events.DequeueAsked) -> None:
+    change = draft.get(Change, fact.change_id)
+    draft.put(replace(change, wants_land=False, updated_at=draft.now))
+    draft.tell("change.dequeue-asked", **_concerning(change), user=fact.user)
+
+
+def _abandoned(draft: Draft, fact: events.Abandoned) -> None:
+    change = draft.get(Change, fact.change_id)
+    state = lifecycle.step(lifecycle.CHANGE, change.state, "abandon")
+    draft.put(replace(change, state=state, wants_land=False, updated_at=draft.now))
+    draft.tell("change.abandoned", **_concerning(change), user=fact.user)
+
+
+def _concerning(change: Change) -> dict[str, int]:
+    return {"project_id": change.project_id, "change_id": change.id}
+
+
+def _state_made(
+    draft: Draft,
+    fact: events.StatePrepared | events.StateConflicted | events.StateMisconfigured,
+) -> None:
+    present = draft.get(Buildset, fact.buildset_id)
+    if (present.state, "prepared") not in lifecycle.BUILDSET:
+        return
+    match fact:
+        case events.StatePrepared():
+            event = "prepared"
+            made = replace(
+                present, commit=fact.commit, tree=fact.tree, jobs=fact.jobs, notice=fact.notice
+            )
+        case events.StateConflicted():
+            event = "conflict"
+            made = replace(present, detail="conflicts in " + ", ".join(fact.paths))
+        case events.StateMisconfigured():
+            event = "misconfigured"
+            made = replace(present, detail=fact.error)
+    draft.put(replace(made, state=lifecycle.step(lifecycle.BUILDSET, present.state, event)))
+    draft.tell(f"state.{event}", made.detail or "", **item.about(draft.get(Item, made.item_id)))
+
+
+def _landed(draft: Draft, fact: events.Landed) -> None:
+    entry = draft.get(Item, fact.item_id)
+    if entry.state is ItemState.LANDING:
+        item.land(draft, entry)
+
+
+def _landing_refused(draft: Draft, fact: events.LandingRefused) -> None:
+    entry = draft.get(Item, fact.item_id)
+    if entry.state is ItemState.LANDING:
+        state = lifecycle.step(lifecycle.ITEM, entry.state, "refused")
+        draft.put(replace(entry, state=state))
+        draft.tell("item.landing-refused", f"the branch is at {fact.head}", **item.about(entry))
+        item.head_seen(draft, draft.branch(entry.project_id, entry.branch), fact.head)
+
+
+def _host(draft: Draft, name: str) -> Host | None:
+    return next((host for host in draft.all(Host) if host.name == name), None)
+
+
+def _host_connected(draft: Draft, fact: events.HostConnected) -> None:
+    known = _host(draft, fact.name)
+    host = Host(
+        id=draft.new_id() if known is None else known.id,
+        name=fact.name,
+        slots=fact.slots,
+        labels=fact.labels,
+        state=HostState.CONNECTED,
+        detail=fact.detail,
+        last_seen=draft.now,
+    )
+    draft.put(host)
+    draft.tell("host.connected", fact.name)
+    for machine in draft.all(Machine):
+        if machine.host_id == host.id and machine.state is not MachineState.GONE:
+            if machine.id not in fact.machines:
+                _machine_gone(draft, machine.id, "its host started anew")
+            else:
+                _fail_machine(draft, machine, "its host started anew")
+
+
+def _host_lost(draft: Draft, fact: events.HostLost) -> None:
+    host = _host(draft, fact.name)
+    if host is None or host.state is HostState.LOST:
+        return
+    draft.put(replace(host, state=HostState.LOST, detail=fact.reason))
+    draft.tell("host.lost", f"{host.name}: {fact.reason}")
+    for machine in draft.all(Machine):
+        if machine.host_id == host.id and machine.state in UNDELETED:
+            _fail_machine(draft, machine, f"host {host.name} was lost: {fact.reason}")
+
+
+def _fail_machine(draft: Draft, machine: Machine, why: str) -> None:
+    """What ran on the machine is lost; the machine itself is still to be deleted."""
+    _lose_build(draft, machine.id, why)
+    if machine.state in UNDELETED:
+        state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
+        draft.put(replace(machine, state=state, detail=why))
+
+
+def _lose_build(draft: Draft, machine_id: int, why: str) -> None:
+    build = draft.unfinished_build_on(machine_id)
+    if build is not None:
+        cancelled = build.state is BuildState.CANCELLING
+        verdict = Verdict.CANCELLED if cancelled else Verdict.INFRA
+        buildset.finish(draft, build, verdict, build.reason if cancelled else why)
+
+
+def _machine_ready(draft: Draft, fact: events.MachineReady) -> None:
+    machine = draft.find(Machine, fact.machine_id)
+    if machine is None or machine.state is not MachineState.BUILDING:
+        return
+    state = lifecycle.step(lifecycle.MACHINE, machine.state, "ready")
+    state = lifecycle.step(lifecycle.MACHINE, state, "use")
+    draft.put(replace(machine, state=state, image=fact.image, ready_at=draft.now))
+    build = draft.unfinished_build_on(machine.id)
+    if build is None:
+        return
+    started = lifecycle.step(lifecycle.BUILD, build.state, "start")
+    draft.put(replace(build, state=started, started_at=draft.now))
+    draft.tell("build.started", build.job, **_on(build))
+
+
+def _build_finished(draft: Draft, fact: events.BuildFinished) -> None:
+    build = draft.unfinished_build_on(fact.machine_id)
+    if build is not None:
+        full = replace(build, steps=fact.steps, usage=fact.usage)
+        if build.state is BuildState.CANCELLING:
+            buildset.finish(draft, full, Verdict.CANCELLED, build.reason)
+        elif fact.verdict is Verdict.CANCELLED:
+            # Nobody asked for that: the host gave up, as it does when it is being stopped.
+            buildset.finish(draft, full, Verdict.INFRA, fact.reason or "stopped by its host")
+        else:
+            buildset.finish(draft, full, fact.verdict, fact.reason)
+        for artefact in fact.artefacts:
+            draft.put(artefact)
+    machine = draft.find(Machine, fact.machine_id)
+    if machine is not None and machine.state in UNDELETED:
+        state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
+        draft.put(replace(machine, state=state))
+
+
+def _machine_gone(draft: Draft, machine_id: int, why: str) -> None:
+    machine = draft.find(Machine, machine_id)
+    if machine is None or machine.state is MachineState.GONE:
+        return
+    _fail_machine(draft, machine, why)
+    machine = draft.get(Machine, machine_id)
+    state = lifecycle.step(lifecycle.MACHINE, machine.state, "gone")
+    draft.put(replace(machine, state=state, gone_at=draft.now))
+    draft.tell("machine.gone", machine_id=machine_id)
+
+
+def _on(build: Build) -> dict[str, int | None]:
+    return {
+        "project_id": build.project_id,
+        "item_id": build.item_id,
+        "build_id": build.id,
+        "machine_id": build.machine_id,
+    }

@@ -1,0 +1,23 @@
+"""Planning: from a snapshot, everything that should be different now. Level-triggered."""
+
+from __future__ import annotations
+
+from cupel.core import admission, independent, pool, queue
+from cupel.core.draft import Draft
+from cupel.errors import Bug
+
+_ROUNDS = 10_000
+"""A bound that no sound plan reaches: a round changes rows, and lifecycles only go forward."""
+
+
+def decide(draft: Draft) -> None:
+    """Put every row that follows from the draft's rows, until nothing more follows."""
+    for _ in range(_ROUNDS):
+        before = draft.version
+        admission.plan(draft)
+        queue.plan(draft)
+        independent.plan(draft)
+        if draft.version == before:
+            pool.plan(draft)
+            return
+    raise Bug("planning does not come to rest")
