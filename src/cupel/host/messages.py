@@ -21,7 +21,7 @@ class ImageSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
-    """A machine to make. `memory` and `disk` in bytes; `cpus` in cores; `network` grants a route out."""
+    """A machine to make: `memory`, `disk` in bytes, `cpus` in cores; `network` grants a route out."""
 
     label: str
     image: ImageSpec
@@ -89,7 +89,7 @@ class Welcome:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Make machine number `machine` and run a build on it. Repeated for a known machine: ignored."""
+    """Make machine number `machine` and run a build on it. Ignored for a known machine."""
 
     machine: int
     spec: MachineSpec
@@ -171,7 +171,7 @@ class Output:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished:
-    """`exit_status` is negative for a signal, as in `subprocess`; None when killed with the machine."""
+    """`exit_status` is negative for a signal, as in `subprocess`; None when the host stopped it."""
 
     machine: int
     step: int
@@ -183,7 +183,11 @@ class StepFinished:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ArtefactData:
-    """A piece of the tar stream of $CUPEL_ARTIFACTS, in order; `last` ends it."""
+    """A piece of the tar stream of $CUPEL_ARTIFACTS, in order; `last` ends it.
+
+    Below `.results/` are the files of $CUPEL_RESULTS. A build that finishes before the last piece
+    has no artefacts.
+    """
 
     machine: int
     data: bytes
