@@ -13,7 +13,7 @@ BACKLOG = 10_000
 
 
 class Subscription:
-    """One listener's queue: iterate with `async for`. Ends when the feed does, or on too long a lag."""
+    """One listener's queue: iterate with `async for`. Ends with the feed, or on too long a lag."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)

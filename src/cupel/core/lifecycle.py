@@ -35,7 +35,7 @@ ITEM: Mapping[tuple[It, str], It] = {
     (It.LANDING, "refused"): It.LIVE,
 }
 
-BUILDSET: Mapping[tuple[Bs, str] = {
+BUILDSET: Mapping[tuple[Bs, str], Bs] = {
     (Bs.PREPARING, "prepared"): Bs.READY,
     (Bs.PREPARING, "conflict"): Bs.CONFLICT,
     (Bs.PREPARING, "misconfigured"): Bs.MISCONFIGURED,
