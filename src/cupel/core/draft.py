@@ -36,6 +36,7 @@ class Draft:
         self.version = 0
         """Grows with every row that changes."""
         self._ids = ids
+        self.numbers_used = 0
         self._rows: dict[type[Any], dict[int, Row]] = {}
         self._changed: dict[tuple[type[Any], int], Row] = {}
         self._indexes: dict[str, dict[Any, dict[int, Row]]] = {name: {} for name in _INDEXES}
@@ -43,6 +44,7 @@ class Draft:
             self._keep(row)
 
     def new_id(self) -> int:
+        self.numbers_used += 1
         return next(self._ids)
 
     def find(self, kind: type[R], id: int | None) -> R | None:
