@@ -1,0 +1,47 @@
+"""Durations and sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+
+_DURATION = re.compile(r"(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m)?(?:(?P<s>\d{1,9})s)?", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT]?)(?:iB|B)?", re.ASCII)
+_POWER = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def seconds(text: str) -> float | None:
+    """`1h30m`, `20m`, `90s` or a bare number of seconds; None if it is none of these."""
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        return None
+    hours, minutes, rest = (int(part or 0) for part in match.group("h", "m", "s"))
+    return float(hours * 3600 + minutes * 60 + rest)
+
+
+def duration(value: float) -> str:
+    """The shortest text that `seconds` reads as the value."""
+    if value != int(value) or value < 1:
+        return f"{value:g}"
+    hours, rest = divmod(int(value), 3600)
+    minutes, left = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "m"), (left, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count)
+
+
+def size(text: str) -> int | None:
+    """Bytes from `4G`, `512M`, `1.5GiB` or a bare number; units are powers of 1024."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return None
+    return int(float(match[1]) * (1 << _POWER[match[2]]))
+
+
+def bytes_text(value: int) -> str:
+    """The shortest text that `size` reads as the value."""
+    for unit, power in reversed(_POWER.items()):
+        if value and value % (1 << power) == 0:
+            return f"{value >> power}{unit}"
+    return str(value)
