@@ -42,7 +42,7 @@ class Shape(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Field:
-    """A field as a column. `encode` makes the column's value, `decode` the field's; never None's."""
+    """A field as a column. `encode` makes the column's value, `decode` the field's."""
 
     name: str
     shape: Shape
@@ -116,12 +116,12 @@ class Codec(Generic[R]):
         return field
 
 
-@functools.cache
 def codec(kind: type[R]) -> Codec[R]:
     """The one codec of a row class. Raises `Bug` for what is not a row."""
-    if kind not in typing.get_args(Row):
+    found = _CODECS.get(kind)
+    if found is None:
         raise Bug(f"{kind.__name__} is not a row")
-    return Codec(kind)
+    return found
 
 
 def kinds() -> tuple[Kind, ...]:
@@ -164,7 +164,7 @@ def _column(hint: Any) -> tuple[Shape, Convert | None, Convert | None]:
     if hint is str:
         return Shape.TEXT, storable, None
     if isinstance(hint, type) and issubclass(hint, enum.StrEnum):
-        return Shape.TEXT, operator.attrgetter("_value_"), _members(hint)
+        return Shape.TEXT, str, _members(hint)
     plain, value = _to_plain(hint), _from_plain(hint)
 
     def encode(structure: Any) -> str:
@@ -270,3 +270,6 @@ def _clean_dataclass(members: list[tuple[str, Convert]]) -> Convert:
         return dataclasses.replace(value, **changed)
 
     return clean
+
+
+_CODECS: dict[Kind, Codec[Any]] = {kind: Codec(kind) for kind in kinds()}

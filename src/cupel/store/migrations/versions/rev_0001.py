@@ -1,0 +1,274 @@
+"""The first schema."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "approvals",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("change_id", sa.BigInteger(), nullable=False),
+        sa.Column("patch_set", sa.BigInteger(), nullable=False),
+        sa.Column("user", TEXT, nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("withdrawn_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approvals")),
+    )
+    op.create_index("ix_approvals_change_id", "approvals", ["change_id"])
+    op.create_table(
+        "artefacts",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("build_id", sa.BigInteger(), nullable=False),
+        sa.Column("path", TEXT, nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", TEXT, nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_artefacts")),
+    )
+    op.create_index("ix_artefacts_build_id", "artefacts", ["build_id"])
+    op.create_table(
+        "branches",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("head", TEXT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_branches")),
+        sa.UniqueConstraint("project_id", "name", name=op.f("uq_branches_project_id_name")),
+    )
+    op.create_table(
+        "builds",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("buildset_id", sa.BigInteger(), nullable=False),
+        sa.Column("item_id", sa.BigInteger(), nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("pipeline", TEXT, nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("label", TEXT, nullable=False),
+        sa.Column("attempt", sa.BigInteger(), nullable=False),
+        sa.Column("voting", sa.Boolean(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("verdict", TEXT, nullable=True),
+        sa.Column("reason", TEXT, nullable=True),
+        sa.Column("machine_id", sa.BigInteger(), nullable=True),
+        sa.Column("steps", sa.JSON(), nullable=False),
+        sa.Column("usage", sa.JSON(), nullable=False),
+        sa.Column("queued_at", sa.Double(), nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=True),
+        sa.Column("finished_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
+    )
+    op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
+    op.create_index("ix_builds_item_id", "builds", ["item_id"])
+    op.create_index(
+        "ix_builds_machine_id",
+        "builds",
+        ["machine_id"],
+        sqlite_where=sa.text("machine_id IS NOT NULL"),
+        postgresql_where=sa.text("machine_id IS NOT NULL"),
+    )
+    op.create_index("ix_builds_state", "builds", ["state"])
+    op.create_table(
+        "buildsets",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("item_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("onto", TEXT, nullable=True),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("commit", TEXT, nullable=True),
+        sa.Column("tree", TEXT, nullable=True),
+        sa.Column("jobs", sa.JSON(), nullable=False),
+        sa.Column("detail", TEXT, nullable=True),
+        sa.Column("notice", TEXT, nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("finished_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_buildsets")),
+    )
+    op.create_index("ix_buildsets_item_id", "buildsets", ["item_id"])
+    op.create_index("ix_buildsets_state", "buildsets", ["state"])
+    op.create_table(
+        "changes",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("branch", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
+        sa.Column("topic", TEXT, nullable=True),
+        sa.Column("title", TEXT, nullable=False),
+        sa.Column("description", TEXT, nullable=False),
+        sa.Column("author", TEXT, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("patch_set", sa.BigInteger(), nullable=False),
+        sa.Column("wants_land", sa.Boolean(), nullable=False),
+        sa.Column("land_asked_at", sa.Double(), nullable=True),
+        sa.Column("landed_commit", TEXT, nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
+    )
+    op.create_index("ix_changes_project_id_key", "changes", ["project_id", "key"])
+    op.create_index("ix_changes_state", "changes", ["state"])
+    op.create_table(
+        "counters",
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_counters")),
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=True),
+        sa.Column("change_id", sa.BigInteger(), nullable=True),
+        sa.Column("item_id", sa.BigInteger(), nullable=True),
+        sa.Column("build_id", sa.BigInteger(), nullable=True),
+        sa.Column("machine_id", sa.BigInteger(), nullable=True),
+        sa.Column("user", TEXT, nullable=True),
+        sa.Column("text", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+    )
+    op.create_index(
+        "ix_events_build_id",
+        "events",
+        ["build_id"],
+        sqlite_where=sa.text("build_id IS NOT NULL"),
+        postgresql_where=sa.text("build_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_events_change_id",
+        "events",
+        ["change_id"],
+        sqlite_where=sa.text("change_id IS NOT NULL"),
+        postgresql_where=sa.text("change_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_events_item_id",
+        "events",
+        ["item_id"],
+        sqlite_where=sa.text("item_id IS NOT NULL"),
+        postgresql_where=sa.text("item_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_events_project_id",
+        "events",
+        ["project_id"],
+        sqlite_where=sa.text("project_id IS NOT NULL"),
+        postgresql_where=sa.text("project_id IS NOT NULL"),
+    )
+    op.create_table(
+        "hosts",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("slots", sa.BigInteger(), nullable=False),
+        sa.Column("labels", sa.JSON(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("detail", TEXT, nullable=True),
+        sa.Column("last_seen", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
+    )
+    op.create_index("ix_hosts_name", "hosts", ["name"])
+    op.create_table(
+        "items",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("pipeline", TEXT, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("branch", TEXT, nullable=False),
+        sa.Column("change_id", sa.BigInteger(), nullable=True),
+        sa.Column("patch_set", sa.BigInteger(), nullable=True),
+        sa.Column("commit", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("buildset_id", sa.BigInteger(), nullable=True),
+        sa.Column("enqueued_at", sa.Double(), nullable=False),
+        sa.Column("finished_at", sa.Double(), nullable=True),
+        sa.Column("reason", TEXT, nullable=True),
+        sa.Column("detail", TEXT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
+    )
+    op.create_index(
+        "ix_items_change_id",
+        "items",
+        ["change_id"],
+        sqlite_where=sa.text("change_id IS NOT NULL"),
+        postgresql_where=sa.text("change_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_items_project_id_branch_pipeline", "items", ["project_id", "branch", "pipeline"]
+    )
+    op.create_index("ix_items_state", "items", ["state"])
+    op.create_table(
+        "machines",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("label", TEXT, nullable=False),
+        sa.Column("image", TEXT, nullable=True),
+        sa.Column("host_id", sa.BigInteger(), nullable=False),
+        sa.Column("build_id", sa.BigInteger(), nullable=True),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("detail", TEXT, nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("ready_at", sa.Double(), nullable=True),
+        sa.Column("gone_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_machines")),
+    )
+    op.create_index(
+        "ix_machines_build_id",
+        "machines",
+        ["build_id"],
+        sqlite_where=sa.text("build_id IS NOT NULL"),
+        postgresql_where=sa.text("build_id IS NOT NULL"),
+    )
+    op.create_index("ix_machines_host_id", "machines", ["host_id"])
+    op.create_index("ix_machines_state", "machines", ["state"])
+    op.create_table(
+        "patch_sets",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("change_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("commit", TEXT, nullable=False),
+        sa.Column("tree", TEXT, nullable=False),
+        sa.Column("parent", TEXT, nullable=True),
+        sa.Column("needs_change", sa.BigInteger(), nullable=True),
+        sa.Column("pushed_by", TEXT, nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_patch_sets")),
+        sa.UniqueConstraint("change_id", "number", name=op.f("uq_patch_sets_change_id_number")),
+    )
+    op.create_table(
+        "planner",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_planner")),
+    )
+    op.create_table(
+        "projects",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("branches", sa.JSON(), nullable=False),
+        sa.Column("policy", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
+        sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
+    )
+    op.create_table(
+        "tokens",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("user", TEXT, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("once", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=True),
+        sa.Column("used_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
+        sa.UniqueConstraint("digest", name=op.f("uq_tokens_digest")),
+    )
