@@ -150,6 +150,8 @@ class StepsChanged:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFinished:
+    """The host is done with the build. The `artefacts` get their ids when this is recorded."""
+
     machine_id: int
     verdict: Verdict
     reason: str | None

@@ -289,7 +289,7 @@ def _build_finished(draft: Draft, fact: events.BuildFinished) -> None:
         else:
             buildset.finish(draft, full, fact.verdict, fact.reason)
         for artefact in fact.artefacts:
-            draft.put(artefact)
+            draft.put(replace(artefact, id=draft.new_id()))
     machine = draft.find(Machine, fact.machine_id)
     if machine is not None and machine.state in UNDELETED:
         state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")

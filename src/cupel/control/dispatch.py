@@ -1,0 +1,68 @@
+"""One `match`: action → adapter. What an adapter finds comes back as a fact."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import assert_never
+
+import structlog
+
+from cupel.control.engine import Engine
+from cupel.control.hosts import Hosts
+from cupel.control.states import States
+from cupel.core import actions
+from cupel.core.actions import Action
+from cupel.errors import InfraError
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 2.0
+"""Seconds before an action that the infrastructure failed is asked again."""
+
+
+class Dispatch:
+    """Starts each outstanding action once, and again when the infrastructure failed it.
+
+    An action's key is remembered until its row has moved on. The tasks live in `group`.
+    """
+
+    def __init__(
+        self, group: asyncio.TaskGroup, engine: Engine, states: States, hosts: Hosts
+    ) -> None:
+        self._group = group
+        self._engine = engine
+        self._states = states
+        self._hosts = hosts
+        self._asked: set[tuple[str, int]] = set()
+
+    def dispatch(self, outstanding: Sequence[Action]) -> None:
+        self._asked &= {action.key for action in outstanding}
+        for action in outstanding:
+            if action.key not in self._asked:
+                self._asked.add(action.key)
+                self._group.create_task(self._perform(action), name="-".join(map(str, action.key)))
+
+    async def _perform(self, action: Action) -> None:
+        try:
+            await self._do(action)
+        except InfraError as error:
+            log.warning("an action failed, asking again", action=action.key, error=str(error))
+            await asyncio.sleep(_PATIENCE)
+            self._asked.discard(action.key)
+            self._engine.wake()
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case actions.PrepareState():
+                await self._engine.record(await self._states.prepare(action))
+            case actions.Land():
+                await self._engine.record(await self._states.land(action))
+            case actions.RunBuild():
+                await self._hosts.run(action)
+            case actions.CancelBuild():
+                await self._hosts.cancel(action)
+            case actions.DestroyMachine():
+                await self._hosts.destroy(action)
+            case _:
+                assert_never(action)

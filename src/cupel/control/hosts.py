@@ -1,0 +1,336 @@
+"""The server's end of its hosts: commands out, facts in, output to the logs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
+
+import structlog
+
+from cupel.artefact.receive import Receiver
+from cupel.artefact.store import ArtefactStore
+from cupel.config.server import LabelConfig, ServerConfig
+from cupel.control.clock import Clock
+from cupel.control.engine import Engine
+from cupel.core import actions, events
+from cupel.core.model import Artefact, StepResult, Usage, Verdict
+from cupel.errors import Bug, InfraError
+from cupel.git.repository import state_ref
+from cupel.host import messages
+from cupel.host.protocol import ServerConnection
+from cupel.host.transport import Transport
+from cupel.log.append import LogWriter
+from cupel.log.store import LogStore
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = 5.0
+"""Seconds within which a host must say something; three such silences and it is lost."""
+
+SERVER_STEP = 0xFFFF
+"""The step number of lines that belong to no step: how the machine was made."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Running:
+    """What the server knows of a build while its host works on it."""
+
+    build_id: int
+    log: LogWriter
+    artefacts: Receiver
+    steps: dict[int, StepResult] = dataclasses.field(default_factory=dict)
+    stored: tuple[tuple[str, int, str], ...] = ()
+
+    def results(self) -> tuple[StepResult, ...]:
+        return tuple(self.steps[number] for number in sorted(self.steps))
+
+
+class Hosts:
+    """Every connected host, by name. `token` opens sources and artefacts to them."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        logs: LogStore,
+        artefacts: ArtefactStore,
+        clock: Clock,
+        config: ServerConfig,
+        *,
+        url: str,
+        token: str,
+    ) -> None:
+        self._engine = engine
+        self._logs = logs
+        self._artefacts = artefacts
+        self._clock = clock
+        self._config = config
+        self._url = url
+        self._token = token
+        self._sessions: dict[str, _Session] = {}
+
+    async def serve(self, transport: Transport) -> None:
+        """Talk with one host until it goes away; then it counts as lost."""
+        session = _Session(transport, self._engine, self._clock)
+        try:
+            hello = await session.hello()
+            if hello is None:
+                return
+            self._sessions[hello.name] = session
+            await session.welcome(hello, self._token)
+            await session.listen()
+            reason = "it went away"
+        except (InfraError, TimeoutError) as error:
+            reason = str(error) or "it fell silent"
+        finally:
+            transport.close()
+        if self._sessions.get(session.name) is session:
+            del self._sessions[session.name]
+            await session.lose(reason)
+
+    async def run(self, action: actions.RunBuild) -> None:
+        """Have the host make the machine and run the build. Repeatable."""
+        session = self._session(action.host)
+        if action.machine.id in session.running:
+            return
+        label = self._config.labels.get(action.build.label)
+        if label is None:
+            raise InfraError(f"label {action.build.label} is not in the server's configuration")
+        build_id = action.build.id
+        session.running[action.machine.id] = _Running(
+            build_id=build_id,
+            log=self._logs.writer(build_id),
+            artefacts=self._artefacts.receiver(build_id, self._config.artefact_limit),
+        )
+        await session.say(
+            messages.Run(
+                machine=action.machine.id,
+                spec=machine_spec(action.build.label, label),
+                build=self._build_spec(action),
+            )
+        )
+
+    async def cancel(self, action: actions.CancelBuild) -> None:
+        await self._session(action.host).say(messages.Cancel(machine=action.machine_id))
+
+    async def destroy(self, action: actions.DestroyMachine) -> None:
+        await self._session(action.host).say(messages.Destroy(machine=action.machine_id))
+
+    def _session(self, name: str) -> _Session:
+        try:
+            return self._sessions[name]
+        except KeyError:
+            raise InfraError(f"host {name} is not connected") from None
+
+    def _build_spec(self, action: actions.RunBuild) -> messages.BuildSpec:
+        assert action.buildset.commit is not None
+        project, item, job = action.project, action.item, action.job
+        return messages.BuildSpec(
+            build=action.build.id,
+            project=project.name,
+            job=job.name,
+            source=messages.SourceSpec(
+                url=f"{self._url}/{project.name}.git",
+                ref=state_ref(action.buildset.id),
+                commit=action.buildset.commit,
+                branch=item.branch,
+            ),
+            steps=tuple(messages.StepSpec(name=step.name, run=step.run) for step in job.steps),
+            env=_env(job.env, item.change_id, item.patch_set, item.pipeline),
+            needs=tuple(
+                messages.NeedSpec(job=name, url=f"{self._url}/api/builds/{build}/artefacts.tar")
+                for name, build in action.needed
+            ),
+            timeout=job.timeout,
+            log_limit=self._config.log_limit,
+            artefact_limit=self._config.artefact_limit,
+        )
+
+
+def _env(
+    env: tuple[tuple[str, str], ...], change: int | None, patch_set: int | None, pipeline: str
+) -> tuple[tuple[str, str], ...]:
+    about = {"CUPEL_PIPELINE": str(pipeline)}
+    if change is not None:
+        about |= {"CUPEL_CHANGE": str(change), "CUPEL_PATCH_SET": str(patch_set)}
+    return (*env, *about.items())
+
+
+def machine_spec(name: str, label: LabelConfig) -> messages.MachineSpec:
+    """What a host is told of a label."""
+    return messages.MachineSpec(
+        label=name,
+        image=messages.ImageSpec(suite=label.image.suite, packages=label.image.packages),
+        network=label.network,
+        cpus=label.cpus,
+        memory=label.memory,
+        disk=label.disk,
+        pids=label.pids,
+    )
+
+
+class _Session:
+    """One host's connection."""
+
+    def __init__(self, transport: Transport, engine: Engine, clock: Clock) -> None:
+        self.name = ""
+        self.running: dict[int, _Running] = {}
+        self._transport = transport
+        self._engine = engine
+        self._clock = clock
+        self._connection = ServerConnection()
+        self._pending: list[messages.ToServer] = []
+
+    async def say(self, message: messages.ToHost) -> None:
+        await self._transport.write(self._connection.send(message))
+
+    async def hello(self) -> messages.Hello | None:
+        """The first message; None when the host goes away before it says anything."""
+        message = await self._next()
+        if message is None:
+            return None
+        if not isinstance(message, messages.Hello):
+            raise InfraError(f"a host began with {type(message).__name__}")
+        if message.version != messages.VERSION:
+            raise InfraError(
+                f"host {message.name} speaks version {message.version} of the protocol",
+                hint=f"this server speaks version {messages.VERSION}: install the same Cupel",
+            )
+        self.name = message.name
+        return message
+
+    async def welcome(self, hello: messages.Hello, token: str) -> None:
+        await self._engine.record(
+            events.HostConnected(
+                name=hello.name,
+                slots=hello.slots,
+                labels=hello.labels,
+                machines=hello.machines,
+                detail="; ".join(hello.notes) or None,
+            )
+        )
+        await self.say(
+            messages.Welcome(version=messages.VERSION, heartbeat=HEARTBEAT, token=token)
+        )
+
+    async def listen(self) -> None:
+        while (message := await self._next()) is not None:
+            await self._take(message)
+
+    async def lose(self, reason: str) -> None:
+        """Nothing of what ran will come any more."""
+        for running in self.running.values():
+            _close(running)
+        await self._engine.record(events.HostLost(name=self.name, reason=reason))
+
+    async def _next(self) -> messages.ToServer | None:
+        while not self._pending:
+            async with asyncio.timeout(3 * HEARTBEAT):
+                data = await self._transport.read()
+            if not data:
+                return None
+            self._pending.extend(self._connection.receive(data))
+        return self._pending.pop(0)
+
+    async def _take(self, message: messages.ToServer) -> None:
+        match message:
+            case messages.Hello():
+                raise InfraError(f"host {self.name} said hello twice")
+            case messages.Heartbeat():
+                await self._engine.record(events.HostSeen(name=self.name))
+            case messages.MachineGone():
+                self._forget(message.machine)
+                await self._engine.record(events.MachineGone(machine_id=message.machine))
+            case _:
+                running = self.running.get(message.machine)
+                if running is not None:
+                    await self._take_from(running, message)
+
+    async def _take_from(self, running: _Running, message: messages.ToServer) -> None:
+        match message:
+            case messages.Output():
+                running.log.append(message.step, message.stream, message.at, message.data)
+            case messages.Progress():
+                text = f"{message.text}\n".encode()
+                running.log.append(SERVER_STEP, "cupel", self._clock(), text)
+            case messages.MachineReady():
+                await self._engine.record(
+                    events.MachineReady(machine_id=message.machine, image=message.image)
+                )
+            case messages.StepStarted():
+                running.steps[message.step] = StepResult(
+                    name=message.name, started_at=message.at, finished_at=None, exit_status=None
+                )
+                await self._tell_steps(message.machine, running)
+            case messages.StepFinished():
+                _finish_step(running, message)
+                await self._tell_steps(message.machine, running)
+            case messages.ArtefactData():
+                await self._take_artefacts(running, message)
+            case messages.BuildFinished():
+                await self._finish(running, message)
+            case _:
+                raise Bug(f"{type(message).__name__} is not about a build")
+
+    async def _tell_steps(self, machine: int, running: _Running) -> None:
+        await self._engine.record(
+            events.StepsChanged(machine_id=machine, steps=running.results())
+        )
+
+    async def _take_artefacts(self, running: _Running, message: messages.ArtefactData) -> None:
+        """A tar that cannot be taken costs the build its artefacts, and the log says so."""
+        try:
+            await asyncio.to_thread(running.artefacts.feed, message.data)
+            if message.last:
+                stored = await asyncio.to_thread(running.artefacts.finish)
+                running.stored = tuple((file.path, file.size, file.sha256) for file in stored)
+        except (InfraError, ValueError) as error:
+            text = f"the artefacts were not kept: {error}\n".encode()
+            running.log.append(SERVER_STEP, "cupel", self._clock(), text)
+
+    async def _finish(self, running: _Running, message: messages.BuildFinished) -> None:
+        _close(running)
+        now = self._clock()
+        await self._engine.record(
+            events.BuildFinished(
+                machine_id=message.machine,
+                verdict=Verdict(message.verdict),
+                reason=message.reason,
+                steps=running.results(),
+                usage=Usage(cpu_seconds=message.cpu_seconds, memory_peak=message.memory_peak),
+                artefacts=tuple(
+                    Artefact(
+                        id=0,
+                        build_id=running.build_id,
+                        path=path,
+                        size=size,
+                        sha256=digest,
+                        created_at=now,
+                    )
+                    for path, size, digest in running.stored
+                ),
+            )
+        )
+
+    def _forget(self, machine: int) -> None:
+        running = self.running.pop(machine, None)
+        if running is not None:
+            _close(running)
+
+
+def _finish_step(running: _Running, message: messages.StepFinished) -> None:
+    step = running.steps.get(message.step)
+    if step is not None:
+        running.steps[message.step] = replace(
+            step,
+            finished_at=message.at,
+            exit_status=message.exit_status,
+            usage=Usage(cpu_seconds=message.cpu_seconds, memory_peak=message.memory_peak),
+        )
+
+
+def _close(running: _Running) -> None:
+    with contextlib.suppress(InfraError):
+        running.log.close()
