@@ -21,7 +21,7 @@ class ImageSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
-    """A machine to make: `memory`, `disk` in bytes, `cpus` in cores; `network` grants a route out."""
+    """A machine to make. `memory`, `disk` in bytes; `cpus` in cores; `network`: a route out."""
 
     label: str
     image: ImageSpec

@@ -46,7 +46,7 @@ class Phase(enum.StrEnum):
     CLOSED = "closed"
 
 
-PHASES: Mapping[tuple[Phase, type[Message]], Phase] = {
+PHASES: Mapping[tuple[Phase, type], Phase] = {
     (Phase.NEW, Hello): Phase.GREETED,
     (Phase.GREETED, Welcome): Phase.OPEN,
     **{
@@ -79,7 +79,7 @@ class Connection(Generic[Sent, Received]):
 
     def send(self, message: Sent) -> bytes:
         """The bytes to write. Raises `Bug` when this end may not say that now."""
-        kind: type[Message] = type(message)
+        kind = type(message)
         after = PHASES.get((self.phase, kind))
         if after is None or kind.__name__ not in self._sends:
             raise Bug(f"cannot send {kind.__name__} on a connection that is {self.phase}")
