@@ -1,0 +1,406 @@
+"""What a push asks for: parsed and decided, without touching anything.
+
+docs/reference/push.md is the contract. `examine` feeds this module from a repository.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import difflib
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cupel.core.model import ChangeState
+from cupel.git.commits import Commit
+
+STACK_LIMIT = 50
+"""Commits in one push for review."""
+
+_REVIEW = ("refs/for/", "refs/for-review/")
+_VALUED = ("topic", "title", "description")
+_FLAGS = ("land", "wait", "hold")
+_TOPIC = re.compile(r"[^\s%,\x00-\x1f\x7f]{1,100}")
+_CHANGE_ID = re.compile(r"^Change-Id:[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_CHANGE_ID_VALUE = re.compile(r"I[0-9a-f]{8,64}", re.IGNORECASE)
+_TITLE_LIMIT = 250
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A ref that the client wants moved. None: the ref does not exist, or shall not."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """A push as the hook hands it over.
+
+    `env` makes objects in quarantine visible to git; it is empty once the push is accepted.
+    """
+
+    project: str
+    user: str
+    repo: Path
+    commands: tuple[Command, ...]
+    options: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PushOptions:
+    """`-o` and `%` options. A title and a description replace those of the commit."""
+
+    topic: str | None = None
+    title: str | None = None
+    description: str | None = None
+    land: bool = False
+    wait: bool = False
+    hold: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """A command for `refs/for/…`: `tip` is proposed for the guarded `branch`."""
+
+    ref: str
+    branch: str
+    tip: str
+    options: PushOptions
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Direct:
+    """A command for a branch or tag that nobody guards: git carries it out itself."""
+
+    ref: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedChange:
+    """A commit as a change. `needs` is the index of the change below it in the stack.
+
+    `former` are other keys under which the same change may be known, see `find`.
+    """
+
+    key: str
+    former: tuple[str, ...]
+    title: str
+    description: str
+    author: str
+    commit: str
+    tree: str
+    parent: str | None
+    needs: int | None
+    topic: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A change that Cupel has already, with the commit of its newest patch set."""
+
+    key: str
+    title: str
+    state: ChangeState
+    commit: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a ref is not taken, and what to do instead."""
+
+    ref: str
+    message: str
+    hint: str | None = None
+
+
+def decide(
+    command: Command, options: Sequence[str], branches: Sequence[str]
+) -> Review | Direct | Refusal:
+    """What a command of a push is, in a project whose guarded branches are `branches`."""
+    ref = command.ref
+    if ref.startswith(_REVIEW):
+        return _review(command, options, branches)
+    if ref.startswith(("refs/changes/", "refs/cupel/")):
+        return Refusal(
+            ref=ref,
+            message="Cupel itself keeps what is below refs/changes/ and refs/cupel/",
+            hint=f"A new patch set is pushed like the first: {_instead(branches)}",
+        )
+    if ref.startswith("refs/heads/") and ref.removeprefix("refs/heads/") in branches:
+        return _guarded(ref, command)
+    if ref.startswith(("refs/heads/", "refs/tags/")):
+        return Direct(ref=ref)
+    return Refusal(
+        ref=ref,
+        message="only branches, tags and refs/for/BRANCH can be pushed to",
+        hint=f"To propose a change: {_instead(branches)}",
+    )
+
+
+def _instead(branches: Sequence[str]) -> str:
+    return f"git push REMOTE HEAD:refs/for/{branches[0] if branches else 'BRANCH'}"
+
+
+def _guarded(ref: str, command: Command) -> Refusal:
+    branch = ref.removeprefix("refs/heads/")
+    if command.new is None:
+        return Refusal(ref=ref, message=f"{branch} is guarded: it cannot be deleted")
+    return Refusal(
+        ref=ref,
+        message=f"{branch} is guarded: it only moves when a change lands",
+        hint=f"Propose your commits instead: git push REMOTE HEAD:refs/for/{branch}",
+    )
+
+
+def _review(command: Command, options: Sequence[str], branches: Sequence[str]) -> Review | Refusal:
+    ref = command.ref
+    if command.new is None:
+        return Refusal(
+            ref=ref,
+            message="a place for changes cannot be deleted",
+            hint="To give a change up: cupel abandon NUMBER",
+        )
+    target, _, suffix = ref.partition("%")
+    found = _branch(target, branches)
+    if found is None:
+        return Refusal(
+            ref=ref,
+            message=f"no guarded branch is named by {target}",
+            hint=_nearest("refs/for/", _rest(target), branches),
+        )
+    branch, topic = found
+    words = [*filter(None, suffix.split(",")), *options]
+    parsed = parse_options(ref, words, topic)
+    if isinstance(parsed, Refusal):
+        return parsed
+    return Review(ref=ref, branch=branch, tip=command.new, options=parsed)
+
+
+def _rest(target: str) -> str:
+    prefix = next(prefix for prefix in _REVIEW if target.startswith(prefix))
+    return target.removeprefix(prefix).removeprefix("refs/heads/")
+
+
+def _branch(target: str, branches: Sequence[str]) -> tuple[str, str | None] | None:
+    """The longest guarded branch that begins the target, and the topic after it."""
+    rest = _rest(target)
+    for branch in sorted(branches, key=len, reverse=True):
+        if rest == branch:
+            return branch, None
+        if rest.startswith(f"{branch}/"):
+            return branch, rest.removeprefix(f"{branch}/") or None
+    return None
+
+
+def parse_options(ref: str, words: Sequence[str], topic: str | None) -> PushOptions | Refusal:
+    """Read `name` and `name=value` words; `topic` is the one that the ref names, if it does."""
+    values: dict[str, str] = {} if topic is None else {"topic": topic}
+    flags: dict[str, bool] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if name in _FLAGS:
+            if equals and text not in ("true", "false"):
+                return Refusal(ref=ref, message=f"option {name} is on or off, not {text!r}")
+            flags[name] = text != "false"
+            continue
+        value = _value(ref, name, text)
+        if isinstance(value, Refusal):
+            return value
+        if values.setdefault(name, value) != value:
+            return Refusal(ref=ref, message=f"{name} is given twice, and differently")
+    return _checked(
+        ref,
+        PushOptions(
+            topic=values.get("topic"),
+            title=values.get("title"),
+            description=values.get("description"),
+            land=flags.get("land", False),
+            wait=flags.get("wait", False),
+            hold=flags.get("hold", False),
+        ),
+    )
+
+
+def _value(ref: str, name: str, value: str) -> str | Refusal:
+    """An option's value; git allows no newline in it, so it may come as `base64:…`."""
+    if name not in _VALUED:
+        return Refusal(
+            ref=ref,
+            message=f"there is no push option {name!r}",
+            hint=_nearest("-o ", name, (*_FLAGS, *(f"{known}=…" for known in _VALUED))),
+        )
+    encoded = value.removeprefix("base64:")
+    if encoded != value:
+        try:
+            value = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return Refusal(ref=ref, message=f"the value of {name} is not base64 of UTF-8 text")
+    if not value.strip():
+        return Refusal(ref=ref, message=f"{name} needs a value", hint=f"-o {name}=…")
+    return value.strip()
+
+
+def _checked(ref: str, options: PushOptions) -> PushOptions | Refusal:
+    if options.topic is not None and not _TOPIC.fullmatch(options.topic):
+        return Refusal(
+            ref=ref,
+            message=f"{options.topic!r} cannot be a topic",
+            hint="A topic has up to 100 characters, no spaces, commas or percent signs",
+        )
+    if options.title is not None and ("\n" in options.title or len(options.title) > _TITLE_LIMIT):
+        return Refusal(
+            ref=ref,
+            message=f"a title is one line of at most {_TITLE_LIMIT} characters",
+            hint="-o description=… takes more",
+        )
+    return options
+
+
+def _nearest(prefix: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"Did you mean {prefix}{close[0]}?"
+    return f"There is: {', '.join(f'{prefix}{word}' for word in known)}"
+
+
+def propose(review: Review, stack: Sequence[Commit]) -> tuple[ProposedChange, ...] | Refusal:
+    """The changes that a stack (oldest first) proposes, one a commit."""
+    options = review.options
+    if not stack:
+        return Refusal(
+            ref=review.ref,
+            message=f"no new commits: {review.tip[:12]} has already landed on {review.branch}",
+        )
+    if len(stack) > STACK_LIMIT:
+        return Refusal(
+            ref=review.ref,
+            message=f"more than {STACK_LIMIT} commits at once are not taken",
+            hint=f"Is this meant for {review.branch}? Otherwise squash, or push in parts",
+        )
+    if len(stack) > 1 and (options.title or options.description):
+        return Refusal(
+            ref=review.ref,
+            message=f"a title or description is for one change, and this is {len(stack)}",
+            hint="Leave the options out, or push the commits one after the other",
+        )
+    changes = []
+    for index, commit in enumerate(stack):
+        change = _propose(review, commit, index, alone=len(stack) == 1)
+        if isinstance(change, Refusal):
+            return change
+        changes.append(change)
+    return _doubled(review.ref, changes) or tuple(changes)
+
+
+def _propose(
+    review: Review, commit: Commit, index: int, *, alone: bool
+) -> ProposedChange | Refusal:
+    options = review.options
+    if not commit.subject:
+        return Refusal(
+            ref=review.ref,
+            message=f"commit {commit.id[:12]} has no message",
+            hint="git commit --amend",
+        )
+    keys = identity(commit, options.topic, alone=alone)
+    if keys is None:
+        return Refusal(
+            ref=review.ref,
+            message=f"commit {commit.id[:12]} needs one Change-Id, an I and up to 64 hex digits",
+            hint="Leave only one such line in its last paragraph: git commit --amend",
+        )
+    return ProposedChange(
+        key=keys[0],
+        former=keys[1:],
+        title=options.title or commit.subject[:_TITLE_LIMIT],
+        description=options.description or _description(commit.message),
+        author=f"{commit.author_name} <{commit.author_email}>",
+        commit=commit.id,
+        tree=commit.tree,
+        parent=commit.parents[0] if commit.parents else None,
+        needs=index - 1 if index else None,
+        topic=options.topic,
+    )
+
+
+def identity(commit: Commit, topic: str | None, *, alone: bool) -> tuple[str, ...] | None:
+    """The key of a commit's change, then other keys it may have had. None: its Change-Id is bad.
+
+    The `Change-Id` if it has one. Else author and topic, as long as the commit is alone in its
+    push; in a stack the subject joins them, since every commit has the same topic, and unlike a
+    position it stays when the stack is reordered. Else author and subject.
+    """
+    ids = set(_CHANGE_ID.findall(_footer(commit.message)))
+    if ids:
+        value = ids.pop()
+        return None if ids or not _CHANGE_ID_VALUE.fullmatch(value) else (value,)
+    author = commit.author_email.casefold()
+    if topic is None:
+        return (_key("subject", author, commit.subject),)
+    by_topic = _key("topic", author, topic)
+    by_both = _key("topic and subject", author, topic, commit.subject)
+    return (by_topic, by_both) if alone else (by_both, by_topic)
+
+
+def _key(kind: str, *parts: str) -> str:
+    digest = hashlib.sha256("\0".join((kind, *parts)).encode(errors="replace"))
+    return f"D{digest.hexdigest()[:40]}"
+
+
+def _footer(message: str) -> str:
+    """The last paragraph, where trailers stand; nothing if it is the subject."""
+    paragraphs = re.split(r"\n[ \t]*\n", message.strip())
+    return paragraphs[-1] if len(paragraphs) > 1 else ""
+
+
+def _description(message: str) -> str:
+    parts = re.split(r"\n[ \t]*\n", message.strip(), maxsplit=1)
+    return parts[1].strip() if len(parts) > 1 else ""
+
+
+def _doubled(ref: str, changes: Sequence[ProposedChange]) -> Refusal | None:
+    seen: dict[str, ProposedChange] = {}
+    for change in changes:
+        if (other := seen.setdefault(change.key, change)) is not change:
+            return Refusal(
+                ref=ref,
+                message=f"commits {other.commit[:12]} and {change.commit[:12]} of the stack "
+                "would be the same change",
+                hint="Give them different Change-Ids or, without these, different subjects",
+            )
+    return None
+
+
+def find(change: ProposedChange, known: Mapping[str, Known]) -> Known | None:
+    """The change that this one is a new version of, among the newest of each key of its branch.
+
+    A change that was alone in its push and is now part of a stack, or the other way round, is
+    found by its former key while it is open; by its title, lest a commit takes another's place.
+    Only a Change-Id names its change for ever: a subject or topic is free again after a landing.
+    """
+    found = known.get(change.key)
+    if found and (found.state is not ChangeState.LANDED or change.key.startswith("I")):
+        return found
+    for key in change.former:
+        found = known.get(key)
+        if found and found.state is ChangeState.OPEN and found.title == change.title:
+            return found
+    return None
+
+
+def refuse_known(review: Review, change: ProposedChange, found: Known) -> Refusal | None:
+    """Why a change that is known cannot get this commit as a patch set; None if it can."""
+    if found.state is not ChangeState.LANDED:
+        return None
+    return Refusal(
+        ref=review.ref,
+        message=f"the change of commit {change.commit[:12]} has landed: {found.title}",
+        hint="Rebase onto the branch; for a new change remove the Change-Id: git commit --amend",
+    )

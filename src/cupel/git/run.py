@@ -1,0 +1,133 @@
+"""The one place that starts git: on a bare repository, without anybody's configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cupel import process
+from cupel.errors import InfraError
+from cupel.process import Result
+
+TIMEOUT = 120.0
+"""Seconds that an ordinary git command may take before it is killed."""
+
+_GRACE = 5.0
+"""Seconds between SIGTERM, on which git removes its locks and quarantine, and SIGKILL."""
+
+_KEPT = (
+    "PATH",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "SSH_AUTH_SOCK",
+)
+"""What git gets of Cupel's own environment: how to reach programs and networks, no preferences."""
+
+
+async def git(
+    repo: Path,
+    *args: str,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    config: Mapping[str, str] | None = None,
+    check: bool = True,
+    timeout: float | None = TIMEOUT,
+) -> Result:
+    """Run a git command on the bare repository `repo` and collect what it wrote.
+
+    `env` is added to the clean environment; `config` are settings for this run that stay out of
+    the command line, so it may hold credentials. Raises `InfraError`, whose message can be pasted
+    into a shell, when git is missing or takes too long and, with `check`, when it fails.
+    """
+    argv = _argv(repo, args)
+    result = await process.run(
+        argv, stdin=stdin, env=environment(env, config), timeout=timeout, check=False
+    )
+    if check and result.exit_status != 0:
+        raise InfraError(
+            f"exit status {result.exit_status}: {shlex.join(argv)}",
+            hint=result.err.decode(errors="replace").strip()[-2000:] or None,
+        )
+    return result
+
+
+async def start(repo: Path, *args: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """Start a git command whose input and output are streamed; `stop` must end it."""
+    argv = _argv(repo, args)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(env),
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise InfraError(
+            f"{error.filename} is not here, needed for: {shlex.join(argv)}",
+            hint="`cupel doctor` says what to install",
+        ) from None
+
+
+async def stop(running: asyncio.subprocess.Process) -> None:
+    """End a git command and all that it started. It is asked first, so that it leaves no locks."""
+    if running.returncode is None:
+        _signal(running.pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await running.wait()
+    _signal(running.pid, signal.SIGKILL)
+    await running.wait()
+
+
+def environment(
+    extra: Mapping[str, str] | None = None, config: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The clean environment of every git that Cupel starts."""
+    # Repositories may belong to another user than the server; Cupel chose the path itself.
+    settings = {"safe.directory": "*", **(config or {})}
+    return {
+        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        "HOME": "/nonexistent",
+        "XDG_CONFIG_HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "true",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+        "GIT_AUTHOR_NAME": "Cupel",
+        "GIT_AUTHOR_EMAIL": "cupel@localhost",
+        "GIT_COMMITTER_NAME": "Cupel",
+        "GIT_COMMITTER_EMAIL": "cupel@localhost",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+        **{f"GIT_CONFIG_KEY_{n}": key for n, key in enumerate(settings)},
+        **{f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(settings.values())},
+        **(extra or {}),
+    }
+
+
+def _argv(repo: Path, args: Sequence[str]) -> tuple[str, ...]:
+    return ("git", f"--git-dir={repo}", *args)
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
