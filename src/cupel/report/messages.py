@@ -1,38 +1,35 @@
-"""Every text that a user sees and that is made of more than a label, in one place.
+"""Every text that a user sees and that is more than a label, in one place.
 
 Nothing here decides anything: the arguments are what happened, the result is how it is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-# Why an item ended as it did: the code that the core gives, and how it is said.
+from cupel.core.model import Reason
 
-ITEM_REASONS = {
-    "landed": "landed",
-    "passed": "all jobs passed",
-    "failed": "jobs failed",
-    "failure": "jobs failed",
-    "conflict": "it conflicts with what it would land on",
-    "misconfigured": "its configuration can't be used",
-    "infra": "the infrastructure failed too often",
-    "needs": "a change that it needs left the queue",
-    "needed": "a change that it needs left the queue",
-    "dequeued": "taken out of the queue",
-    "abandoned": "the change was abandoned",
-    "superseded": "a newer patch set took its place",
-    "unapproved": "it lacks the approvals that the project asks for",
-    "entered": "the change went on to the gate",
+# Why an item left its pipeline without landing or passing.
+
+REASONS: Mapping[Reason, str] = {
+    Reason.BUILD_FAILED: "a job failed",
+    Reason.CONFLICT: "it conflicts with what it would land on",
+    Reason.MISCONFIGURED: "its configuration can't be used",
+    Reason.INFRASTRUCTURE: "the infrastructure failed, not the change",
+    Reason.NEEDS_LEFT: "a change that it needs left the gate",
+    Reason.NEW_PATCH_SET: "a newer patch set took its place",
+    Reason.ABANDONED: "the change was abandoned",
+    Reason.DEQUEUED: "it was taken out of the queue",
+    Reason.UNAPPROVED: "it lacks the approvals that the project asks for",
+    Reason.ENTERED_GATE: "the change went on to the gate",
 }
 
 
-def item_reason(code: str | None, detail: str | None) -> str | None:
-    """Why an item ended, as a sentence without its full stop."""
-    if code is None:
+def item_reason(reason: Reason | None, detail: str | None) -> str | None:
+    """Why an item ended, as a sentence without its full stop; None if there is nothing to say."""
+    if reason is None:
         return detail
-    said = ITEM_REASONS.get(code, code)
-    return f"{said}: {detail}" if detail else said
+    return f"{REASONS[reason]}: {detail}" if detail else REASONS[reason]
 
 
 # What something waits for.

@@ -18,6 +18,7 @@ from cupel.core.model import (
     ItemState,
     MachineState,
     Pipeline,
+    Reason,
     Verdict,
 )
 
@@ -41,8 +42,9 @@ class UsageView(View):
 
 
 class JobView(View):
-    """A job of an item, and its newest build: `state` is `waiting` while there is none.
+    """A job of an item, and its newest build: `state` is waiting while there is none.
 
+    When the item has ended without one, it is skipped.
     `icon` is the one word that sums it up: a verdict if there is one, else the state.
     """
 
@@ -104,7 +106,7 @@ class ItemView(View):
     state: ItemState
     status: str
     waiting: str | None
-    reason: str | None
+    reason: Reason | None
     text: str | None
     proof: ProofView | None
     jobs: list[JobView]
@@ -114,7 +116,7 @@ class ItemView(View):
 
 
 class QueueView(View):
-    """What goes on for one branch: `gate` in landing order, `recent` the newest finished first."""
+    """What goes on for one branch: `gate` in landing order; `recent` left it, newest first."""
 
     project: str
     branch: str

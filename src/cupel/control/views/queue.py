@@ -76,7 +76,8 @@ async def _queues(
     live = await tx.select(Item, {**where, "state": LIVE_ITEMS})
     done = await tx.select(
         Item,
-        {**where, "state": set(ItemState) - LIVE_ITEMS},
+        {**where, "pipeline": Pipeline.GATE, "state": set(ItemState) - LIVE_ITEMS},
+        order="finished_at",
         descending=True,
         limit=RECENT * max(1, len(projects)),
     )
@@ -192,7 +193,8 @@ def _item(
     now: float,
 ) -> ItemView:
     change = rows.changes.get(item.change_id or 0)
-    jobs = _jobs(buildset, rows.builds.get(item.buildset_id or 0, {}), now)
+    over = item.state not in LIVE_ITEMS
+    jobs = _jobs(buildset, rows.builds.get(item.buildset_id or 0, {}), over, now)
     status = _status(item, buildset, jobs)
     return ItemView(
         id=item.id,
@@ -218,13 +220,18 @@ def _item(
     )
 
 
-def _jobs(buildset: Buildset | None, builds: Mapping[str, Build], now: float) -> list[JobView]:
+def _jobs(
+    buildset: Buildset | None, builds: Mapping[str, Build], over: bool, now: float
+) -> list[JobView]:
     if buildset is None:
         return []
-    return [_job(job, builds.get(job.name), builds, now) for job in buildset.jobs]
+    return [_job(job, builds.get(job.name), builds, over, now) for job in buildset.jobs]
 
 
-def _job(job: Job, build: Build | None, builds: Mapping[str, Build], now: float) -> JobView:
+def _job(
+    job: Job, build: Build | None, builds: Mapping[str, Build], over: bool, now: float
+) -> JobView:
+    """`over`: the item has ended, so what has not begun never will."""
     unmet = [
         need
         for need in job.needs
@@ -237,9 +244,9 @@ def _job(job: Job, build: Build | None, builds: Mapping[str, Build], now: float)
         cell=dict(job.cell),
         needs=list(job.needs),
         voting=job.voting,
-        state="waiting",
-        icon="waiting",
-        waiting=_job_waiting(job, build, unmet),
+        state="skipped" if over else "waiting",
+        icon="skipped" if over else "waiting",
+        waiting=None if over else _job_waiting(job, build, unmet),
     )
     return view if build is None else view.model_copy(update=_build_fields(build, now))
 

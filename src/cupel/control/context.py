@@ -1,0 +1,63 @@
+"""What the API and the pages need of a running Cupel; `control.app` has it, and so have tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from cupel.control.auth import Auth
+from cupel.control.clock import Clock
+from cupel.control.feed import Feed
+from cupel.core.model import Change, Policy, Project
+from cupel.log.stream import LogStore
+from cupel.store.interface import Store
+
+
+class Settings(Protocol):
+    """What the server's configuration says of its service. `read` is `anyone` or `login`."""
+
+    @property
+    def read(self) -> str: ...
+
+
+class Commands(Protocol):
+    """What people ask for. Each raises NotFound, Conflict, Forbidden or another UserError."""
+
+    async def add_project(
+        self, name: str, *, source: str | None, branch: str | None, policy: Policy, user: str
+    ) -> Project: ...
+
+    async def approve(
+        self, change_id: int, *, user: str, patch_set: int | None = None
+    ) -> Change: ...
+
+    async def withdraw(self, change_id: int, *, user: str) -> Change: ...
+
+    async def land(self, change_id: int, *, user: str) -> Change: ...
+
+    async def dequeue(self, change_id: int, *, user: str) -> Change: ...
+
+    async def abandon(self, change_id: int, *, user: str) -> Change: ...
+
+
+class Context(Protocol):
+    """A running Cupel, as those see it who serve it."""
+
+    @property
+    def state(self) -> Path: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def config(self) -> Settings: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def feed(self) -> Feed: ...
+    @property
+    def commands(self) -> Commands: ...
+    @property
+    def logs(self) -> LogStore: ...
+    @property
+    def auth(self) -> Auth: ...

@@ -1,0 +1,200 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from cupel.control import views
+from cupel.core.model import (
+    BuildsetState,
+    ItemState,
+    Pipeline,
+    Reason,
+    Row,
+    Verdict,
+)
+from cupel.errors import NotFound
+from cupel.report import messages
+from cupel.store.interface import Transaction
+from unit.control_views import world
+
+T = TypeVar("T")
+
+
+def read(directory: Path, ask: Callable[[Transaction], Awaitable[T]], *more: Row) -> T:
+    async def run() -> T:
+        made = await world.make(directory)
+        await made.put(*more)
+        async with made.store.read() as tx:
+            return await ask(tx)
+
+    return asyncio.run(run())
+
+
+def queue(directory: Path, *more: Row) -> views.QueueView:
+    return read(directory, lambda tx: views.queue_view(tx, "demo", "main", now=world.NOW), *more)
+
+
+def test_the_gate_stands_in_landing_order_with_what_each_item_is_proved_on(tmp_path: Path) -> None:
+    gate = queue(tmp_path).gate
+    assert [item.change for item in gate] == [21, 22, 23]
+    proofs = [item.proof for item in gate if item.proof]
+    assert [proof.ahead for proof in proofs] == [[], [21], [21, 22]]
+    assert proofs[1].onto == proofs[0].commit
+    assert proofs[0].onto == world.HEAD
+
+
+def test_each_item_says_how_it_is_and_what_it_waits_for(tmp_path: Path) -> None:
+    first, second, third = queue(tmp_path).gate
+    assert (first.status, first.waiting) == ("passed", None)
+    assert (second.status, second.waiting) == ("running", "0 of 2 jobs done")
+    assert (third.status, third.waiting) == ("preparing", "being merged")
+    assert second.seconds == 1000.0
+
+
+def test_a_job_shows_its_newest_attempt(tmp_path: Path) -> None:
+    tests, lint = queue(tmp_path).gate[1].jobs
+    assert (tests.build, tests.attempt, tests.icon, tests.seconds) == (223, 2, "running", 100.0)
+    assert (lint.state, lint.waiting) == ("queued", "waiting for a machine: debian-12")
+
+
+def test_what_left_the_gate_is_recent_newest_first_and_says_why(tmp_path: Path) -> None:
+    landed, rejected = queue(tmp_path).recent
+    assert (landed.change, landed.status) == (20, "landed")
+    assert rejected.reason is Reason.BUILD_FAILED
+    assert rejected.text == "a job failed: lint failure"
+    assert [(job.icon, job.waiting) for job in rejected.jobs] == [
+        ("skipped", None),
+        ("failure", None),
+    ]
+
+
+def test_a_failure_behind_others_waits_to_be_believed(tmp_path: Path) -> None:
+    failed = world.finished(world.build(224, 122, 22, world.LINT), Verdict.FAILURE)
+    item = queue(tmp_path, failed).gate[1]
+    assert item.status == "failed"
+    assert item.waiting == "a job failed; believed when #21 ahead is done"
+
+
+def test_a_job_that_does_not_vote_fails_nobody(tmp_path: Path) -> None:
+    quiet = replace(world.LINT, voting=False)
+    item = queue(
+        tmp_path,
+        world.buildset(122, 22, world.sha(5121), jobs=(world.TESTS, quiet)),
+        world.finished(world.build(224, 122, 22, quiet), Verdict.FAILURE),
+    ).gate[1]
+    assert item.status == "running"
+
+
+def test_a_job_says_which_jobs_it_needs(tmp_path: Path) -> None:
+    row = world.buildset(122, 22, world.sha(5121), jobs=(world.LINT, world.PUBLISH))
+    publish = queue(tmp_path, row).gate[1].jobs[1]
+    assert (publish.state, publish.waiting) == ("waiting", "needs lint")
+
+
+@pytest.mark.parametrize(
+    ("state", "waiting"),
+    [
+        (
+            BuildsetState.CONFLICT,
+            "it conflicts with what is ahead; believed when #21 ahead is done",
+        ),
+        (
+            BuildsetState.MISCONFIGURED,
+            "its configuration can't be used; believed when #21 ahead is done",
+        ),
+    ],
+)
+def test_a_state_that_cannot_be_made_says_so(
+    tmp_path: Path, state: BuildsetState, waiting: str
+) -> None:
+    row = world.buildset(122, 22, world.sha(5121), state=state, commit=None, tree=None, jobs=())
+    item = queue(tmp_path, row).gate[1]
+    assert (item.status, item.waiting) == (str(state), waiting)
+
+
+def test_check_and_post_stand_apart_from_the_gate(tmp_path: Path) -> None:
+    view = queue(
+        tmp_path,
+        world.item(31, 23, pipeline=Pipeline.CHECK, buildset_id=None),
+        world.item(32, None, pipeline=Pipeline.POST, buildset_id=None),
+        world.item(33, 23, pipeline=Pipeline.CHECK, buildset_id=None, branch="stable"),
+    )
+    assert [item.id for item in view.check] == [31]
+    assert [item.id for item in view.post] == [32]
+    assert view.post[0].title == world.sha(0)[:12]
+    assert view.check[0].waiting == "waiting for the state ahead to be known"
+
+
+def test_there_is_a_queue_for_every_guarded_branch(tmp_path: Path) -> None:
+    found = read(tmp_path, lambda tx: views.queue_views(tx, now=world.NOW))
+    assert [(each.project, each.branch) for each in found] == [("demo", "main"), ("demo", "stable")]
+    assert found[1].gate == []
+
+
+@pytest.mark.parametrize(("project", "branch"), [("nobody", None), ("demo", "nowhere")])
+def test_an_unknown_queue_is_not_found(tmp_path: Path, project: str, branch: str | None) -> None:
+    with pytest.raises(NotFound):
+        read(tmp_path, lambda tx: views.queue_view(tx, project, branch, now=world.NOW))
+
+
+def test_every_reason_and_item_state_is_worded() -> None:
+    assert set(messages.REASONS) == set(Reason)
+
+
+def _long_queue(length: int) -> list[Row]:
+    made: list[Row] = []
+    onto = world.HEAD
+    for number in range(2000, 2000 + length):
+        row = world.buildset(number + 100_000, number, onto)
+        onto = row.commit or ""
+        made += [
+            world.change(number),
+            world.item(number, number, buildset_id=row.id),
+            row,
+            *(
+                world.build(number * 10 + 10**6 + n, row.id, number, job)
+                for n, job in enumerate((world.TESTS, world.LINT))
+            ),
+        ]
+    return made
+
+
+def test_the_number_of_reads_does_not_grow_with_the_queue(tmp_path: Path) -> None:
+    async def reads(length: int) -> int:
+        made = await world.make(tmp_path)
+        await made.put(*_long_queue(length))
+        async with made.store.read() as tx:
+            counted = Counting(tx)
+            await views.queue_view(counted, "demo", "main", now=world.NOW)
+        return counted.reads
+
+    assert asyncio.run(reads(1)) == asyncio.run(reads(50))
+
+
+class Counting:
+    """A transaction that counts what is asked of it."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.reads = 0
+
+    def __getattr__(self, name: str) -> object:
+        self.reads += 1
+        return getattr(self._tx, name)
+
+
+def test_only_the_nearest_items_ahead_are_listed_but_all_are_counted(tmp_path: Path) -> None:
+    last = queue(tmp_path, *_long_queue(20)).gate[-1]
+    assert last.proof is not None
+    assert last.proof.ahead == list(range(2009, 2019))
+    assert last.proof.ahead_count == 19
+
+
+def test_a_landed_item_is_no_longer_ahead(tmp_path: Path) -> None:
+    landed = world.item(21, 21, state=ItemState.LANDED, finished_at=9_999.0)
+    first = queue(tmp_path, landed).gate[0]
+    assert first.proof is not None
+    assert (first.change, first.proof.ahead) == (22, [])
