@@ -1,1 +1,1 @@
-"""The HTTP API, one module per noun."""
+"""The HTTP API: one module per noun, under /api."""

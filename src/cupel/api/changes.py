@@ -1,0 +1,82 @@
+"""Changes: what is proposed, and what people decide about it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Annotated
+
+import fastapi
+import pydantic
+
+from cupel.api.caller import READER, Before, Cupel, Limit, Writer
+from cupel.control import views
+from cupel.control.context import Context
+from cupel.core.model import Change, ChangeState
+
+router = fastapi.APIRouter(prefix="/api/changes", tags=["changes"])
+
+
+class ApprovalRequest(pydantic.BaseModel):
+    """The patch set that was looked at; the newest if it is left out."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    patch_set: Annotated[int, pydantic.Field(ge=1)] | None = None
+
+
+@router.get("", operation_id="change_list", summary="Changes, newest first", dependencies=[READER])
+async def list_all(
+    cupel: Cupel,
+    project: Annotated[str | None, fastapi.Query(description="Only this project's.")] = None,
+    state: Annotated[ChangeState | None, fastapi.Query(description="Only in this state.")] = None,
+    author: Annotated[
+        str | None, fastapi.Query(description="Only by `Name <mail>`, or of this owner.")
+    ] = None,
+    limit: Limit = 50,
+    before: Before = None,
+) -> views.Page[views.ChangeRef]:
+    async with cupel.store.read() as tx:
+        return await views.change_list(
+            tx, project=project, state=state, author=author, limit=limit, before=before
+        )
+
+
+@router.get("/{id}", operation_id="change", summary="One change", dependencies=[READER])
+async def show(cupel: Cupel, id: int) -> views.ChangeView:
+    async with cupel.store.read() as tx:
+        return await views.change_view(tx, id, now=cupel.clock())
+
+
+@router.post("/{id}/approve", operation_id="change_approve", summary="Approve a change")
+async def approve(
+    cupel: Cupel, by: Writer, id: int, request: ApprovalRequest | None = None
+) -> views.ChangeView:
+    patch_set = request.patch_set if request is not None else None
+    return await _after(cupel, cupel.commands.approve(id, user=by.user, patch_set=patch_set))
+
+
+@router.post("/{id}/withdraw", operation_id="change_withdraw", summary="Withdraw one's approval")
+async def withdraw(cupel: Cupel, by: Writer, id: int) -> views.ChangeView:
+    return await _after(cupel, cupel.commands.withdraw(id, user=by.user))
+
+
+@router.post("/{id}/land", operation_id="change_land", summary="Ask to land a change")
+async def land(cupel: Cupel, by: Writer, id: int) -> views.ChangeView:
+    return await _after(cupel, cupel.commands.land(id, user=by.user))
+
+
+@router.post("/{id}/dequeue", operation_id="change_dequeue", summary="Take it out of the gate")
+async def dequeue(cupel: Cupel, by: Writer, id: int) -> views.ChangeView:
+    return await _after(cupel, cupel.commands.dequeue(id, user=by.user))
+
+
+@router.post("/{id}/abandon", operation_id="change_abandon", summary="Abandon a change")
+async def abandon(cupel: Cupel, by: Writer, id: int) -> views.ChangeView:
+    return await _after(cupel, cupel.commands.abandon(id, user=by.user))
+
+
+async def _after(cupel: Context, asked: Awaitable[Change]) -> views.ChangeView:
+    """The change as it stands when the request has been recorded."""
+    change = await asked
+    async with cupel.store.read() as tx:
+        return await views.change_view(tx, change.id, now=cupel.clock())

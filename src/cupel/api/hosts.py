@@ -1,0 +1,22 @@
+"""Hosts: the computers that make machines."""
+
+from __future__ import annotations
+
+import fastapi
+
+from cupel.api.caller import READER, Cupel
+from cupel.control import views
+
+router = fastapi.APIRouter(prefix="/api/hosts", tags=["hosts"], dependencies=[READER])
+
+
+@router.get("", operation_id="host_list", summary="All hosts")
+async def list_all(cupel: Cupel) -> list[views.HostView]:
+    async with cupel.store.read() as tx:
+        return await views.host_list(tx, now=cupel.clock())
+
+
+@router.get("/{name}", operation_id="host", summary="One host")
+async def show(cupel: Cupel, name: str) -> views.HostView:
+    async with cupel.store.read() as tx:
+        return await views.host_view(tx, name, now=cupel.clock())
