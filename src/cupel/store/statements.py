@@ -93,6 +93,8 @@ class Statements:
             query = query.order_by(ordering)
         if shape.limit:
             query = query.limit(sa.bindparam(LIMIT, type_=sa.BigInteger()))
+            # For SQLite Core would add an offset of its own, as one more parameter.
+            query = query.offset(sa.literal_column("0"))
         return self._compile(query)
 
     def _conditions(self, shape: Shape) -> list[sa.ColumnElement[bool]]:
