@@ -30,6 +30,12 @@ class Subscription:
             raise StopAsyncIteration
         return event
 
+    def skip(self) -> None:
+        """Drop what has come so far: the listener is about to read the store anyway."""
+        while not self._queue.empty():
+            if self._queue.get_nowait() is None:
+                self._closed = True
+
     def offer(self, event: Event) -> None:
         try:
             self._queue.put_nowait(event)

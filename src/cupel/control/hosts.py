@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -211,9 +210,7 @@ class _Session:
                 detail="; ".join(hello.notes) or None,
             )
         )
-        await self.say(
-            messages.Welcome(version=messages.VERSION, heartbeat=HEARTBEAT, token=token)
-        )
+        await self.say(messages.Welcome(version=messages.VERSION, heartbeat=HEARTBEAT, token=token))
 
     async def listen(self) -> None:
         while (message := await self._next()) is not None:
@@ -275,9 +272,7 @@ class _Session:
                 raise Bug(f"{type(message).__name__} is not about a build")
 
     async def _tell_steps(self, machine: int, running: _Running) -> None:
-        await self._engine.record(
-            events.StepsChanged(machine_id=machine, steps=running.results())
-        )
+        await self._engine.record(events.StepsChanged(machine_id=machine, steps=running.results()))
 
     async def _take_artefacts(self, running: _Running, message: messages.ArtefactData) -> None:
         """A tar that cannot be taken costs the build its artefacts, and the log says so."""

@@ -70,7 +70,7 @@ class States:
     ) -> tuple[tuple[Job, ...], str | None]:
         """The frozen jobs of a pipeline as `commit` defines them, and what to tell the user."""
         listing = await commits.list_files(repo, commit, env=env)
-        wanted = configuration.relevant(listing)
+        wanted = configuration.config_paths(listing)
         files = {path: await commits.read_file(repo, commit, path, env=env) for path in wanted}
         texts = {path: text.decode(errors="replace") for path, text in files.items() if text}
         loaded = configuration.load(texts, listing, self._labels)

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cupel.core.model import Reason
+from cupel.core.model import (
+    Build,
+    Buildset,
+    BuildsetState,
+    BuildState,
+    Change,
+    Item,
+    ItemState,
+    PatchSet,
+    Pipeline,
+    Reason,
+)
 
 # Why an item left its pipeline without landing or passing.
 
@@ -90,3 +101,62 @@ def waits_for_entry() -> str:
 FAILED = "a job failed"
 CONFLICTS = "it conflicts with what is ahead"
 MISCONFIGURED = "its configuration can't be used"
+
+
+# What a push says to the person who pushes; git puts `remote: ` before each line.
+
+
+def push_taken(change: Change, patch_set: PatchSet, url: str, is_new: bool) -> str:
+    what = "new" if patch_set.number == 1 else f"patch set {patch_set.number}"
+    state = what if is_new else "no new commit"
+    return f"Change {change.id}: {change.title} ({state})\n  {url}/changes/{change.id}"
+
+
+def waits_outside(change: Change) -> str:
+    return (
+        f"Change {change.id} enters the gate when it and what it needs are approved:"
+        f" cupel approve {change.id}"
+    )
+
+
+def jobs_begin(change_id: int, item: Item, buildset: Buildset, *, again: bool) -> str:
+    """What an item is proved with, once that is known."""
+    start = f"  {change_id} {item.pipeline}"
+    if buildset.state in (BuildsetState.CONFLICT, BuildsetState.MISCONFIGURED):
+        return f"{start}: {buildset.state}: {buildset.detail}"
+    onto = f" on {buildset.onto[:12]}" if buildset.onto else ""
+    begins = "proved again, what was ahead has changed" if again else "proved"
+    jobs = ", ".join(job.name for job in buildset.jobs) or "no jobs"
+    notice = f"\n  {buildset.notice}" if buildset.notice else ""
+    return f"{start}: {begins}{onto}: {jobs}{notice}"
+
+
+def build_line(change_id: int, build: Build, url: str) -> str:
+    start = f"  {change_id} {build.job}"
+    attempt = f" (attempt {build.attempt})" if build.attempt > 1 else ""
+    if build.state is not BuildState.FINISHED:
+        return f"{start}: {build.state}{attempt}  {url}/builds/{build.id}"
+    began = build.started_at or build.queued_at
+    took = f" in {(build.finished_at or began) - began:.1f} s"
+    why = f": {build.reason}" if build.reason else ""
+    return f"{start}: {build.verdict}{took}{attempt}{why}"
+
+
+def verdict(change: Change, item: Item, url: str) -> str:
+    """How an item ended."""
+    match item.state:
+        case ItemState.LANDED:
+            return f"Change {change.id} landed on {change.branch} as {change.landed_commit}"
+        case ItemState.PASSED:
+            after = "" if item.pipeline is not Pipeline.CHECK else _after_check(change)
+            return f"Change {change.id} passed {item.pipeline}{after}"
+        case _:
+            reason = item_reason(item.reason, item.detail)
+            return (
+                f"Change {change.id} {item.state} in {item.pipeline}: {reason}\n"
+                f"  {url}/changes/{change.id}"
+            )
+
+
+def _after_check(change: Change) -> str:
+    return "" if change.wants_land else f"; to land it: cupel approve {change.id}"

@@ -1,0 +1,128 @@
+"""Tells a person who waits at a push how their changes fare, line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+from cupel.control.feed import Subscription
+from cupel.core.model import (
+    Build,
+    Buildset,
+    BuildsetState,
+    BuildState,
+    Change,
+    ChangeState,
+    Item,
+    ItemState,
+    Pipeline,
+    Reason,
+    Verdict,
+)
+from cupel.forge.builtin import Say
+from cupel.log.stream import LogStore
+from cupel.report import messages
+from cupel.store.interface import Store, Transaction
+
+_FIRST_LOOK = 3.0
+"""Seconds that a push without `-o wait` stays to say which jobs run."""
+
+_TAIL = 15
+"""Lines of a failed build's log that are shown."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Followed:
+    """A change and what has been said of it. `land`: the gate's word counts, not the check's."""
+
+    change_id: int
+    land: bool
+    buildset_id: int | None = None
+    waits: bool = False
+    said: dict[str, tuple[BuildState, Verdict | None]] = dataclasses.field(default_factory=dict)
+    done: bool = False
+
+
+class Follower:
+    """Follow changes until their jobs are known, or until their verdicts are."""
+
+    def __init__(self, store: Store, logs: LogStore, *, url: str) -> None:
+        self._store = store
+        self._logs = logs
+        self._url = url
+        self._followed: list[_Followed] = []
+
+    def add(self, change: Change, *, land: bool) -> None:
+        self._followed.append(_Followed(change_id=change.id, land=land))
+
+    async def follow(self, news: Subscription, say: Say, *, until_verdict: bool) -> None:
+        """`news` was subscribed to before the changes were recorded, so nothing is missed."""
+        try:
+            async with asyncio.timeout(None if until_verdict else _FIRST_LOOK):
+                while not await self._look(say, until_verdict=until_verdict):
+                    await anext(news)
+                    news.skip()
+        except (TimeoutError, StopAsyncIteration):
+            pass
+
+    async def _look(self, say: Say, *, until_verdict: bool) -> bool:
+        """Say what is new; whether all has been said."""
+        for followed in self._followed:
+            if not followed.done:
+                async with self._store.read() as tx:
+                    await self._tell(tx, followed, say)
+        if until_verdict:
+            return all(each.done for each in self._followed)
+        return all(each.buildset_id is not None or each.done for each in self._followed)
+
+    async def _tell(self, tx: Transaction, followed: _Followed, say: Say) -> None:
+        change = await tx.get(Change, followed.change_id)
+        item = await self._item(tx, followed)
+        assert change is not None
+        if item is None:
+            if followed.land and not followed.waits and change.state is ChangeState.OPEN:
+                followed.waits = True
+                say(messages.waits_outside(change))
+            return
+        buildset = await tx.get(Buildset, item.buildset_id) if item.buildset_id else None
+        if buildset is not None and buildset.state is not BuildsetState.PREPARING:
+            await self._tell_jobs(tx, followed, item, buildset, say)
+        if item.state not in (ItemState.LIVE, ItemState.LANDING):
+            followed.done = True
+            say(messages.verdict(change, item, self._url))
+
+    async def _item(self, tx: Transaction, followed: _Followed) -> Item | None:
+        """The newest place of the change whose word counts."""
+        where: dict[str, object] = {"change_id": followed.change_id}
+        items = await tx.select(Item, where, descending=True)
+        items = [item for item in items if item.pipeline is not Pipeline.POST]
+        if followed.land:
+            items = [item for item in items if item.pipeline is Pipeline.GATE]
+        if items and items[0].reason is Reason.ENTERED_GATE:
+            followed.land = True
+            return None
+        return items[0] if items else None
+
+    async def _tell_jobs(
+        self, tx: Transaction, followed: _Followed, item: Item, buildset: Buildset, say: Say
+    ) -> None:
+        builds = await tx.select(Build, {"buildset_id": buildset.id})
+        if followed.buildset_id != buildset.id:
+            followed.said = {}
+            again = followed.buildset_id is not None
+            followed.buildset_id = buildset.id
+            say(messages.jobs_begin(followed.change_id, item, buildset, again=again))
+        for build in builds:
+            now = (build.state, build.verdict)
+            if followed.said.get(build.job) != now:
+                followed.said[build.job] = now
+                if build.state in (BuildState.RUNNING, BuildState.FINISHED):
+                    say(messages.build_line(followed.change_id, build, self._url))
+                if build.verdict in (Verdict.FAILURE, Verdict.TIMEOUT):
+                    self._show_tail(build, say)
+
+    def _show_tail(self, build: Build, say: Say) -> None:
+        reader = self._logs.reader(build.id)
+        count = reader.line_count
+        for line in reader.lines(max(0, count - _TAIL), _TAIL):
+            say(f"      | {line.text}")

@@ -1,0 +1,290 @@
+"""Takes pushes for review: each commit of a stack becomes a change or a new patch set of one."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cupel.control.clock import Clock
+from cupel.control.engine import ID_COUNTER, Engine
+from cupel.control.feed import Feed
+from cupel.control.follow import Follower
+from cupel.control.states import States
+from cupel.core import events
+from cupel.core.model import Change, ChangeState, PatchSet, Pipeline, Project
+from cupel.errors import ConfigError, NotFound
+from cupel.forge import examine
+from cupel.forge import push as pushing
+from cupel.forge.builtin import Became, RefResult, Say
+from cupel.forge.examine import Proposal
+from cupel.forge.push import ProposedChange, Push, Refusal, Review
+from cupel.git import repository
+from cupel.log.stream import LogStore
+from cupel.report import messages
+from cupel.store.interface import Store, Transaction
+
+CHANGE_COUNTER = "change"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """A proposed change as recorded; `old` is the commit of the patch set before, if any."""
+
+    change: Change
+    patch_set: PatchSet
+    old: str | None
+
+    @property
+    def is_new(self) -> bool:
+        return self.old != self.patch_set.commit
+
+
+class Pushes:
+    """The `Receiver` of the built-in forge."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        feed: Feed,
+        states: States,
+        logs: LogStore,
+        clock: Clock,
+        *,
+        url: str,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._feed = feed
+        self._states = states
+        self._logs = logs
+        self._clock = clock
+        self._url = url
+        self._recording = asyncio.Lock()
+
+    async def validate(self, push: Push) -> Sequence[Refusal]:
+        """Why the push cannot be taken; its objects are in quarantine."""
+        project = await self._project(push.project)
+        proposals, refusals = await examine.examine(push, project.branches)
+        for proposal in proposals:
+            refusals += await self._refuse_known(project, proposal)
+            refusals += await self._refuse_misconfigured(push, proposal)
+            if proposal.review.options.hold:
+                refusals.append(
+                    Refusal(
+                        ref=proposal.review.ref,
+                        message="machines cannot be held in this version of Cupel",
+                        hint="leave out -o hold",
+                    )
+                )
+        return refusals
+
+    async def receive(self, push: Push, say: Say) -> Sequence[RefResult]:
+        """Record the changes, tell of them, and with `-o wait` stay until their verdicts."""
+        project = await self._project(push.project)
+        proposals, refusals = await examine.examine(push, project.branches)
+        results = [RefResult(ref=refusal.ref, refused=refusal.message) for refusal in refusals]
+        follower = Follower(self._store, self._logs, url=self._url)
+        waiting = False
+        with self._feed.subscribe() as news:
+            for proposal in proposals:
+                # A client that leaves must not undo half of what it sent.
+                taken = await asyncio.shield(self._record(push, project, proposal))
+                results.append(_result(proposal.review, taken))
+                for each in taken:
+                    follower.add(each.change, land=proposal.review.options.land)
+                    say(messages.push_taken(each.change, each.patch_set, self._url, each.is_new))
+                waiting = waiting or proposal.review.options.wait
+            await follower.follow(news, say, until_verdict=waiting)
+        return results
+
+    async def _project(self, name: str) -> Project:
+        async with self._store.read() as tx:
+            found = await tx.select(Project, {"name": name})
+        if not found:
+            raise NotFound(f"there is no project {name}")
+        return found[0]
+
+    async def _refuse_known(self, project: Project, proposal: Proposal) -> list[Refusal]:
+        async with self._store.read() as tx:
+            known = await _known(tx, project.id, proposal)
+        refusals = []
+        for proposed in proposal.changes:
+            found = pushing.find(proposed, {key: _as_known(*known[key]) for key in known})
+            refusal = found and pushing.refuse_known(proposal.review, proposed, found)
+            if refusal:
+                refusals.append(refusal)
+        return refusals
+
+    async def _refuse_misconfigured(self, push: Push, proposal: Proposal) -> list[Refusal]:
+        """Every commit of the stack must be one whose jobs can be known."""
+        refusals: list[Refusal] = []
+        for proposed in proposal.changes:
+            try:
+                for pipeline in Pipeline:
+                    await self._states.jobs(
+                        push.repo, proposed.commit, pipeline, env=dict(push.env)
+                    )
+            except ConfigError as error:
+                message = f"commit {proposed.commit[:12]} has a configuration that cannot be used"
+                refusals.append(Refusal(ref=proposal.review.ref, message=message, hint=str(error)))
+        return refusals
+
+    async def _record(self, push: Push, project: Project, proposal: Proposal) -> list[_Taken]:
+        async with self._recording:
+            taken = await self._number(push, project, proposal)
+            for each in taken:
+                if each.is_new:
+                    await repository.keep_patch_set(
+                        push.repo, each.change.id, each.patch_set.number, each.patch_set.commit
+                    )
+            land = proposal.review.options.land
+            await self._engine.record(*_facts(taken, push.user if land else None))
+            return taken
+
+    async def _number(self, push: Push, project: Project, proposal: Proposal) -> list[_Taken]:
+        """Give each proposed change its number and its rows, but store none of them."""
+        taken: list[_Taken] = []
+        async with self._store.write() as tx:
+            known = await _known(tx, project.id, proposal)
+            as_known = {key: _as_known(*known[key]) for key in known}
+            for proposed in proposal.changes:
+                found = pushing.find(proposed, as_known)
+                below = None if proposed.needs is None else taken[proposed.needs].change.id
+                if found is None:
+                    made = await self._first(tx, push, project, proposal.review, proposed, below)
+                else:
+                    made = await self._next(tx, push, proposed, *known[found.key], below)
+                taken.append(made)
+        return taken
+
+    async def _first(
+        self,
+        tx: Transaction,
+        push: Push,
+        project: Project,
+        review: Review,
+        proposed: ProposedChange,
+        below: int | None,
+    ) -> _Taken:
+        now = self._clock()
+        change = Change(
+            id=await tx.reserve(CHANGE_COUNTER),
+            project_id=project.id,
+            branch=review.branch,
+            key=proposed.key,
+            topic=proposed.topic,
+            title=proposed.title,
+            description=proposed.description,
+            author=proposed.author,
+            owner=push.user,
+            state=ChangeState.OPEN,
+            patch_set=1,
+            wants_land=False,
+            land_asked_at=None,
+            landed_commit=None,
+            created_at=now,
+            updated_at=now,
+        )
+        patch_set = await self._patch_set(tx, push, proposed, change, below)
+        return _Taken(change=change, patch_set=patch_set, old=None)
+
+    async def _next(
+        self,
+        tx: Transaction,
+        push: Push,
+        proposed: ProposedChange,
+        change: Change,
+        newest: PatchSet,
+        below: int | None,
+    ) -> _Taken:
+        same = proposed.commit == newest.commit and newest.needs_change == below
+        if same and change.state is ChangeState.OPEN:
+            return _Taken(change=change, patch_set=newest, old=newest.commit)
+        change = replace(
+            change,
+            key=proposed.key,
+            topic=proposed.topic,
+            title=proposed.title,
+            description=proposed.description,
+            author=proposed.author,
+            state=ChangeState.OPEN,
+            patch_set=change.patch_set + 1,
+            updated_at=self._clock(),
+        )
+        patch_set = await self._patch_set(tx, push, proposed, change, below)
+        return _Taken(change=change, patch_set=patch_set, old=newest.commit)
+
+    async def _patch_set(
+        self,
+        tx: Transaction,
+        push: Push,
+        proposed: ProposedChange,
+        change: Change,
+        below: int | None,
+    ) -> PatchSet:
+        return PatchSet(
+            id=await tx.reserve(ID_COUNTER),
+            change_id=change.id,
+            number=change.patch_set,
+            commit=proposed.commit,
+            tree=proposed.tree,
+            parent=proposed.parent,
+            needs_change=below,
+            pushed_by=push.user,
+            created_at=self._clock(),
+        )
+
+
+def _facts(taken: Sequence[_Taken], approved_by: str | None) -> list[events.Fact]:
+    facts: list[events.Fact] = []
+    for each in taken:
+        change, patch_set = each.change, each.patch_set
+        if each.is_new:
+            facts.append(
+                events.ChangePushed(change=change, patch_set=patch_set, approved_by=approved_by)
+            )
+        elif approved_by is not None:
+            facts.append(
+                events.Approved(change_id=change.id, patch_set=patch_set.number, user=approved_by)
+            )
+            facts.append(events.LandAsked(change_id=change.id, user=approved_by))
+    return facts
+
+
+async def _known(
+    tx: Transaction, project_id: int, proposal: Proposal
+) -> dict[str, tuple[Change, PatchSet]]:
+    """The newest change of each key that the proposal may mean, with its newest patch set."""
+    keys = {key for change in proposal.changes for key in (change.key, *change.former)}
+    where = {"project_id": project_id, "branch": proposal.review.branch, "key": keys}
+    found = {change.key: change for change in await tx.select(Change, where)}
+    known = {}
+    for key, change in found.items():
+        where = {"change_id": change.id, "number": change.patch_set}
+        (newest,) = await tx.select(PatchSet, where)
+        known[key] = (change, newest)
+    return known
+
+
+def _as_known(change: Change, newest: PatchSet) -> pushing.Known:
+    return pushing.Known(
+        key=change.key, title=change.title, state=change.state, commit=newest.commit
+    )
+
+
+def _result(review: Review, taken: Sequence[_Taken]) -> RefResult:
+    became = tuple(
+        Became(
+            ref=repository.change_ref(each.change.id, each.patch_set.number),
+            old=None,
+            new=each.patch_set.commit,
+        )
+        for each in taken
+        if each.is_new
+    )
+    if not became and not review.options.land:
+        return RefResult(ref=review.ref, refused="no new changes")
+    return RefResult(ref=review.ref, became=became)
