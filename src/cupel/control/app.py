@@ -1,0 +1,169 @@
+"""The wiring: every part of a running Cupel, put together in one place."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import structlog
+from starlette.requests import Request
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from cupel.artefact.store import ArtefactStore
+from cupel.config.server import ServerConfig
+from cupel.control import auth as authentication
+from cupel.control.auth import Auth, Scope
+from cupel.control.clock import Clock
+from cupel.control.commands import Commands
+from cupel.control.dispatch import Dispatch
+from cupel.control.engine import Engine
+from cupel.control.feed import Feed
+from cupel.control.hosts import Hosts
+from cupel.control.pushes import Pushes
+from cupel.control.states import Repositories, States
+from cupel.core import events
+from cupel.core.model import LIVE_ITEMS, Branch, Build, BuildState, Item, Project
+from cupel.errors import Forbidden
+from cupel.forge.builtin import HookServer
+from cupel.git import hooks, repository
+from cupel.git.serve import GitHttp
+from cupel.log.stream import LogStore
+from cupel.store.interface import Store
+
+log = structlog.get_logger(__name__)
+
+HOST_TOKEN = "embedded host"  # noqa: S105 - a name, not a secret
+_HOUSEKEEPING = 600.0
+"""Seconds between two rounds of tidying."""
+
+
+class Cupel:
+    """A Cupel that is about to run. `url` is where its people and hosts find it."""
+
+    def __init__(
+        self, *, state: Path, config: ServerConfig, store: Store, clock: Clock, url: str
+    ) -> None:
+        self.state = state
+        self.config = config
+        self.store = store
+        self.clock = clock
+        self.url = url
+        self.feed = Feed()
+        self.logs = LogStore(state / "logs")
+        self.artefacts = ArtefactStore(state / "artefacts")
+        self.auth = Auth(store, clock)
+        self.engine = Engine(store, self.feed, clock)
+        self.repositories = Repositories(state / "git")
+        self.states = States(self.repositories, config.labels)
+        self.commands = Commands(store, self.engine, self.repositories, self._hooks)
+        self.hook_server = HookServer(
+            state / "hook.sock",
+            Pushes(store, self.engine, self.feed, self.states, self.logs, clock, url=url),
+        )
+
+    @property
+    def _hooks(self) -> Path:
+        return self.state / "hooks"
+
+    async def prepare(self) -> Hosts:
+        """Put right what a crash or an upgrade left, and open the door for hosts."""
+        hooks.install(self._hooks)
+        self.repositories.root.mkdir(parents=True, exist_ok=True)
+        for project in await self._projects():
+            repo = self.repositories.path(project.name)
+            repository.refresh(repo, self._hooks)
+            await self._see_heads(project)
+        for token in await self.auth.tokens():
+            if token.name == HOST_TOKEN:
+                await self.auth.revoke(token.id)
+        issued = await self.auth.create("host", name=HOST_TOKEN, scopes=[Scope.HOST])
+        return Hosts(
+            self.engine,
+            self.logs,
+            self.artefacts,
+            self.clock,
+            self.config,
+            url=self.url,
+            token=issued.secret,
+        )
+
+    async def run(self, hosts: Hosts) -> None:
+        """Plan, dispatch and take pushes, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            dispatch = Dispatch(group, self.engine, self.states, hosts)
+            group.create_task(self.engine.run(dispatch), name="engine")
+            group.create_task(self.hook_server.run(), name="hooks")
+            group.create_task(self._keep_house(), name="housekeeping")
+
+    def application(self, pages: ASGIApp) -> ASGIApp:
+        """Git by its own addresses, everything else to `pages`."""
+        git = GitHttp(
+            authorise=self._authorise,
+            locate=self._locate,
+            hook_socket=self.state / "hook.sock",
+        )
+        router = Router(routes=git.routes())
+
+        async def front(scope: AsgiScope, receive: Receive, send: Send) -> None:
+            path = str(scope.get("path", ""))
+            is_git = path.endswith(("/info/refs", "/git-upload-pack", "/git-receive-pack"))
+            await (router if is_git else pages)(scope, receive, send)
+
+        return front
+
+    async def _projects(self) -> list[Project]:
+        async with self.store.read() as tx:
+            return await tx.select(Project)
+
+    async def _see_heads(self, project: Project) -> None:
+        """Record where somebody moved a branch around the gate."""
+        heads = await self.states.heads(project)
+        async with self.store.read() as tx:
+            known = await tx.select(Branch, {"project_id": project.id})
+        for branch in known:
+            if branch.head != heads.get(branch.name):
+                await self.engine.record(
+                    events.HeadSeen(
+                        project_id=project.id, branch=branch.name, head=heads.get(branch.name)
+                    )
+                )
+
+    async def _authorise(self, request: Request, project: str, write: bool) -> str | None:
+        """Who fetches or pushes; None asks for credentials. Raises `Forbidden`."""
+        header = request.headers.get("authorization")
+        try:
+            principal = await self.auth.verify(authorization=header)
+        except authentication.Unauthenticated:
+            return None
+        if principal is None:
+            return "anyone" if not write and self.config.read == "anyone" else None
+        if write and not principal.may(Scope.WRITE):
+            raise Forbidden("this token may not push", hint="it needs the scope `write`")
+        if not write and not (principal.may(Scope.READ) or principal.may(Scope.HOST)):
+            raise Forbidden("this token may not fetch", hint="it needs the scope `read`")
+        return principal.user
+
+    async def _locate(self, project: str) -> Path | None:
+        if any(known.name == project for known in await self._projects()):
+            return self.repositories.path(project)
+        return None
+
+    async def _keep_house(self) -> None:
+        while True:
+            for project in await self._projects():
+                await self._see_heads(project)
+                await self._drop_states(project)
+            await asyncio.sleep(_HOUSEKEEPING)
+
+    async def _drop_states(self, project: Project) -> None:
+        """Let go of speculative states that nobody will land or build any more."""
+        repo = self.repositories.path(project.name)
+        kept = await repository.states(repo)
+        async with self.store.read() as tx:
+            live = await tx.select(Item, {"project_id": project.id, "state": tuple(LIVE_ITEMS)})
+            unfinished = [state for state in BuildState if state is not BuildState.FINISHED]
+            builds = await tx.select(Build, {"project_id": project.id, "state": unfinished})
+        needed = {item.buildset_id for item in live} | {build.buildset_id for build in builds}
+        await repository.drop_states(repo, sorted(set(kept) - needed))
