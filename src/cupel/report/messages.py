@@ -160,3 +160,20 @@ def verdict(change: Change, item: Item, url: str) -> str:
 
 def _after_check(change: Change) -> str:
     return "" if change.wants_land else f"; to land it: cupel approve {change.id}"
+
+
+# What `cupel up` says when everything stands.
+
+
+def up(url: str, login: str, remote: str, state: str) -> str:
+    return f"""\
+Cupel is up at {url}
+  log in (once):  {login}
+  state:          {state}
+
+To guard a repository:
+  cupel project add PROJECT
+  git remote add cupel {remote}
+  git push cupel HEAD:refs/for/main -o wait
+
+Ctrl-C stops it; started again it goes on where it was."""

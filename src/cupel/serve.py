@@ -1,0 +1,218 @@
+"""`cupel up`: one process with everything in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from cupel.api import app as api
+from cupel.config import server as configuration
+from cupel.config.server import ServerConfig
+from cupel.control import clock
+from cupel.control.app import Cupel
+from cupel.control.auth import Scope
+from cupel.control.hosts import Hosts
+from cupel.errors import InfraError, UserError
+from cupel.host import probe, transport
+from cupel.host.agent import Agent
+from cupel.host.providers.namespace import NamespaceProvider
+from cupel.report import messages
+from cupel.store import open_store
+from cupel.store.interface import Store
+from cupel.web import app as web
+
+HOST = "local"
+"""The name of the embedded host."""
+
+_FAREWELL = 5.0
+"""Seconds that requests under way get when the server stops."""
+
+Say = Callable[[str], None]
+
+
+def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    `listen` is `ADDRESS:PORT`, before what the configuration says. Raises `UserError` when the
+    state directory or the address is in use, `InfraError` when builds could not be sandboxed.
+    """
+    tell = say or _print
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _sole_user(state.resolve()) as state:
+        config = configuration.load(state)
+        probe.can_isolate(probe.examine(state))
+        with _listening(listen or config.listen) as door:
+            asyncio.run(_serve(state, config, door, tell))
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)  # the one thing that `up` is asked to print
+
+
+@contextlib.contextmanager
+def _sole_user(state: Path) -> Iterator[Path]:
+    """Hold the state directory; the lock goes with the process, however it ends."""
+    lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 32).decode(errors="replace").strip() or "another process"
+            raise UserError(
+                f"a Cupel already runs on {state} (process {holder})",
+                hint="stop that one first, or choose another directory with --state",
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield state
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _listening(listen: str) -> Iterator[socket.socket]:
+    """A socket that listens on `ADDRESS:PORT`; port 0 takes a free one."""
+    address, _, port = listen.rpartition(":")
+    if not address or not port.isdigit() or int(port) > 65535:
+        raise UserError(f"{listen!r} is not ADDRESS:PORT", hint="such as 127.0.0.1:8470")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind((address.strip("[]"), int(port)))
+        except OSError as error:
+            raise UserError(
+                f"cannot listen on {listen}: {error.strerror}",
+                hint="stop what listens there, or choose another address with --listen",
+            ) from None
+        door.listen(1024)
+        yield door
+
+
+def _url(door: socket.socket) -> str:
+    address, port = door.getsockname()[:2]
+    if address in ("0.0.0.0", "::"):  # noqa: S104 - what people are told to use instead
+        address = "127.0.0.1"
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+async def _serve(state: Path, config: ServerConfig, door: socket.socket, say: Say) -> None:
+    store = await open_store(config.database or f"sqlite:///{state / 'cupel.db'}")
+    try:
+        if not await store.lock_planner():
+            raise UserError(
+                "another Cupel plans on this database", hint="only one may; stop the other"
+            )
+        cupel = Cupel(state=state, config=config, store=store, clock=clock.now, url=_url(door))
+        hosts = await cupel.prepare()
+        await _greet(cupel, store, say)
+        await _live(cupel, hosts, door)
+    finally:
+        await store.close()
+
+
+async def _greet(cupel: Cupel, store: Store, say: Say) -> None:
+    """Say where everything is; make the owner's token when there is none that works."""
+    user = getpass.getuser()
+    secret = await _owner_token(cupel, user)
+    link = await cupel.auth.login_link(user, scopes=[Scope.WRITE, Scope.ADMIN])
+    address = cupel.url.removeprefix("http://")
+    remote = f"http://{user}:{secret}@{address}/PROJECT.git"
+    say(messages.up(cupel.url, f"{cupel.url}/login?token={link}", remote, str(cupel.state)))
+
+
+async def _owner_token(cupel: Cupel, user: str) -> str:
+    """The token that the command line uses, kept where only its owner can read it."""
+    file = cupel.state / "client.json"
+    secret = None
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError, KeyError):
+        secret = json.loads(file.read_text())["token"]
+    if secret is None or await _is_stale(cupel, secret):
+        issued = await cupel.auth.create(
+            user, name="owner", scopes=[Scope.READ, Scope.WRITE, Scope.ADMIN]
+        )
+        secret = issued.secret
+    fresh = file.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps({"url": cupel.url, "token": secret}) + "\n")
+    fresh.replace(file)
+    return str(secret)
+
+
+async def _is_stale(cupel: Cupel, secret: str) -> bool:
+    from cupel.control.auth import Unauthenticated
+
+    try:
+        return await cupel.auth.verify(authorization=f"Bearer {secret}") is None
+    except Unauthenticated:
+        return True
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handlers: a stop has an order, which `_live` keeps."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _http(application: ASGIApp) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            application,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(_FAREWELL),
+        )
+    )
+
+
+async def _live(cupel: Cupel, hosts: Hosts, door: socket.socket) -> None:
+    """Run all parts until a signal comes; then stop them in order: people, builds, planning."""
+    pages = api.create(cupel)
+    web.mount(pages, cupel)
+    server = _http(cupel.application(pages))
+    agent = Agent(
+        name=HOST,
+        slots=cupel.config.slots,
+        provider=NamespaceProvider(cupel.state),
+        state=cupel.state,
+    )
+    ours, theirs = transport.pair()
+    cupel.hook_server.listen()
+    async with asyncio.TaskGroup() as group:
+        planning = group.create_task(cupel.run(hosts), name="planning")
+        serving = group.create_task(server.serve(sockets=[door]), name="http")
+        session = group.create_task(hosts.serve(theirs), name="host session")
+        host = group.create_task(agent.serve(ours), name="host")
+        await _told_to_stop()
+        server.should_exit = True
+        cupel.feed.close()
+        await serving
+        planning.cancel()
+        session.cancel()
+        agent.stop()
+        await host
+
+
+async def _told_to_stop() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    print("stopping…", file=sys.stderr, flush=True)
