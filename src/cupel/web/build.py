@@ -1,0 +1,50 @@
+"""A build: what came of it and why, its steps, its machine and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import fastapi
+from starlette.responses import Response
+
+from cupel.control import views
+from cupel.core.model import BuildState, Verdict
+from cupel.web import live, log, site
+from cupel.web.problem import PageRoute
+from cupel.web.site import Frame
+
+router = fastapi.APIRouter(
+    include_in_schema=False, route_class=PageRoute, dependencies=[site.READER]
+)
+
+BLAME: Mapping[Verdict, str] = {
+    Verdict.SUCCESS: "Passed",
+    Verdict.FAILURE: "The change failed this job",
+    Verdict.TIMEOUT: "It took longer than its time limit",
+    Verdict.INFRA: "The infrastructure failed, not the change",
+    Verdict.CANCELLED: "It was cancelled",
+    Verdict.SKIPPED: "It was skipped",
+}
+
+
+@router.get("/builds/{id}")
+async def build(
+    request: fastapi.Request,
+    id: int,
+    start: Annotated[int | None, fastapi.Query(alias="from", ge=1)] = None,
+) -> Response:
+    here = site.of(request)
+    now = here.now()
+    async with here.server.store.read() as tx:
+        shown = await views.build_view(tx, id, now=now)
+    growing = shown.state is not BuildState.FINISHED
+    return await here.page(
+        request,
+        "build.html",
+        Frame(section="/changes", stream=live.address(build=id)),
+        now=now,
+        build=shown,
+        blame=BLAME[shown.verdict] if shown.verdict else "",
+        part=log.part(here.server.logs.reader(id), shown.steps, start, growing=growing),
+    )

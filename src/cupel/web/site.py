@@ -1,0 +1,167 @@
+"""What every page has in common: who looks at it, the frame, and how it stays alive."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import fastapi
+import jinja2
+from starlette.responses import HTMLResponse, Response
+
+import cupel
+from cupel.control import auth
+from cupel.control.auth import Principal, Scope
+from cupel.control.context import Context
+from cupel.web import ansi, status, text
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+HAVE = "X-Cupel-Have"
+"""The header in which the browser says which version of the live part it shows."""
+
+_TIMES = re.compile(r"<time[^>]*>[^<]*</time>")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who looks at a page; `csrf` is the token of their forms."""
+
+    name: str
+    can_write: bool
+    csrf: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What stands around a page: `section` is its place in the menu, `stream` keeps it alive."""
+
+    section: str = ""
+    stream: str | None = None
+    status: int = 200
+
+
+class Site:
+    """Renders the pages of a running Cupel."""
+
+    def __init__(self, server: Context) -> None:
+        self.server = server
+        self._environment = environment()
+
+    def now(self) -> float:
+        return self.server.clock()
+
+    def template(self, name: str) -> jinja2.Template:
+        return self._environment.get_template(name)
+
+    async def page(
+        self, request: fastapi.Request, name: str, frame: Frame, **values: Any
+    ) -> Response:
+        """A page; for a refresh by script its live part, or 204 if that is what is shown."""
+        who = await self.principal(request)
+        context = {
+            **values,
+            "here": _here(request),
+            "section": frame.section,
+            "stream": frame.stream,
+            "user": _user(who),
+            "version": cupel.__version__,
+        }
+        template = self.template(name)
+        if frame.stream is not None and "HX-Request" in request.headers:
+            return self._live(request, template, context)
+        headers = {"Cache-Control": "no-store", "Vary": "HX-Request, Cookie"}
+        return HTMLResponse(template.render(context), frame.status, headers)
+
+    def _live(
+        self, request: fastapi.Request, template: jinja2.Template, context: dict[str, Any]
+    ) -> Response:
+        whole = template.new_context({**context})
+        body = "".join(template.blocks["live"](whole))
+        version = hashlib.blake2b(_TIMES.sub("", body).encode(), digest_size=12).hexdigest()
+        headers = {"Cache-Control": "no-store", "Vary": "HX-Request, Cookie", HAVE: version}
+        if request.headers.get(HAVE) == version:
+            return Response(status_code=204, headers=headers)
+        return HTMLResponse(body, headers=headers)
+
+    async def principal(self, request: fastapi.Request) -> Principal | None:
+        """Who asks. Raises `Unauthenticated` for a header that is not valid."""
+        return await self.server.auth.verify(
+            authorization=request.headers.get("authorization"),
+            cookie=request.cookies.get(auth.COOKIE),
+        )
+
+
+def of(request: fastapi.Request) -> Site:
+    """The site that this request is made to."""
+    site = request.app.state.site
+    assert isinstance(site, Site)
+    return site
+
+
+async def reader(request: fastapi.Request) -> None:
+    """Lets those pass who may read. Raises `Forbidden`."""
+    here = of(request)
+    who = await here.principal(request)
+    if who is None and here.server.config.read == "anyone":
+        return
+    auth.require(who, Scope.READ)
+
+
+READER = fastapi.Depends(reader)
+
+
+def environment() -> jinja2.Environment:
+    """Templates that escape everything and fail on names that do not exist."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("cupel.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        ago=text.ago,
+        ansi=ansi.render,
+        clock=text.clock,
+        duration=text.duration,
+        iso=text.iso,
+        moment=text.moment,
+        sentence=text.sentence,
+        shorten=text.shortened,
+        shown=text.visible,
+        size=text.size,
+    )
+    made.globals.update(
+        artefact_url=lambda build, path: f"/api/builds/{build}/artefacts/{quote(path)}",
+        look=status.look,
+        off_lane=status.OFF_LANE,
+        raw_url=lambda build: f"/api/builds/{build}/log",
+        static=_versions().__getitem__,
+    )
+    return made
+
+
+def _versions() -> dict[str, str]:
+    """Static file → its address with a digest of its content, so that it can be kept for ever."""
+    files = sorted(path for path in STATIC.rglob("*") if path.is_file())
+    return {
+        (name := path.relative_to(STATIC).as_posix()): (
+            f"/static/{name}?v={hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()}"
+        )
+        for path in files
+    }
+
+
+def _here(request: fastapi.Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _user(who: Principal | None) -> User | None:
+    if who is None or who.csrf is None:
+        return None
+    return User(name=who.user, can_write=who.may(Scope.WRITE), csrf=who.csrf)

@@ -1,0 +1,66 @@
+"""How each state looks: an icon, a word and a tone. Never a colour alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """`icon` is a symbol of static/icons.svg; `tone` a class of static/cupel.css."""
+
+    icon: str
+    word: str
+    tone: str
+
+
+LOOKS: dict[str, Look] = {
+    # what has not begun
+    "waiting": Look("waiting", "waiting", "quiet"),
+    "queued": Look("waiting", "queued", "quiet"),
+    "open": Look("open", "open", "run"),
+    "new": Look("waiting", "new", "quiet"),
+    # what goes on
+    "preparing": Look("merge", "merging", "run"),
+    "building": Look("running", "being made", "run"),
+    "starting": Look("running", "starting", "run"),
+    "running": Look("running", "running", "run"),
+    "used": Look("running", "in use", "run"),
+    "landing": Look("land", "landing", "run"),
+    "cancelling": Look("stop", "cancelling", "quiet"),
+    "deleting": Look("stop", "being deleted", "quiet"),
+    # what went well
+    "success": Look("pass", "passed", "good"),
+    "passed": Look("pass", "passed", "good"),
+    "landed": Look("land", "landed", "good"),
+    "ready": Look("pass", "ready", "good"),
+    "connected": Look("pass", "connected", "good"),
+    # the change's fault
+    "failure": Look("fail", "failed", "bad"),
+    "failed": Look("fail", "failed", "bad"),
+    "rejected": Look("fail", "rejected", "bad"),
+    "conflict": Look("conflict", "conflict", "bad"),
+    "misconfigured": Look("config", "misconfigured", "bad"),
+    "timeout": Look("timeout", "timed out", "warn"),
+    # ours
+    "infra": Look("infra", "infrastructure failed", "infra"),
+    "killed": Look("stop", "killed", "warn"),
+    "error": Look("infra", "error", "infra"),
+    "lost": Look("infra", "lost", "infra"),
+    "held": Look("hold", "held", "warn"),
+    # what no longer matters
+    "removed": Look("skip", "removed", "quiet"),
+    "cancelled": Look("stop", "cancelled", "quiet"),
+    "skipped": Look("skip", "skipped", "quiet"),
+    "superseded": Look("skip", "superseded", "quiet"),
+    "abandoned": Look("stop", "abandoned", "quiet"),
+    "gone": Look("skip", "gone", "quiet"),
+}
+
+OFF_LANE = frozenset({"failed", "conflict", "misconfigured", "rejected"})
+"""Statuses of items that nobody stands on."""
+
+
+def look(state: object) -> Look:
+    """How a state looks; one that is not known is shown by its own name."""
+    return LOOKS.get(str(state), Look("waiting", str(state), "quiet"))

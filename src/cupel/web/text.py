@@ -1,0 +1,85 @@
+"""How plain values look: hostile text, durations, times, sizes. Pure; the time is an argument."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from markupsafe import Markup, escape
+
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls
+    "\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # invisible, or reorders text
+    "\ufff9-\ufffb]|[\U000e0000-\U000e007f]"
+)
+
+
+def visible(value: object) -> Markup:
+    """Text from outside as HTML: escaped, and what would hide or reorder text is spelt out."""
+    return Markup(_INVISIBLE.sub(_spelt, str(escape(str(value)))))  # noqa: S704 - escaped before
+
+
+def _spelt(match: re.Match[str]) -> str:
+    return f'<span class="ctl">U+{ord(match[0]):04X}</span>'
+
+
+def shortened(value: str, limit: int = 200) -> str:
+    """At most `limit` characters; the cut is marked."""
+    return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"
+
+
+def duration(seconds: float) -> str:
+    """As a person would say it: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def ago(at: float, now: float) -> str:
+    """How long ago, coarsely: a page that is a second old is not wrong."""
+    seconds = now - at
+    if seconds < 45:
+        return "just now"
+    for unit, size, limit in (("min", 60, 90), ("h", 3600, 36), ("d", 86400, 60)):
+        count = round(seconds / size)
+        if count < limit:
+            return f"{max(count, 1)} {unit} ago"
+    return "on " + moment(at)[:10]
+
+
+def moment(at: float) -> str:
+    """The full time in UTC, for titles."""
+    return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso(at: float) -> str:
+    """The time for a `datetime` attribute, to the millisecond."""
+    stamp = dt.datetime.fromtimestamp(at, dt.UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clock(at: float) -> str:
+    """The time of day in UTC, for log lines."""
+    return f"{dt.datetime.fromtimestamp(at, dt.UTC):%H:%M:%S}"
+
+
+def size(count: int) -> str:
+    """Bytes in binary units with three significant digits."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.3g} {unit}"
+        value /= 1024
+    return f"{value:.3g} TiB"
+
+
+def sentence(value: str) -> str:
+    """With a capital first letter, as when it stands alone."""
+    return value[:1].upper() + value[1:]
