@@ -24,7 +24,7 @@ from cupel.control import clock
 from cupel.control.app import Cupel
 from cupel.control.auth import Scope
 from cupel.control.hosts import Hosts
-from cupel.errors import InfraError, UserError
+from cupel.errors import UserError
 from cupel.host import probe, transport
 from cupel.host.agent import Agent
 from cupel.host.providers.namespace import NamespaceProvider
