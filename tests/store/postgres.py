@@ -33,7 +33,7 @@ _SETTINGS = (
 
 
 def binaries() -> Path | None:
-    """The directory of `initdb` and `postgres`, of the newest version here; None if there is none."""
+    """Where `initdb` and `postgres` of the newest version here are; None if there is none."""
     found = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
     )

@@ -8,8 +8,9 @@ import types
 import typing
 from typing import Any
 
-from cupel.core import model
 from hypothesis import strategies as st
+
+from cupel.core import model
 
 KINDS: tuple[type[Any], ...] = typing.get_args(model.Row)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import hypothesis
 import pytest
+
 from cupel.core import model
 from cupel.core.model import Change, ChangeState, Event, Project
 from cupel.errors import Bug, Conflict
 from cupel.store import interface
-
 from store import places, samples
 from store.places import Place
 
@@ -176,7 +176,7 @@ def test_enums_and_booleans_can_be_selected_by(place: Place) -> None:
 def test_an_order_is_the_same_whatever_changed_in_it(place: Place) -> None:
     async def scenario(store: interface.Store) -> None:
         async with store.write() as transaction:
-            await transaction.put([samples.change(id) for id in (5, 3, 1, 4, 2)])
+            await transaction.put([samples.change(each) for each in (5, 3, 1, 4, 2)])
         async with store.write() as transaction:
             await transaction.put([samples.change(3, state=ChangeState.LANDED)])
             await transaction.put([samples.change(3, title="again")])
@@ -191,7 +191,7 @@ def test_an_order_is_the_same_whatever_changed_in_it(place: Place) -> None:
 
 
 def test_five_thousand_rows_in_one_put(place: Place) -> None:
-    everything = [samples.change(id) for id in range(1, 5001)]
+    everything = [samples.change(each) for each in range(1, 5001)]
 
     async def scenario(store: interface.Store) -> None:
         async with store.write() as transaction:
@@ -248,6 +248,29 @@ def test_a_cancelled_writer_leaves_nothing(place: Place) -> None:
         async with store.write() as transaction:
             assert await transaction.count(Project) == 0
             await transaction.put([samples.project(2)])
+
+    play(place, scenario)
+
+
+@pytest.mark.parametrize("cancels", [1, 2])
+def test_a_writer_that_is_cancelled_anywhere_leaves_all_or_nothing(
+    place: Place, cancels: int
+) -> None:
+    async def scenario(store: interface.Store) -> None:
+        async def write(first: int) -> None:
+            async with store.write() as transaction:
+                await transaction.put([samples.project(first)])
+                await transaction.put([samples.project(first + 1)])
+
+        for attempt in range(40):
+            task = asyncio.create_task(write(2 * attempt))
+            for _ in range(cancels):
+                await asyncio.sleep(attempt * 5e-5)  # a transaction takes some 10 of these
+                task.cancel()
+            await asyncio.wait([task])
+            async with store.write() as transaction:
+                pair = await transaction.select(Project, after=2 * attempt - 1)
+                assert len(pair) in ((0, 2) if task.cancelled() else (2,))
 
     play(place, scenario)
 

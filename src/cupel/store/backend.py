@@ -68,6 +68,10 @@ class Backend(Protocol):
         """Begin a transaction that no other migration runs beside."""
         ...
 
+    async def tune(self, engine: AsyncEngine) -> None:
+        """Let the database learn how its rows are spread, if it does not do so by itself."""
+        ...
+
     def among(self, column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
         """Whether the column is one of the list that is the parameter `name`."""
         ...

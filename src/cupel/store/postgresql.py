@@ -136,6 +136,9 @@ class PostgresqlBackend:
         await connection.exec_driver_sql("BEGIN")
         await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION})")
 
+    async def tune(self, engine: AsyncEngine) -> None:
+        """PostgreSQL's autovacuum does so."""
+
     def among(self, column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
         members = sa.bindparam(name, type_=sa.ARRAY(_plain(column.type)))
         return column == sa.any_(members)
@@ -167,9 +170,12 @@ def _translated(error: psycopg.Error, url: sa.URL) -> CupelError:
         if state.startswith(prefix):
             return InfraError(f"{where}: {message} ({text})", hint=hint)
     if isinstance(error, psycopg.OperationalError) and not state:
-        return InfraError(f"{where} cannot be reached: {text}", hint="is PostgreSQL running there?")
+        return InfraError(f"{where} cannot be reached: {text}", hint=_UNREACHABLE)
     return Bug(f"{where}: {text} ({type(error).__name__})")
 
+
+# libpq gives no code for a refused connection, only its text, in the server's language.
+_UNREACHABLE = "is PostgreSQL running there, and is the database made (createdb)?"
 
 _FAULTS = (
     ("53100", "its disk is full", "free some space there; nothing acknowledged is lost"),
@@ -181,8 +187,6 @@ _FAULTS = (
     ),
     ("57P", "the server ended the connection", "it is shutting down or starting; try again"),
     ("08", "the connection was lost", "is PostgreSQL running there?"),
-    ("28", "it refuses us", "look at the user and password in the URL and at pg_hba.conf"),
-    ("3D000", "there is no such database", "make it with createdb"),
     ("42501", "we may not do that there", "the user of the URL needs to own the database"),
     ("XX001", "the database is damaged", "restore a backup"),
     ("XX002", "an index is damaged", "REINDEX mends it"),

@@ -191,6 +191,7 @@ class SqlStore:
         engine = self._backend.engine()
         try:
             await migrations.migrate(engine, self._backend)
+            await self._backend.tune(engine)
         except BaseException as error:
             await engine.dispose()
             _raise_translated(self._backend, error)

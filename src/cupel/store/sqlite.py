@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -129,6 +130,14 @@ class SqliteBackend:
 
     async def begin_migration(self, connection: AsyncConnection) -> None:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    async def tune(self, engine: AsyncEngine) -> None:
+        # Unless told otherwise, SQLite takes a state to be as telling as an id. A sample of each
+        # index is enough, and better plans are not worth failing for, as on a full disk.
+        async with engine.connect() as connection:
+            with contextlib.suppress(sa.exc.OperationalError):
+                await connection.exec_driver_sql("PRAGMA analysis_limit = 400")
+                await connection.exec_driver_sql("ANALYZE")
 
     def among(self, column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
         each = sa.func.json_each(sa.bindparam(name, type_=sa.Text())).table_valued("value")
