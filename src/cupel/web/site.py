@@ -71,20 +71,13 @@ class Site:
             "user": _user(who),
             "version": cupel.__version__,
         }
-        template = self.template(name)
-        if frame.stream is not None and "HX-Request" in request.headers:
-            return self._live(request, template, context)
         headers = {"Cache-Control": "no-store", "Vary": "HX-Request, Cookie"}
-        return HTMLResponse(template.render(context), frame.status, headers)
-
-    def _live(
-        self, request: fastapi.Request, template: jinja2.Template, context: dict[str, Any]
-    ) -> Response:
-        whole = template.new_context({**context})
-        body = "".join(template.blocks["live"](whole))
-        version = hashlib.blake2b(_TIMES.sub("", body).encode(), digest_size=12).hexdigest()
-        headers = {"Cache-Control": "no-store", "Vary": "HX-Request, Cookie", HAVE: version}
-        if request.headers.get(HAVE) == version:
+        fragment = frame.stream is not None and "HX-Request" in request.headers
+        body = self.template(name).render(context, fragment=fragment)
+        if not fragment:
+            return HTMLResponse(body, frame.status, headers)
+        headers[HAVE] = hashlib.blake2b(_TIMES.sub("", body).encode(), digest_size=12).hexdigest()
+        if request.headers.get(HAVE) == headers[HAVE]:
             return Response(status_code=204, headers=headers)
         return HTMLResponse(body, headers=headers)
 
@@ -129,6 +122,7 @@ def environment() -> jinja2.Environment:
         ansi=ansi.render,
         clock=text.clock,
         duration=text.duration,
+        elapsed=text.elapsed,
         iso=text.iso,
         moment=text.moment,
         sentence=text.sentence,

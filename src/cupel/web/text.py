@@ -29,10 +29,15 @@ def shortened(value: str, limit: int = 200) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As a person would say it: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
-    if seconds < 9.95:
-        return f"{max(seconds, 0):.1f} s"
-    whole = round(seconds)
+    """As a person would say it: `84 ms`, `2.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds < 0.9995:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 9.95 else elapsed(seconds + 0.5)
+
+
+def elapsed(seconds: float) -> str:
+    """A duration that goes on, in whole seconds that have passed."""
+    whole = int(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -103,10 +103,9 @@ function keepAlive() {
   });
 }
 
-/** @param {number} seconds as `text.duration` says it */
-function duration(seconds) {
-  if (seconds < 9.95) return `${Math.max(seconds, 0).toFixed(1)} s`;
-  const whole = Math.round(seconds);
+/** @param {number} seconds as `text.elapsed` says it */
+function elapsed(seconds) {
+  const whole = Math.floor(seconds);
   if (whole < 60) return `${whole} s`;
   const two = (/** @type {number} */ part) => String(part).padStart(2, "0");
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
@@ -134,7 +133,7 @@ function tick() {
       if (!seen.has(time)) seen.set(time, now);
       const said = time.dataset.run ?? time.dataset.ago ?? "0";
       const seconds = Number(said) + (now - (seen.get(time) ?? now)) / 1000;
-      const text = time.dataset.run === undefined ? ago(seconds) : duration(Math.floor(seconds));
+      const text = time.dataset.run === undefined ? ago(seconds) : elapsed(seconds);
       if (text && time.textContent !== text) time.textContent = text;
     }
   };
