@@ -1,1 +1,1 @@
-"""A simulated world around the real core and engine."""
+"""The world simulator: the real core, engine and memory store in a made-up, seeded world."""

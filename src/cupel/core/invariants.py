@@ -1,0 +1,341 @@
+"""What always holds, whatever happened: checked after every transaction of every simulation.
+
+Each check says in words what is wrong; nothing wrong is an empty list. `changes` looks at what one
+transaction did, `plan` at the rows after planning, `rest` at the rows when nothing is under way.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from cupel.core import admission, buildset, lifecycle
+from cupel.core.buildset import Standing
+from cupel.core.draft import Draft
+from cupel.core.model import (
+    LIVE_ITEMS,
+    Branch,
+    Build,
+    Buildset,
+    BuildsetState,
+    BuildState,
+    Change,
+    ChangeState,
+    Host,
+    HostState,
+    Item,
+    ItemState,
+    Machine,
+    MachineState,
+    Pipeline,
+    Project,
+    Row,
+    Verdict,
+)
+
+_TABLES: Mapping[type[Any], Mapping[tuple[Any, str], Any]] = {
+    Change: lifecycle.CHANGE,
+    Item: lifecycle.ITEM,
+    Buildset: lifecycle.BUILDSET,
+    Build: lifecycle.BUILD,
+    Machine: lifecycle.MACHINE,
+}
+_BEGINNINGS = frozenset(
+    {
+        ChangeState.OPEN,
+        ItemState.LIVE,
+        BuildsetState.PREPARING,
+        BuildState.QUEUED,
+        MachineState.NEW,
+    }
+)
+_ON_A_MACHINE = frozenset({BuildState.STARTING, BuildState.RUNNING, BuildState.CANCELLING})
+_WANTED = frozenset({BuildState.QUEUED, BuildState.STARTING, BuildState.RUNNING})
+_BUSY = frozenset({MachineState.BUILDING, MachineState.READY, MachineState.USED})
+
+
+def compare(before: Draft, after: Draft) -> Iterator[tuple[Row | None, Row]]:
+    """Every row of `after` that `before` had not, or had in another version."""
+    for row in after.changed:
+        old = before.find(type(row), row.id)
+        if old != row:
+            yield old, row
+
+
+def changes(made: Iterable[tuple[Row | None, Row]], after: Draft) -> list[str]:
+    """What is wrong with the changes of one transaction that led to the rows of `after`."""
+    return [wrong for old, new in made for wrong in _change(old, new, after)]
+
+
+def plan(draft: Draft) -> list[str]:
+    """What is wrong with the rows just after planning."""
+    checks = (_queues, _items, _nothing_lost, _builds, _machines)
+    return [wrong for check in checks for wrong in check(draft)]
+
+
+def rest(draft: Draft) -> list[str]:
+    """What is still there although nothing is under way: all of it is stuck."""
+    stuck: list[Row] = [item for item in draft.all(Item) if item.state in LIVE_ITEMS]
+    stuck += [build for build in draft.all(Build) if build.state is not BuildState.FINISHED]
+    stuck += [
+        machine
+        for machine in draft.all(Machine)
+        if machine.state is not MachineState.GONE
+        and draft.get(Host, machine.host_id).state is HostState.CONNECTED
+    ]
+    return [f"stuck: {_name(row)}" for row in stuck]
+
+
+def _name(row: Row) -> str:
+    state = getattr(row, "state", None)
+    return f"{type(row).__name__} {row.id}" + (f" ({state})" if state is not None else "")
+
+
+# One row's change.
+
+
+def _change(old: Row | None, new: Row, after: Draft) -> Iterator[str]:
+    yield from _by_the_table(old, new)
+    match new:
+        case Item():
+            yield from _item_changed(old, new, after)
+        case Build():
+            yield from _build_changed(old, new)
+        case Machine():
+            yield from _machine_changed(old, new, after)
+        case Buildset() if isinstance(old, Buildset) and old.onto != new.onto:
+            yield f"{_name(new)} is proved on {new.onto}, which was {old.onto}"
+        case _:
+            pass
+
+
+def _by_the_table(old: Row | None, new: Row) -> Iterator[str]:
+    """A row goes from state to state by its table, perhaps several steps in one transaction."""
+    table = _TABLES.get(type(new))
+    if table is None:
+        return
+    state: enum.StrEnum = getattr(new, "state")  # noqa: B009 - not every row has one
+    came_from = {getattr(old, "state")} if old is not None else _BEGINNINGS  # noqa: B009
+    if state not in _reachable(table, came_from):
+        yield f"{_name(new)} came from {_name(old) if old is not None else 'nothing'}"
+
+
+def _reachable(table: Mapping[tuple[Any, str], Any], start: Iterable[Any]) -> set[Any]:
+    found = set(start)
+    while more := {to for (at, _), to in table.items() if at in found} - found:
+        found |= more
+    return found
+
+
+def _item_changed(old: Row | None, new: Item, after: Draft) -> Iterator[str]:
+    was = old.state if isinstance(old, Item) else None
+    if new.state is was:
+        return
+    if new.state is ItemState.LANDING:
+        yield from _may_land(new, after)
+    if new.state is ItemState.LANDED:
+        yield from _has_landed(old, new, after)
+
+
+def _may_land(item: Item, after: Draft) -> Iterator[str]:
+    """The decision to land: on the head as last seen, approved, fit and proved on that state."""
+    present = after.get(Buildset, item.buildset_id)
+    change = after.get(Change, item.change_id)
+    if not admission.is_approved(after, change) or change.patch_set != item.patch_set:
+        yield f"{_name(item)} lands without its approvals"
+    if change.state is not ChangeState.OPEN:
+        yield f"{_name(item)} lands although its {_name(change)}"
+    if present.onto != after.branch(item.project_id, item.branch).head:
+        yield f"{_name(item)} lands although it was proved on {present.onto}"
+    if present.state is not BuildsetState.READY or present.tree is None:
+        yield f"{_name(item)} lands unproved: {_name(present)}"
+    last = buildset.latest(after.builds(present.id))
+    for job in present.jobs:
+        build = last.get(job.name)
+        if job.voting and (build is None or build.verdict is not Verdict.SUCCESS):
+            yield f"{_name(item)} lands although {job.name} has not passed"
+    below = admission.needed(after, change)
+    if below is not None:
+        yield f"{_name(item)} lands before {_name(below)}, which it needs"
+
+
+def _has_landed(old: Row | None, item: Item, after: Draft) -> Iterator[str]:
+    present = after.get(Buildset, item.buildset_id)
+    change = after.get(Change, item.change_id)
+    if isinstance(old, Item) and old.buildset_id != item.buildset_id:
+        yield f"{_name(item)} landed with another buildset than it was to land with"
+    if change.state is not ChangeState.LANDED or change.landed_commit != present.commit:
+        yield f"{_name(item)} landed, but its change says {change.landed_commit}"
+    twins = [
+        other
+        for other in after.all(Item)
+        if other.state is ItemState.LANDED and other.change_id == item.change_id
+    ]
+    if len(twins) > 1:
+        yield f"{_name(change)} landed {len(twins)} times"
+
+
+def _build_changed(old: Row | None, new: Build) -> Iterator[str]:
+    if not isinstance(old, Build):
+        return
+    if old.state is BuildState.FINISHED and old != new:
+        yield f"{_name(new)} changed after its end"
+    if old.machine_id is not None and old.machine_id != new.machine_id:
+        yield f"{_name(new)} went from machine {old.machine_id} to {new.machine_id}"
+
+
+def _machine_changed(old: Row | None, new: Machine, after: Draft) -> Iterator[str]:
+    if isinstance(old, Machine):
+        if (old.build_id, old.host_id) != (new.build_id, new.host_id):
+            yield f"{_name(new)} was given away twice"
+        return
+    if new.state is MachineState.BUILDING:
+        yield from _fits(new, after)
+
+
+def _fits(new: Machine, after: Draft) -> Iterator[str]:
+    host = after.get(Host, new.host_id)
+    there = [
+        machine
+        for machine in after.all(Machine)
+        if machine.host_id == host.id and machine.state is not MachineState.GONE
+    ]
+    if len(there) > host.slots:
+        yield f"{host.name} was given {len(there)} machines for {host.slots} slots"
+    if host.state is not HostState.CONNECTED:
+        yield f"{_name(new)} was asked of a host that is {host.state}"
+
+
+# The rows after planning.
+
+
+def _queues(draft: Draft) -> Iterator[str]:
+    queues: dict[tuple[int, str], list[Item]] = {}
+    for entry in draft.live_items(Pipeline.GATE):
+        queues.setdefault((entry.project_id, entry.branch), []).append(entry)
+    for (project_id, name), entries in queues.items():
+        yield from _queue(draft, draft.branch(project_id, name), entries)
+
+
+def _queue(draft: Draft, branch: Branch, entries: list[Item]) -> Iterator[str]:
+    """Each item is proved on what is ahead of it without the bad, and behind what it needs."""
+    ahead: list[Item] = []
+    behind = {entry.change_id for entry in entries}
+    for entry in entries:
+        behind.discard(entry.change_id)
+        below = admission.needed(draft, draft.get(Change, entry.change_id))
+        if below is not None and below.id in behind:
+            yield f"{_name(entry)} is ahead of what it needs"
+        good = [item for item in ahead if not _bad(draft, item)]
+        yield from _on_right_state(draft, entry, good[-1] if good else None, branch.head)
+        if entry.state is ItemState.LANDING and ahead:
+            yield f"{_name(entry)} is landing behind others"
+        ahead.append(entry)
+
+
+def _on_right_state(
+    draft: Draft, entry: Item, last: Item | None, head: str | None
+) -> Iterator[str]:
+    present = draft.find(Buildset, entry.buildset_id)
+    if present is None or present.state is BuildsetState.SUPERSEDED:
+        return
+    if entry.state is ItemState.LANDING:
+        return  # It is proved on the head as it was; the landing finds out whether it still is.
+    if last is None:
+        if present.onto != head:
+            yield f"{_name(entry)} is proved on {present.onto}, not on the head {head}"
+        return
+    beneath = draft.find(Buildset, last.buildset_id)
+    if beneath is None or beneath.state is not BuildsetState.READY:
+        yield f"{_name(entry)} is proved on {present.onto}, but what is ahead is not known"
+    elif present.onto != beneath.commit:
+        yield f"{_name(entry)} is proved on {present.onto}, not on {beneath.commit} ahead"
+
+
+def _bad(draft: Draft, entry: Item) -> bool:
+    """Whether the item is held to be bad for now: it fails, or what it needs does."""
+    if entry.state is ItemState.LANDING:
+        return False
+    change = draft.get(Change, entry.change_id)
+    below = admission.needed(draft, change)
+    needed = draft.gate_item(below.id) if below is not None else None
+    if needed is not None and _bad(draft, needed):
+        return True
+    present = draft.find(Buildset, entry.buildset_id)
+    if present is None:
+        return False
+    policy = draft.get(Project, entry.project_id).policy
+    outcome = buildset.evaluate(present, draft.builds(present.id), policy)
+    return outcome.standing is Standing.FAILING
+
+
+def _items(draft: Draft) -> Iterator[str]:
+    live: Counter[tuple[Pipeline, int]] = Counter()
+    for item in draft.all(Item):
+        ended = item.state not in LIVE_ITEMS
+        if ended != (item.finished_at is not None):
+            yield f"{_name(item)} finished at {item.finished_at}"
+        if item.state in (ItemState.REJECTED, ItemState.REMOVED) and item.reason is None:
+            yield f"{_name(item)} left without a reason"
+        if not ended and item.change_id is not None:
+            live[item.pipeline, item.change_id] += 1
+    for (pipeline, change_id), count in live.items():
+        if count > 1:
+            yield f"change {change_id} is in {pipeline} {count} times"
+
+
+def _nothing_lost(draft: Draft) -> Iterator[str]:
+    """Whoever may enter the gate is in it."""
+    for change in draft.all(Change):
+        if not admission.may_enter(draft, change):
+            if draft.gate_item(change.id) is None:
+                continue
+            entry = draft.gate_item(change.id)
+            if entry is not None and entry.state is not ItemState.LANDING:
+                yield f"{_name(change)} is in the gate and may not be"
+        elif draft.gate_item(change.id) is None and admission.way_in(draft, change) is not None:
+            yield f"{_name(change)} waits at the gate and is not let in"
+
+
+def _builds(draft: Draft) -> Iterator[str]:
+    unfinished: Counter[tuple[int, str]] = Counter()
+    for build in draft.all(Build):
+        done = build.state is BuildState.FINISHED
+        if done != (build.verdict is not None) or done != (build.finished_at is not None):
+            yield f"{_name(build)} has verdict {build.verdict}, ended at {build.finished_at}"
+        if not done:
+            unfinished[build.buildset_id, build.job] += 1
+            yield from _wanted(draft, build)
+        if build.state in _ON_A_MACHINE and build.machine_id is None:
+            yield f"{_name(build)} has no machine"
+    for (buildset_id, job), count in unfinished.items():
+        if count > 1:
+            yield f"{job} of buildset {buildset_id} runs {count} times at once"
+
+
+def _wanted(draft: Draft, build: Build) -> Iterator[str]:
+    """What runs on is of use to somebody."""
+    if build.state not in _WANTED:
+        return
+    item = draft.get(Item, build.item_id)
+    if item.buildset_id != build.buildset_id:
+        yield f"{_name(build)} is of a superseded buildset"
+    elif draft.get(Buildset, build.buildset_id).state is not BuildsetState.READY:
+        yield f"{_name(build)} is of a buildset that is not ready"
+    elif item.state not in LIVE_ITEMS and (item.state is not ItemState.LANDED or build.voting):
+        yield f"{_name(build)} runs for {_name(item)}"
+
+
+def _machines(draft: Draft) -> Iterator[str]:
+    builds = Counter(b.machine_id for b in draft.all(Build) if b.machine_id is not None)
+    for machine_id, count in builds.items():
+        if count > 1:
+            yield f"machine {machine_id} was used by {count} builds"
+    for machine in draft.all(Machine):
+        build = draft.find(Build, machine.build_id)
+        if machine.state not in _BUSY or build is None:
+            continue
+        if build.state is BuildState.FINISHED or build.machine_id != machine.id:
+            yield f"{_name(machine)} is kept for nothing: {_name(build)}"

@@ -1,0 +1,254 @@
+"""The simulated server process: the real engine, the hands that obey it, and its deaths."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+from cupel.control import engine as engines
+from cupel.control.feed import Feed
+from cupel.core import events
+from cupel.core.actions import Action, CancelBuild, DestroyMachine, Land, PrepareState, RunBuild
+from cupel.core.model import Job, Pipeline
+from cupel.simulate.faults import Change, Faults, Killed, MortalStore
+from cupel.simulate.git import Git
+from cupel.simulate.host import FakeHost
+from cupel.simulate.timeline import Timeline, at_once
+from cupel.store.memory import Disk, MemoryStore
+
+LATENCY = 0.01
+WORK = 0.1
+"""Seconds that a merge or a landing takes, once to act and once to tell."""
+DOWN = 5.0
+"""Seconds between a death and the next start."""
+PULSE = 30.0
+GRACE = 60.0
+"""Seconds after which a host that does not answer is held to be lost."""
+
+
+class Server:
+    """`observe` is told what each transaction changed and whether a plan made it."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        *,
+        timeline: Timeline,
+        git: Git,
+        hosts: Mapping[str, FakeHost],
+        jobs: Callable[[int, Pipeline], tuple[Job, ...]],
+        chance: random.Random,
+        faults: Faults,
+        observe: Callable[[list[Change], bool], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.faults = faults
+        self.up = False
+        self.deaths = 0
+        self.life = 0
+        """Grows with every start: what an earlier life had under way is no more."""
+        self._disk = disk
+        self._timeline = timeline
+        self._git = git
+        self._hosts = hosts
+        self._jobs = jobs
+        self._chance = chance
+        self._observe = observe
+        self._tell = tell
+        self._planning = False
+        self._woken = False
+        self._in_flight: set[tuple[str, int]] = set()
+        self._last_dispatch = 0.0
+        self._arrivals: dict[str, float] = {}
+        self.start()
+
+    # Life and death.
+
+    def start(self) -> None:
+        self.life += 1
+        self.up = True
+        self._woken = False
+        self._in_flight.clear()
+        store = MortalStore(MemoryStore(self._disk), self._doom, self._committed)
+        self.engine = self._make_engine(store)
+        self.wake(certainly=True)
+        for host in self._hosts.values():
+            self._timeline.after(self._chance.uniform(0.1, 2.0), self._alive(host.say_hello))
+            self._timeline.after(GRACE, self._alive(functools.partial(self.miss, host)))
+
+    def _make_engine(self, store: MortalStore) -> engines.Engine:
+        return engines.Engine(store, Feed(), self._timeline)
+
+    def die(self, where: str) -> None:
+        self._tell(f"the server dies {where}")
+        self.up = False
+        self.deaths += 1
+        for host in self._hosts.values():
+            host.hang_up()
+        self._timeline.after(DOWN, self.start)
+
+    def _doom(self, where: str) -> None:
+        if self._chance.random() < self.faults.kill:
+            raise Killed(where)
+
+    def _alive(self, happen: Callable[[], None]) -> Callable[[], None]:
+        """`happen`, unless this life is over by then."""
+        life = self.life
+
+        def guarded() -> None:
+            if self.up and self.life == life:
+                happen()
+
+        return guarded
+
+    # Facts come in.
+
+    def record(self, fact: events.Fact) -> bool:
+        """Store a fact; False if the server is down or died of it, stored or not."""
+        if not self.up:
+            return False
+        self._planning = False
+        try:
+            at_once(self.engine.record(fact))
+        except Killed as killed:
+            self.die(f"{killed} of {type(fact).__name__}")
+            return False
+        self.wake()
+        return True
+
+    def hear(self, host: FakeHost, fact: events.Fact) -> None:
+        """A host's report, in order on its connection."""
+        session = host.session
+
+        def arrive() -> None:
+            if host.connected and host.session == session:
+                self.record(fact)
+
+        if host.connected:
+            self._in_order(f"from {host.name}", self._alive(arrive))
+            self._perhaps_again(fact)
+
+    def miss(self, host: FakeHost) -> None:
+        """No heartbeat came for too long."""
+        if not host.connected:
+            self.record(events.HostLost(name=host.name, reason="no heartbeat"))
+
+    def _perhaps_again(self, fact: events.Fact) -> None:
+        if self._chance.random() < self.faults.doubled:
+            delay = self._chance.choice((0.05, 5.0, 500.0))
+            self._timeline.after(delay, functools.partial(self._hear_again, fact))
+
+    def _hear_again(self, fact: events.Fact) -> None:
+        self.record(fact)
+
+    # Plans go out.
+
+    def wake(self, *, certainly: bool = False) -> None:
+        lost = not certainly and self._chance.random() < self.faults.lost_wake
+        if not self._woken and not lost:
+            self._woken = True
+            self._timeline.after(0.0, self._alive(self.plan))
+
+    def plan(self) -> None:
+        """Plan once, and ask of the world what is outstanding."""
+        self._woken = False
+        self._planning = True
+        try:
+            actions = at_once(self.engine.step())
+        except Killed as killed:
+            self.die(f"{killed} of a plan")
+            return
+        slow = self._chance.random() < self.faults.slow_dispatch
+        now = self._timeline.now
+        # Dispatches keep their order: the engine plans and dispatches in one loop.
+        due = self._last_dispatch = max(self._last_dispatch, now + (1.0 if slow else 0.0))
+        if due <= now:
+            self.dispatch(actions)
+        else:
+            self._timeline.at(due, self._alive(lambda: self.dispatch(actions)))
+
+    def dispatch(self, actions: list[Action]) -> None:
+        for action in actions:
+            if action.key not in self._in_flight:
+                self._in_flight.add(action.key)
+                self._do(action)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case PrepareState():
+                self._work(action, lambda: self._prepare(action))
+            case Land():
+                self._work(action, lambda: self._land(action))
+            case RunBuild():
+                self._send(action, action.host, lambda host: host.run(action))
+            case CancelBuild():
+                self._send(action, action.host, lambda host: host.cancel(action))
+            case DestroyMachine():
+                self._send(action, action.host, lambda host: host.destroy(action))
+            case _:
+                assert_never(action)
+
+    def _work(self, action: Action, act: Callable[[], events.Fact]) -> None:
+        """The world acts first and is told of later: the server may die between the two."""
+
+        def acting() -> None:
+            fact = act()
+            self._timeline.after(WORK, self._alive(lambda: telling(fact)))
+
+        def telling(fact: events.Fact) -> None:
+            self._in_flight.discard(action.key)
+            self.record(fact)
+            self._perhaps_again(fact)
+
+        self._timeline.after(WORK, self._alive(acting))
+
+    def _send(self, action: Action, name: str, deliver: Callable[[FakeHost], None]) -> None:
+        """A message is delivered in order, or never, when its connection ends first."""
+        host = self._hosts[name]
+        session = host.session
+
+        def arrive() -> None:
+            self._in_flight.discard(action.key)
+            if host.connected and host.session == session:
+                deliver(host)
+
+        self._in_order(f"to {name}", self._alive(arrive))
+
+    def _in_order(self, channel: str, arrive: Callable[[], None]) -> None:
+        latency = LATENCY * (1.0 + self._chance.random())
+        due = max(self._arrivals.get(channel, 0.0), self._timeline.now + latency)
+        self._arrivals[channel] = due
+        self._timeline.at(due, arrive)
+
+    # What the adapters of git do.
+
+    def _prepare(self, action: PrepareState) -> events.Fact:
+        number = action.buildset.id
+        merged = self._git.merge(action.buildset.onto, action.item.commit)
+        if isinstance(merged, tuple):
+            return events.StateConflicted(buildset_id=number, paths=merged)
+        if any(patch.misconfigured for patch in merged.patches):
+            return events.StateMisconfigured(buildset_id=number, error=".cupel.yaml:1:1: no")
+        return events.StatePrepared(
+            buildset_id=number,
+            commit=merged.id,
+            tree=merged.tree,
+            jobs=self._jobs(action.project.id, action.item.pipeline),
+            notice=None,
+        )
+
+    def _land(self, action: Land) -> events.Fact:
+        ref = (action.project.id, action.item.branch)
+        new = action.buildset.commit
+        assert new is not None
+        landed = events.Landed(item_id=action.item.id)
+        if self._git.heads[ref] == new or self._git.contains(self._git.heads[ref], new):
+            return landed
+        if self._git.compare_and_swap(ref, action.buildset.onto, new):
+            return landed
+        return events.LandingRefused(item_id=action.item.id, head=self._git.heads[ref])
+
+    def _committed(self, changes: list[Change]) -> None:
+        self._observe(changes, self._planning)
