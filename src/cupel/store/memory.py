@@ -57,15 +57,15 @@ class _Table:
 
     def candidates(self, wanted: dict[str, frozenset[Any]]) -> set[int] | None:
         """The fewest ids that an index leaves; None if no index helps."""
-        best: set[int] | None = None
+        best: list[set[int]] | None = None
         for name, values in wanted.items():
             index = self.indexes.get(name)
             if index is None:
                 continue
             found = [index[value] for value in values if value in index]
-            if best is None or sum(map(len, found)) < len(best):
-                best = set().union(*found)
-        return best
+            if best is None or sum(map(len, found)) < sum(map(len, best)):
+                best = found
+        return None if best is None else set().union(*best)
 
 
 def _move(index: dict[Any, set[int]], id: int, old: Row | None, new: Row | None, name: str) -> None:

@@ -30,7 +30,9 @@ _WRITE = (
     f"SELECT pg_advisory_xact_lock({_WRITER}); {_EPOCH}"
 )
 
-_KEEPALIVE: dict[str, Any] = {
+# A server that is gone without a word is noticed after a minute; all in seconds.
+_CONNECTION: dict[str, Any] = {
+    "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -74,7 +76,7 @@ class AdvisoryLock:
 
     async def take(self) -> bool:
         connection = await psycopg.AsyncConnection.connect(
-            self._conninfo, autocommit=True, **_KEEPALIVE
+            self._conninfo, autocommit=True, **_CONNECTION
         )
         try:
             cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_PLANNER,))
@@ -115,7 +117,7 @@ class PostgresqlBackend:
         engine = create_async_engine(
             self._url,
             isolation_level="AUTOCOMMIT",
-            connect_args=_KEEPALIVE,
+            connect_args=_CONNECTION,
             pool_pre_ping=True,
             pool_reset_on_return=None,
             pool_size=8,

@@ -188,6 +188,8 @@ class SqlStore:
         self._epoch: int | None = None
 
     async def open(self) -> None:
+        if self._engine is not None:
+            return
         engine = self._backend.engine()
         try:
             await migrations.migrate(engine, self._backend)
