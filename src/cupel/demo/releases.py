@@ -1,0 +1,117 @@
+"""A real package's history: released source distributions as commits, one a release."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cupel import process
+from cupel.errors import InfraError
+
+PACKAGE = "cachetools"
+RELEASES = ("5.3.0", "5.3.1", "5.3.2", "5.3.3")
+"""Released between January 2023 and February 2024; the first is where the demo begins."""
+
+CONFIG = """\
+# What proves a change to this package: its own test suite, and a linter.
+jobs:
+  tests:
+    machine: debian-12-net
+    steps:
+      - name: install
+        run: |
+          python3 -m venv /tmp/venv
+          /tmp/venv/bin/pip install --quiet pytest .
+      - name: pytest
+        run: /tmp/venv/bin/pytest --quiet --junitxml="$CUPEL_RESULTS/pytest.xml" tests
+    timeout: 10m
+  lint:
+    machine: debian-12-net
+    steps:
+      - name: install
+        run: |
+          python3 -m venv /tmp/venv
+          /tmp/venv/bin/pip install --quiet ruff
+      - name: ruff
+        run: /tmp/venv/bin/ruff check --select E9,F63,F7,F82 src tests
+    timeout: 5m
+check: [tests, lint]
+gate: [tests, lint]
+"""
+
+_AUTHOR = {
+    "GIT_AUTHOR_NAME": "Demo Developer",
+    "GIT_AUTHOR_EMAIL": "developer@demo.invalid",
+    "GIT_COMMITTER_NAME": "Demo Developer",
+    "GIT_COMMITTER_EMAIL": "developer@demo.invalid",
+}
+
+
+async def git(work: Path, *args: str, env: Mapping[str, str] | None = None) -> process.Result:
+    """Run git as the developer of the demo would."""
+    clean = {**os.environ, **_AUTHOR, "GIT_CONFIG_GLOBAL": "/dev/null", **(env or {})}
+    return await process.run(["git", "-C", work, *args], env=clean)
+
+
+async def fetch(target: Path) -> list[Path]:
+    """Download and unpack the source distributions; their directories, oldest first."""
+    target.mkdir(parents=True, exist_ok=True)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_fetch(target, release)) for release in RELEASES]
+    return [task.result() for task in tasks]
+
+
+async def _fetch(target: Path, release: str) -> Path:
+    wanted = f"{PACKAGE}=={release}"
+    await process.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+         "--no-deps", "--no-binary", ":all:", "--dest", target, wanted],
+        env=os.environ,
+        timeout=300,
+    )  # fmt: skip
+    directory = target / f"{PACKAGE}-{release}"
+    archive = directory.with_name(f"{directory.name}.tar.gz")
+    if not archive.exists():
+        raise InfraError(f"pip did not leave {archive.name} when asked for {wanted}")
+    with tarfile.open(archive) as tar:
+        tar.extractall(target, filter="data")
+    return directory
+
+
+async def begin(work: Path, first: Path) -> None:
+    """A repository whose `main` is the first release, with a `.cupel.yaml`."""
+    work.mkdir(parents=True)
+    await git(work, "init", "--quiet", "--initial-branch", "main")
+    replace_tree(work, first)
+    (work / ".cupel.yaml").write_text(CONFIG)
+    await commit(work, f"Release {RELEASES[0]}")
+
+
+def replace_tree(work: Path, release: Path) -> None:
+    """Make the work tree that of a release, but for `.cupel.yaml`."""
+    for entry in work.iterdir():
+        if entry.name not in (".git", ".cupel.yaml"):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    shutil.copytree(release, work, dirs_exist_ok=True)
+    for made in (*work.glob("src/*.egg-info"), work / "PKG-INFO"):
+        shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
+
+
+async def commit(work: Path, message: str) -> None:
+    await git(work, "add", "--all")
+    await git(work, "commit", "--quiet", "--message", message)
+
+
+def edit(file: Path, replacements: Sequence[tuple[str, str]]) -> None:
+    """Replace texts that must be there."""
+    text = file.read_text()
+    for old, new in replacements:
+        if old not in text:
+            raise InfraError(f"{file.name} of the package is not as the demo expects it")
+        text = text.replace(old, new)
+    file.write_text(text)
