@@ -17,6 +17,7 @@ from cupel.config.problem import Mark, Problems, show
 
 MAX_BYTES = 1 << 20
 MAX_VALUES = 20_000
+MAX_TEXT = 4 << 20
 MAX_DEPTH = 50
 
 _TAG = "tag:yaml.org,2002:"
@@ -95,9 +96,10 @@ class _TooMuch(Exception):
 
 @dataclasses.dataclass(slots=True)
 class _Built:
-    """A finished value, how many values it stands for and how deep it goes."""
+    """A finished value, how many values and characters it stands for and how deep it goes."""
 
     value: Value
+    text: int = 0
     size: int = 1
     height: int = 1
 
@@ -123,6 +125,7 @@ class _Builder:
         self._stack: list[_Open] = []
         self._anchors: dict[str, _Built | None] = {}
         self._values = 0
+        self._text = 0
 
     def feed(self, event: yaml.Event) -> None:
         match event:
@@ -130,7 +133,7 @@ class _Builder:
                 if self.root is not None:
                     raise _TooMuch(self._mark(event), "a second document: one a file is read")
             case yaml.ScalarEvent():
-                self._add(_Built(self._scalar(event)), event.anchor)
+                self._add(_Built(self._scalar(event), len(event.value)), event.anchor)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 self._open(event)
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
@@ -160,14 +163,19 @@ class _Builder:
             value = Array(at=done.at, items=tuple(child.value for child in done.children))
         size = 1 + sum(child.size for child in done.children)
         height = 1 + max((child.height for child in done.children), default=0)
+        text = sum(child.text for child in done.children)
         self._values -= size - 1
-        self._add(_Built(value, size, height), done.anchor)
+        self._text -= text
+        self._add(_Built(value, text, size, height), done.anchor)
 
     def _add(self, built: _Built, anchor: str | None) -> None:
         at = built.value.at
         self._values += built.size
+        self._text += built.text
         if self._values > MAX_VALUES:
             raise _TooMuch(at, f"more than {MAX_VALUES:,} values, aliases expanded")
+        if self._text > MAX_TEXT:
+            raise _TooMuch(at, "more than 4 MiB of text, aliases expanded")
         if len(self._stack) + built.height > MAX_DEPTH + 1:
             raise _TooMuch(at, f"nested deeper than {MAX_DEPTH} levels")
         if anchor is not None:

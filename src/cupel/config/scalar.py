@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import unicodedata
 from collections.abc import Callable
 
 from cupel.config import quantity
@@ -13,6 +12,9 @@ from cupel.config.document import Kind, Scalar, Value
 from cupel.config.problem import Mark, Problems, show, suggest
 from cupel.config.shape import Refused, Schema, wrong_type
 
+# Control characters act on terminals; lone surrogates cannot be encoded.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNPRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _CANONICAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.(?:0|[0-9]{0,17}[1-9]))?|true|false")
 
 
@@ -31,10 +33,9 @@ def text_of(value: Value, wanted: str = "a text") -> str:
 
 
 def _check_characters(text: str, at: Mark, *, multiline: bool) -> None:
-    for char in text:
-        # Lone surrogates (Cs) cannot be encoded; control characters (Cc) act on terminals.
-        if unicodedata.category(char) in ("Cc", "Cs") and not (multiline and char in "\n\t"):
-            raise Refused(at, f"a control character, U+{ord(char):04X}, in the text")
+    found = (_UNPRINTED if multiline else _CONTROL).search(text)
+    if found:
+        raise Refused(at, f"a control character, U+{ord(found[0]):04X}, in the text")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

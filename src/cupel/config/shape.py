@@ -162,13 +162,22 @@ class Field(Generic[T]):
 class Found:
     """The fields of a record that were there and could be read."""
 
-    def __init__(self, at: Mark, values: dict[str, Placed[Any]]) -> None:
+    def __init__(self, at: Mark, values: dict[str, Placed[Any]], present: set[str]) -> None:
         self.at = at
         self._values = values
+        self._present = present
 
     def get(self, field: Field[T], default: T) -> T:
+        found = self.find(field)
+        return default if found is None else found
+
+    def find(self, field: Field[T]) -> T | None:
         placed = self._values.get(field.key)
-        return default if placed is None else cast("T", placed.value)
+        return None if placed is None else cast("T", placed.value)
+
+    def failed(self, field: Field[Any]) -> bool:
+        """Whether the field was there, but could not be read."""
+        return field.key in self._present and field.key not in self._values
 
     def mark(self, field: Field[Any]) -> Mark:
         """Where the field's value stands, or else the record."""
@@ -201,7 +210,7 @@ class Record:
             if read is not None:
                 values[field.key] = Placed(read, entry.value.at)
         self._require(value, present, problems)
-        return Found(value.at, values)
+        return Found(value.at, values, present)
 
     def _unknown(self, entry: Entry, problems: Problems) -> None:
         name = entry.key.text

@@ -1,0 +1,155 @@
+"""From jobs as written to jobs as run: matrices expanded, needs resolved, in topological order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from cupel.config import matrix
+from cupel.config.job import MAX_SCRIPT, JobConfig
+from cupel.config.problem import ConfigErrors, Problem, Problems, show
+from cupel.config.project import ProjectConfig
+from cupel.core.model import Job, Pipeline, Step
+
+MAX_JOBS = 4096
+MAX_TEXT = 4 << 20
+"""Characters of all jobs of a pipeline together, expanded: they are stored with each buildset."""
+
+
+def freeze(
+    config: ProjectConfig, pipeline: Pipeline, labels: Collection[str] | None = None
+) -> tuple[Job, ...]:
+    """The pipeline's jobs and those they need, needed ones first; the order is the configuration's.
+
+    `labels` are those of the machines that there are; None if that is not known here. Raises
+    `ConfigErrors` for a machine that there is not, for more jobs than are sensible, and for a
+    check or gate that would prove nothing.
+    """
+    chosen = closure(config, pipeline)
+    if pipeline is not Pipeline.POST:
+        _refuse_empty(config, pipeline, chosen)
+    return _expand(chosen, config, labels)
+
+
+def check(config: ProjectConfig, labels: Collection[str] | None = None) -> None:
+    """Raise `ConfigErrors` with all that `freeze` would refuse, in any pipeline or in none."""
+    problems = Problems()
+    for pipeline in Pipeline:
+        try:
+            freeze(config, pipeline, labels)
+        except ConfigErrors as errors:
+            problems.extend(errors)
+    used = {job.name for pipeline in Pipeline for job in closure(config, pipeline)}
+    unused = tuple(job for job in config.jobs.values() if job.name not in used)
+    try:
+        _expand(unused, config, labels)
+    except ConfigErrors as errors:
+        problems.extend(errors)
+    problems.raise_any()
+
+
+def _expand(
+    chosen: tuple[JobConfig, ...], config: ProjectConfig, labels: Collection[str] | None
+) -> tuple[Job, ...]:
+    """All cells of the jobs. Stops before it makes more of them than may be."""
+    problems = Problems()
+    frozen: list[Job] = []
+    text = 0
+    for job in chosen:
+        needs = tuple(name for need in job.needs for name in _names(config.jobs[need]))
+        cells = _cells(job)
+        if len(frozen) + len(cells) > MAX_JOBS or text + _weight(job) * len(cells) > MAX_TEXT:
+            raise _too_many(job)
+        for cell in cells:
+            frozen.append(_freeze(job, cell, needs))
+            text += _weight(frozen[-1]) + sum(map(len, needs))
+            _check(job, frozen[-1], labels, problems)
+        if text > MAX_TEXT:
+            raise _too_many(job)
+    problems.raise_any()
+    return tuple(frozen)
+
+
+def closure(config: ProjectConfig, pipeline: Pipeline) -> tuple[JobConfig, ...]:
+    """The jobs that the pipeline lists and, before each, those that it needs."""
+    done: dict[str, JobConfig] = {}
+    for name in config.pipeline(pipeline):
+        waiting = [config.jobs[name]]
+        while waiting:
+            job = waiting[-1]
+            missing = [config.jobs[need] for need in job.needs if need not in done]
+            if missing and job.name not in done:
+                waiting += reversed(missing)
+            else:
+                done.setdefault(job.name, waiting.pop())
+    return tuple(done.values())
+
+
+def _refuse_empty(config: ProjectConfig, pipeline: Pipeline, chosen: tuple[JobConfig, ...]) -> None:
+    if not config.jobs:
+        message = "nothing to prove: there are no jobs"
+        hint = "`cupel init` writes a configuration to start from"
+    elif pipeline is Pipeline.GATE and not chosen:
+        message = "nothing to prove: gate lists no job"
+        hint = "list a job in gate, or leave gate out to run the jobs of check"
+    elif pipeline is Pipeline.GATE and not any(job.voting for job in chosen):
+        message = "nothing to prove: no job of gate votes"
+        hint = "let a job vote: remove “voting: false”"
+    else:
+        return
+    raise ConfigErrors([Problem(config.gate_at, message, hint)])
+
+
+def _too_many(job: JobConfig) -> ConfigErrors:
+    message = f"with this job the configuration expands to more than {MAX_JOBS:,} jobs or 4 MiB"
+    return ConfigErrors([Problem(job.at, message, "make the matrix smaller, or its steps shorter")])
+
+
+def _cells(job: JobConfig) -> tuple[matrix.Cell, ...]:
+    return ((),) if job.matrix is None else matrix.cells(job.matrix)
+
+
+def _names(job: JobConfig) -> tuple[str, ...]:
+    return tuple(matrix.cell_name(job.name, cell) for cell in _cells(job))
+
+
+def _freeze(job: JobConfig, cell: matrix.Cell, needs: tuple[str, ...]) -> Job:
+    env = {matrix.variable(key): value for key, value in cell}
+    env |= {key: matrix.fill(value, cell) for key, value in job.env}
+    return Job(
+        name=matrix.cell_name(job.name, cell),
+        base=job.name,
+        label=matrix.fill(job.machine, cell),
+        steps=tuple(
+            Step(name=matrix.fill(step.name, cell), run=matrix.fill(step.run, cell))
+            for step in job.steps
+        ),
+        env=tuple(env.items()),
+        inputs=job.inputs,
+        timeout=job.timeout,
+        needs=needs,
+        voting=job.voting,
+        cell=cell,
+    )
+
+
+def _weight(job: JobConfig | Job) -> int:
+    """Characters of what a job consists of, but for the names that it needs."""
+    steps = sum(len(step.name) + len(step.run) for step in job.steps)
+    env = sum(len(key) + len(value) for key, value in job.env)
+    return len(job.name) + steps + env + sum(map(len, job.inputs))
+
+
+def _check(job: JobConfig, frozen: Job, labels: Collection[str] | None, problems: Problems) -> None:
+    if labels is not None and frozen.label not in labels:
+        problems.add_unknown(
+            job.machine_at,
+            f"no machine has the label {show(frozen.label)}",
+            frozen.label,
+            labels,
+            "labels",
+        )
+    for step in frozen.steps:
+        if len(step.run.encode()) > MAX_SCRIPT:
+            problems.add(
+                job.at, f"a step of {show(frozen.name)} is longer than {MAX_SCRIPT:,} bytes"
+            )

@@ -1,0 +1,224 @@
+"""A job as it is written in a project's configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pathspec
+
+from cupel.config import scalar
+from cupel.config.document import Scalar, Table, Value
+from cupel.config.matrix import Matrix, MatrixShape, check_references
+from cupel.config.problem import Mark, Problems, show
+from cupel.config.scalar import Boolean, Text
+from cupel.config.shape import (
+    At,
+    Field,
+    ListOf,
+    MapOf,
+    Placed,
+    Record,
+    Refused,
+    Schema,
+    wrong_type,
+)
+from cupel.core.model import Step
+
+MAIN_FILE = ".cupel.yaml"
+DEFAULT_TIMEOUT = 1800.0
+MAX_TIMEOUT = 86_400.0
+MAX_SCRIPT = 100_000
+"""Bytes of a step: Linux takes no longer argument than 128 KiB."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobConfig:
+    """A job as written; its matrix is not expanded yet. Places do not count in comparisons."""
+
+    name: str
+    machine: str
+    steps: tuple[Step, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[str, ...] = ()
+    timeout: float = DEFAULT_TIMEOUT
+    needs: tuple[str, ...] = ()
+    voting: bool = True
+    matrix: Matrix | None = None
+    at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
+    machine_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
+    needs_at: tuple[Mark, ...] = dataclasses.field(default=(), compare=False)
+
+
+NAME = Text(
+    wanted="a name for a job",
+    pattern="[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+    rule="a letter or digit, then at most 63 letters, digits, “_”, “.” or “-”",
+)
+VARIABLE = Text(
+    wanted="a name for a variable",
+    pattern="(?!CUPEL_|MATRIX_)[A-Za-z_][A-Za-z0-9_]{0,127}",
+    rule="letters, digits and “_”; names that begin with CUPEL_ or MATRIX_ are set by Cupel",
+)
+SCRIPT = Text(wanted="a shell script", limit=MAX_SCRIPT, multiline=True)
+NAMES = ListOf(At(Text(wanted="the name of a job", limit=64)), "names of jobs")
+
+STEP_NAME = Field(
+    key="name",
+    shape=Text(wanted="a name for the step", limit=100),
+    text="What the step is called in logs; by default the first line of its script.",
+)
+STEP_RUN = Field(
+    key="run", shape=SCRIPT, text="The shell script that the step runs.", required=True
+)
+
+
+class StepShape:
+    """A step: a shell script, or a mapping with its name and script."""
+
+    _record = Record(wanted="a shell script or a mapping", fields=(STEP_NAME, STEP_RUN))
+
+    def read(self, value: Value, problems: Problems) -> Placed[Step]:
+        if isinstance(value, Table):
+            return Placed(self._named(value, problems), value.at)
+        if not isinstance(value, Scalar):
+            raise wrong_type(value, self._record.wanted)
+        script = SCRIPT.read(value, problems)
+        return Placed(Step(name=first_line(script), run=script), value.at)
+
+    def _named(self, table: Table, problems: Problems) -> Step:
+        keys = [entry.key.text for entry in table.entries]
+        if not {"name", "run"} & set(keys) and len(keys) == 1 and " " in keys[0]:
+            raise Refused(
+                table.at,
+                "“: ” makes a mapping of this step",
+                "put the script in quotes, or write it below “- |”",
+            )
+        found = self._record.read(table, problems)
+        script = found.get(STEP_RUN, "")
+        return Step(name=found.get(STEP_NAME, first_line(script)), run=script)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [SCRIPT.schema(), self._record.schema()]}
+
+
+def first_line(script: str) -> str:
+    line = next((line.strip() for line in script.splitlines() if line.strip()), "")
+    line = line.replace("\t", " ")
+    return line if len(line) <= 72 else line[:71] + "…"
+
+
+class PatternShape:
+    """A pattern as in .gitignore."""
+
+    _text = Text(wanted="a pattern", limit=1000)
+
+    def read(self, value: Value, problems: Problems) -> str:
+        text = self._text.read(value, problems)
+        try:
+            spec = pathspec.GitIgnoreSpec.from_lines([text])
+        except ValueError:
+            spec = None
+        if spec is None or not any(pattern.include is not None for pattern in spec.patterns):
+            raise Refused(value.at, f"{show(text)} is not a pattern as in .gitignore")
+        return text
+
+    def schema(self) -> Schema:
+        return self._text.schema()
+
+
+MACHINE = Field(
+    key="machine",
+    shape=At(Text(wanted="the label of a machine", limit=200)),
+    text="The label of the machine that the job runs on.",
+    required=True,
+)
+STEPS = Field(
+    key="steps",
+    shape=ListOf(StepShape(), "steps", least=1, empty_hint='write a script: ["make test"]'),
+    text="Shell scripts, run one after the other until one fails.",
+    required=True,
+)
+INPUTS = Field(
+    key="inputs",
+    shape=ListOf(PatternShape(), "patterns", least=1, empty_hint="leave the key out for all files"),
+    text="Patterns as in .gitignore of the files that the result depends on; by default all files.",
+)
+TIMEOUT = Field(
+    key="timeout",
+    shape=scalar.duration(1, MAX_TIMEOUT),
+    text="How long all steps together may take: `20m`, `1h30m`, `90s` or seconds; "
+    "by default 30 minutes, at most 24 hours.",
+)
+ENV = Field(
+    key="env",
+    shape=MapOf(
+        VARIABLE,
+        At(Text(wanted="a text", limit=32_768, multiline=True, empty=True, loose=True)),
+        "variables to texts",
+    ),
+    text="Environment variables of the steps.",
+)
+NEEDS = Field(
+    key="needs",
+    shape=NAMES,
+    text="Jobs that have to succeed first, and whose artefacts are there; of a job with a matrix, "
+    "all cells. They are run with this one whether or not the pipeline lists them.",
+)
+VOTING = Field(
+    key="voting",
+    shape=Boolean(),
+    text="Whether a failure counts against the change; `true` by default.",
+)
+MATRIX = Field(
+    key="matrix",
+    shape=MatrixShape(),
+    text="Axes with lists of values: the job is run once for each combination.",
+)
+
+
+class JobShape:
+    """Reads a job; its name is the key before it."""
+
+    record = Record(
+        wanted="a job, which is a mapping",
+        fields=(MACHINE, STEPS, INPUTS, TIMEOUT, ENV, NEEDS, VOTING, MATRIX),
+        later=frozenset({"services", "cartesian", "evidence", "secrets"}),
+    )
+
+    def read(self, value: Value, problems: Problems) -> JobConfig:
+        found = self.record.read(value, problems)
+        machine = found.get(MACHINE, Placed("", found.at))
+        steps = found.get(STEPS, ())
+        env = [(key, value) for key, value in found.get(ENV, ()) if value is not None]
+        needs = found.get(NEEDS, ())
+        matrix = found.find(MATRIX)
+        if not found.failed(MATRIX):
+            texts = [Placed(step.value.run, step.at) for step in steps]
+            for text in [machine, *texts, *(value for _, value in env)]:
+                check_references(text.value, text.at, matrix, problems)
+        _check_twice(needs, problems)
+        return JobConfig(
+            name="",
+            machine=machine.value,
+            steps=tuple(step.value for step in steps),
+            env=tuple((key.value, value.value) for key, value in env),
+            inputs=found.get(INPUTS, ()),
+            timeout=found.get(TIMEOUT, DEFAULT_TIMEOUT),
+            needs=tuple(need.value for need in needs),
+            voting=found.get(VOTING, True),
+            matrix=matrix,
+            at=found.at,
+            machine_at=machine.at,
+            needs_at=tuple(need.at for need in needs),
+        )
+
+    def schema(self) -> Schema:
+        return self.record.schema()
+
+
+def _check_twice(names: tuple[Placed[str], ...], problems: Problems) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name.value in seen:
+            problems.add(name.at, f"{show(name.value)} is there twice")
+        seen.add(name.value)

@@ -1,0 +1,173 @@
+"""A project's own configuration: `.cupel.yaml` and `.cupel/*.yaml`, read and checked whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import graphlib
+import re
+from collections.abc import Mapping
+
+from cupel.config import document
+from cupel.config.job import MAIN_FILE, NAME, NAMES, JobConfig, JobShape
+from cupel.config.problem import Mark, Problems, show
+from cupel.config.shape import Field, Found, MapOf, Placed, Record, attempt
+from cupel.core.model import Pipeline
+
+_FILE = re.compile(r"\.cupel\.yaml|\.cupel/[^/]+\.yaml")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectConfig:
+    """A project's jobs by name, and which of them each pipeline runs, besides what those need."""
+
+    jobs: Mapping[str, JobConfig]
+    check: tuple[str, ...] = ()
+    gate: tuple[str, ...] = ()
+    post: tuple[str, ...] = ()
+    gate_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
+
+    def pipeline(self, pipeline: Pipeline) -> tuple[str, ...]:
+        """The names that the pipeline lists."""
+        match pipeline:
+            case Pipeline.CHECK:
+                return self.check
+            case Pipeline.GATE:
+                return self.gate
+            case Pipeline.POST:
+                return self.post
+
+
+JOBS = Field(
+    key="jobs",
+    shape=MapOf(NAME, JobShape(), "jobs"),
+    text="The jobs by name. A name is a letter or digit, then letters, digits, `_`, `.` or `-`.",
+)
+CHECK = Field(
+    key="check",
+    shape=NAMES,
+    text="The jobs that prove each patch set by itself; by default those of `gate`.",
+)
+GATE = Field(
+    key="gate",
+    shape=NAMES,
+    text="The jobs that prove what lands; by default those of `check`. One at least has to vote.",
+)
+POST = Field(key="post", shape=NAMES, text="The jobs that run on what has landed.")
+
+FILE = Record(
+    wanted="a mapping with jobs and pipelines",
+    fields=(JOBS, CHECK, GATE, POST),
+    later=frozenset({"periodic", "try", "services", "cartesian", "secrets"}),
+)
+
+_PIPELINES = {Pipeline.CHECK: CHECK, Pipeline.GATE: GATE, Pipeline.POST: POST}
+
+
+def is_file(path: str) -> bool:
+    """Whether a path of a repository is one of its configuration files."""
+    return _FILE.fullmatch(path) is not None
+
+
+def parse(files: Mapping[str, str]) -> ProjectConfig:
+    """The configuration in the files, path → text. Raises `ConfigErrors` with all there is to mend.
+
+    Whether its jobs can be expanded, and their machines be had, is for `freeze` to say.
+    """
+    problems = Problems()
+    reading = _Reading(problems)
+    paths = sorted(files, key=lambda path: (path != MAIN_FILE, path))
+    for path in paths:
+        tree = document.read(path, files[path], problems)
+        found = attempt(FILE, tree, problems) if tree is not None else None
+        if found is not None:
+            reading.merge(found)
+    _check_names(reading, problems)
+    if not problems:
+        _check_use(reading, Mark(paths[0]), problems)
+    problems.raise_any()
+    return _config(reading, Mark(paths[0]))
+
+
+class _Reading:
+    """What the files read so far say together."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.jobs: dict[str, JobConfig] = {}
+        self.listed: dict[Pipeline, dict[str, Mark]] = {}
+        self.at: dict[Pipeline, Mark] = {}
+        self._problems = problems
+
+    def merge(self, found: Found) -> None:
+        """Add what one more file says."""
+        for name, job in found.get(JOBS, ()):
+            if name.value in self.jobs:
+                hint = f"the first is at {self.jobs[name.value].at}"
+                self._problems.add(name.at, f"duplicate job {show(name.value)}", hint)
+            else:
+                known = job or JobConfig(name=name.value, machine="", steps=())
+                self.jobs[name.value] = dataclasses.replace(known, name=name.value, at=name.at)
+        for pipeline, field in _PIPELINES.items():
+            names = found.find(field)
+            if names is not None:
+                self.at.setdefault(pipeline, found.mark(field))
+                self._list(pipeline, names)
+
+    def _list(self, pipeline: Pipeline, names: tuple[Placed[str], ...]) -> None:
+        listed = self.listed.setdefault(pipeline, {})
+        for name in names:
+            if name.value in listed:
+                hint = f"the first is at {listed[name.value]}"
+                self._problems.add(name.at, f"{show(name.value)} is listed twice", hint)
+            listed.setdefault(name.value, name.at)
+
+
+def _check_use(reading: _Reading, at: Mark, problems: Problems) -> None:
+    if not reading.jobs:
+        problems.add(at, "no jobs", "`cupel init` writes a configuration to start from")
+    elif not reading.listed.keys() & {Pipeline.CHECK, Pipeline.GATE}:
+        name = next(iter(reading.jobs))
+        problems.add(
+            at, "neither check nor gate runs a job", f'add a line such as "check: [{name}]"'
+        )
+
+
+def _config(reading: _Reading, at: Mark) -> ProjectConfig:
+    listed, places = reading.listed, reading.at
+    check = listed.get(Pipeline.CHECK, listed.get(Pipeline.GATE, {}))
+    gate = listed.get(Pipeline.GATE, listed.get(Pipeline.CHECK, {}))
+    return ProjectConfig(
+        jobs=reading.jobs,
+        check=tuple(check),
+        gate=tuple(gate),
+        post=tuple(listed.get(Pipeline.POST, {})),
+        gate_at=places.get(Pipeline.GATE, places.get(Pipeline.CHECK, at)),
+    )
+
+
+def _check_names(reading: _Reading, problems: Problems) -> None:
+    """Every name that is used has to be a job's, and needs may not go round in circles."""
+    jobs = reading.jobs
+    used = [pair for listed in reading.listed.values() for pair in listed.items()]
+    for job in jobs.values():
+        used += zip(job.needs, job.needs_at, strict=True)
+    for name, at in used:
+        if name not in jobs:
+            problems.add_unknown(at, f"no job {show(name)}", name, jobs, "jobs")
+    cycle = _cycle(jobs)
+    if cycle:
+        first, second = cycle[:2]
+        at = dict(zip(jobs[first].needs, jobs[first].needs_at, strict=True))[second]
+        problems.add(at, "these needs go round in a circle: " + " needs ".join(cycle))
+
+
+def _cycle(jobs: Mapping[str, JobConfig]) -> list[str]:
+    """Some jobs that need each other, beginning and ending with the same one; else none."""
+    sorter = graphlib.TopologicalSorter({name: job.needs for name, job in jobs.items()})
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        circle: list[str] = error.args[1][::-1][1:]
+        start = circle.index(min(circle, key=list(jobs).index))
+        circle = circle[start:] + circle[:start]
+        return [*circle, circle[0]]
+    return []

@@ -1,0 +1,80 @@
+"""A configuration as the text of a `.cupel.yaml` that says the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from cupel.config import quantity
+from cupel.config.job import DEFAULT_TIMEOUT, JobConfig, first_line
+from cupel.config.matrix import Matrix
+from cupel.config.project import ProjectConfig
+from cupel.core.model import Step
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes scripts of several lines as blocks, and short lists on one line."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _list(dumper: _Dumper, items: list[Any]) -> yaml.SequenceNode:
+    short = all(isinstance(item, str) and "\n" not in item for item in items)
+    flow = short and sum(map(len, items)) < 60
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flow)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+
+
+def render_yaml(config: ProjectConfig) -> str:
+    """YAML that `project.parse` reads back as an equal configuration."""
+    document: dict[str, Any] = {"jobs": {name: _job(job) for name, job in config.jobs.items()}}
+    for pipeline in ("check", "gate", "post"):
+        names = getattr(config, pipeline)
+        if names:
+            document[pipeline] = list(names)
+    return yaml.dump(
+        document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, indent=2
+    )
+
+
+def _job(job: JobConfig) -> dict[str, Any]:
+    written: dict[str, Any] = {"machine": job.machine}
+    if job.matrix is not None:
+        written["matrix"] = _matrix(job.matrix)
+    if job.needs:
+        written["needs"] = list(job.needs)
+    if job.env:
+        written["env"] = dict(job.env)
+    if job.inputs:
+        written["inputs"] = list(job.inputs)
+    if job.timeout != DEFAULT_TIMEOUT:
+        written["timeout"] = quantity.duration(job.timeout)
+    if not job.voting:
+        written["voting"] = False
+    written["steps"] = [_step(step) for step in job.steps]
+    return written
+
+
+def _step(step: Step) -> str | dict[str, str]:
+    if step.name == first_line(step.run):
+        return step.run
+    return {"name": step.name, "run": step.run}
+
+
+def _matrix(matrix: Matrix) -> dict[str, Any]:
+    written: dict[str, Any] = {name: list(values) for name, values in matrix.axes}
+    if matrix.include:
+        written["include"] = [dict(cell) for cell in matrix.include]
+    if matrix.exclude:
+        written["exclude"] = [dict(cell) for cell in matrix.exclude]
+    return written
