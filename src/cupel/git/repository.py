@@ -69,13 +69,18 @@ def sweep(repo: Path, *, before: float) -> None:
     A lock that stays would refuse every later move of its branch.
     """
     locks = [*repo.glob("*.lock"), *repo.glob("refs/**/*.lock")]
-    for left in (*locks, *repo.glob("objects/tmp_objdir-*")):
+    for left in (*locks, *quarantines(repo)):
         if left.lstat().st_mtime >= before:
             continue
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def quarantines(repo: Path) -> list[Path]:
+    """Where the objects of pushes lie that are not accepted yet; git leaves them when killed."""
+    return list(repo.glob("objects/tmp_objdir-incoming-*"))
 
 
 async def maintain(repo: Path) -> None:

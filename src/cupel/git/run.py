@@ -18,7 +18,7 @@ TIMEOUT = 120.0
 """Seconds that an ordinary git command may take before it is killed."""
 
 _GRACE = 5.0
-"""Seconds between SIGTERM, on which git removes its locks and quarantine, and SIGKILL."""
+"""Seconds between SIGTERM, on which git removes its locks, and SIGKILL."""
 
 _KEPT = (
     "PATH",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextlib
 import dataclasses
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Mapping
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -16,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from cupel.errors import Forbidden, InfraError
-from cupel.git import body, run
+from cupel.git import body, repository, run
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +72,7 @@ class GitHttp:
         self._authorise = authorise
         self._locate = locate
         self._hook_socket = hook_socket
+        self._pushes: collections.Counter[Path] = collections.Counter()
 
     def routes(self) -> list[BaseRoute]:
         """`/NAME.git/…` and `/NAME/…`; a name may contain slashes."""
@@ -127,18 +131,32 @@ class GitHttp:
             raise Refused(401, "a token is needed, as the password", _CHALLENGE)
         return user
 
+    @contextlib.asynccontextmanager
+    async def _started(self, call: Call) -> AsyncIterator[asyncio.subprocess.Process]:
+        """git at work for a call; at the end it is gone, and what it left in quarantine with it.
+
+        A killed git leaves its quarantine, and nobody can tell whose one is. So it is the last
+        push to leave a repository that clears it.
+        """
+        running = await run.start(call.repo, *_command(call), env=self._env(call))
+        pushes = call.service == "git-receive-pack"
+        self._pushes[call.repo] += pushes
+        try:
+            yield running
+        finally:
+            await run.stop(running)
+            self._pushes[call.repo] -= pushes
+            if not self._pushes[call.repo]:
+                del self._pushes[call.repo]
+                for left in repository.quarantines(call.repo) if pushes else ():
+                    await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
+
     async def _converse(
         self, call: Call, source: body.Body | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        try:
-            running = await run.start(call.repo, *_command(call), env=self._env(call))
-        except InfraError as error:
-            log.exception("git does not start", project=call.project)
-            await PlainTextResponse(f"{error}\n", 500)(scope, receive, send)
-            return
         answer = _Answer(call, send)
         try:
-            async with asyncio.TaskGroup() as group:
+            async with self._started(call) as running, asyncio.TaskGroup() as group:
                 complaints = group.create_task(_complaints(running))
                 feeding = group.create_task(_feed(source, receive, running))
                 await _relay(running, answer)
@@ -147,14 +165,15 @@ class GitHttp:
                     await source.rest(_POLITE)
                 feeding.cancel()  # before the end of the answer, after which all clients leave
             await answer.end(exit_status)
+        except* InfraError as errors:
+            log.exception("git does not start", project=call.project)
+            await PlainTextResponse(f"{errors.exceptions[0]}\n", 500)(scope, receive, send)
         except* body.Disconnected:
             log.info("client left", project=call.project, service=call.service)
         except* body.Malformed as errors:
             log.info("malformed request", project=call.project, error=str(errors.exceptions[0]))
             if not answer.started:
                 await PlainTextResponse("the body is not what it says\n", 400)(scope, receive, send)
-        finally:
-            await run.stop(running)
 
     def _env(self, call: Call) -> dict[str, str]:
         env = {
