@@ -9,11 +9,11 @@ from http import HTTPStatus
 from typing import Annotated
 
 import fastapi
-import pydantic
 from fastapi.responses import Response, StreamingResponse
 
 from cupel.api import ranges
 from cupel.api.caller import READER, Cupel
+from cupel.api.nouns import LineView
 from cupel.control import views
 from cupel.control.context import Context
 from cupel.control.feed import Subscription
@@ -21,6 +21,9 @@ from cupel.core.model import BuildState
 from cupel.log.stream import Line, LogReader
 
 router = fastapi.APIRouter(prefix="/api/builds", tags=["builds"], dependencies=[READER])
+
+SERVER_STEP = 0xFFFF
+"""The step of what the server itself remarks: the last that a log can hold."""
 
 CHUNK = 256 << 10
 BATCH = 1000
@@ -31,22 +34,6 @@ NEWS = 1.0
 class Format(enum.StrEnum):
     TEXT = "text"
     JSON = "json"
-
-
-class LineView(pydantic.BaseModel):
-    """A line of a log, or a piece of one, without its end.
-
-    `stream` is out, err or cupel. `continues`: it goes on where the last piece of the same step and
-    stream stopped; `ended`: the line is complete.
-    """
-
-    number: int
-    at: float
-    step: int
-    stream: str
-    text: str
-    continues: bool = False
-    ended: bool = True
 
 
 @router.get(
@@ -165,7 +152,7 @@ async def _json(lines: AsyncIterator[Line]) -> AsyncIterator[str]:
         view = LineView(
             number=line.number,
             at=line.at,
-            step=line.step,
+            step=None if line.step == SERVER_STEP else line.step + 1,
             stream=line.stream,
             text=line.text,
             continues=line.continues,

@@ -7,12 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 import fastapi
-import pydantic
 import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from cupel.api.nouns import Problem
 from cupel.control.auth import Unauthenticated
 from cupel.errors import (
     Bug,
@@ -39,17 +39,6 @@ STATUS: tuple[tuple[type[CupelError], HTTPStatus], ...] = (
     (InfraError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """The status of each error; the first class that fits counts."""
-
-
-class Problem(pydantic.BaseModel):
-    """Why a request was not served. `instance` is in the server's log too, if it is our fault."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    hint: str | None = None
-    instance: str | None = None
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

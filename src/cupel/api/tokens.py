@@ -9,6 +9,7 @@ import fastapi
 import pydantic
 
 from cupel.api.caller import Cupel, Writer
+from cupel.api.nouns import IssuedView, LoginView, TokenView
 from cupel.control import auth
 from cupel.control.auth import Scope
 from cupel.core.model import Token
@@ -25,27 +26,6 @@ class TokenRequest(pydantic.BaseModel):
     scopes: list[Scope] = [Scope.READ]
     user: str | None = None
     days: Annotated[float, pydantic.Field(gt=0, le=36500)] | None = None
-
-
-class TokenView(pydantic.BaseModel):
-    id: int
-    user: str
-    name: str
-    scopes: list[Scope]
-    created_at: float
-    expires_at: float | None
-
-
-class IssuedView(TokenView):
-    """A token just made; `secret` cannot be seen again."""
-
-    secret: str
-
-
-class LoginView(pydantic.BaseModel):
-    """A link that works once, for a quarter of an hour, on the server's own computer."""
-
-    url: str
 
 
 @router.get("/tokens", operation_id="token_list", summary="Your tokens; for administrators, all")

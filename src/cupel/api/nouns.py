@@ -1,0 +1,56 @@
+"""What only the API speaks of: tokens, login links, lines of logs. The rest is in the views."""
+
+from __future__ import annotations
+
+import pydantic
+
+from cupel.control.auth import Scope
+
+
+class TokenView(pydantic.BaseModel):
+    id: int
+    user: str
+    name: str
+    scopes: list[Scope]
+    created_at: float
+    expires_at: float | None
+
+
+class IssuedView(TokenView):
+    """A token just made; `secret` cannot be seen again."""
+
+    secret: str
+
+
+class LoginView(pydantic.BaseModel):
+    """A link that works once, for a quarter of an hour, on the server's own computer."""
+
+    url: str
+
+
+class LineView(pydantic.BaseModel):
+    """A line of a log, or a piece of one, without its end.
+
+    `step` is the number of the build's step, from 1; None for what the server itself remarks.
+    `stream` is out, err or cupel. `continues`: it goes on where the last piece of the same step and
+    stream stopped; `ended`: the line is complete.
+    """
+
+    number: int
+    at: float
+    step: int | None
+    stream: str
+    text: str
+    continues: bool = False
+    ended: bool = True
+
+
+class Problem(pydantic.BaseModel):
+    """Why a request was not served (RFC 9457). `instance` names a bug in the server's log."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    hint: str | None = None
+    instance: str | None = None

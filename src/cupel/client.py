@@ -1,0 +1,309 @@
+"""A typed client of the API, as the command line uses it."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx2
+import pydantic
+
+import cupel
+from cupel.api.nouns import IssuedView, LineView, LoginView, Problem, TokenView
+from cupel.control import views
+from cupel.errors import Bug, Conflict, CupelError, Forbidden, InfraError, NotFound, UserError
+
+T = TypeVar("T")
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a request is given up; a followed log may stay silent."""
+
+FILE = "client.json"
+"""In the state directory: the URL and the token of the server that runs there."""
+
+_ERRORS: Mapping[int, type[CupelError]] = {403: Forbidden, 404: NotFound, 409: Conflict}
+
+START = "start it with `cupel up`, or say where it is with --url or CUPEL_URL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a server is, and with which token to speak to it."""
+
+    url: str
+    token: str | None
+
+
+def default_state(env: Mapping[str, str] = os.environ) -> Path:
+    """The state directory where none is named (XDG base directories)."""
+    root = env.get("XDG_STATE_HOME") or ""
+    base = Path(root) if root.startswith("/") else Path.home() / ".local/state"
+    return base / "cupel"
+
+
+def find(
+    *, url: str | None, token: str | None, state: Path, env: Mapping[str, str] = os.environ
+) -> Address:
+    """The server to speak to: as said, else CUPEL_URL and CUPEL_TOKEN, else the one of `state`.
+
+    The token of the state directory is never sent to another server than its own. Raises
+    `InfraError` when no server is known, `UserError` when what is known cannot be used.
+    """
+    here = _here(state)
+    url = url or env.get("CUPEL_URL") or (here.url if here else None)
+    if url is None:
+        raise InfraError(f"no Cupel has been started on {state}", hint=START)
+    url = _checked(url)
+    token = token or env.get("CUPEL_TOKEN")
+    if token is None and here is not None and here.url == url:
+        token = here.token
+    return Address(url=url, token=token)
+
+
+def _here(state: Path) -> Address | None:
+    """What the server of a state directory left for its owner."""
+    file = state / FILE
+    try:
+        kept = json.loads(file.read_text())
+        return Address(url=_checked(str(kept["url"])), token=str(kept["token"]))
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise UserError(f"{file} belongs to somebody else", hint="use --url and --token") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{file} cannot be read", hint="`cupel up` writes it anew") from None
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UserError(f"{url!r} is not the URL of a server", hint="such as http://127.0.0.1:8470")
+    return url.rstrip("/")
+
+
+class Client:
+    """Speaks to one server; a context manager. Each method raises the errors of `cupel.errors`."""
+
+    def __init__(self, address: Address, *, transport: httpx2.BaseTransport | None = None) -> None:
+        self.url = address.url
+        headers = {"User-Agent": f"cupel/{cupel.__version__}"}
+        if address.token is not None:
+            headers["Authorization"] = f"Bearer {address.token}"
+        self._http = httpx2.Client(
+            base_url=address.url,
+            headers=headers,
+            timeout=TIMEOUT,
+            transport=transport,
+            trust_env=not _is_local(address.url),  # a proxy cannot reach this computer's loopback
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def status(self) -> views.StatusView:
+        return self._get(views.StatusView, "/api/status")
+
+    def projects(self) -> list[views.ProjectView]:
+        return self._get(list[views.ProjectView], "/api/projects")
+
+    def add_project(
+        self,
+        name: str,
+        *,
+        source: str | None = None,
+        branch: str | None = None,
+        policy: Mapping[str, int | bool] | None = None,
+    ) -> views.ProjectView:
+        body = {"name": name, "source": source, "branch": branch, "policy": dict(policy or {})}
+        # A repository to import may take as long as its network does.
+        return self._send(views.ProjectView, "POST", "/api/projects", body, timeout=None)
+
+    def queues(self, project: str | None = None) -> list[views.QueueView]:
+        return self._get(list[views.QueueView], "/api/queues", project=project)
+
+    def queue(self, project: str, branch: str | None = None) -> views.QueueView:
+        return self._get(views.QueueView, f"/api/queues/{_part(project)}", branch=branch)
+
+    def changes(
+        self,
+        *,
+        project: str | None = None,
+        state: str | None = None,
+        author: str | None = None,
+        limit: int | None = None,
+        before: int | None = None,
+    ) -> views.Page[views.ChangeRef]:
+        return self._get(
+            views.Page[views.ChangeRef],
+            "/api/changes",
+            project=project,
+            state=state,
+            author=author,
+            limit=limit,
+            before=before,
+        )
+
+    def change(self, number: int) -> views.ChangeView:
+        return self._get(views.ChangeView, f"/api/changes/{number}")
+
+    def decide(
+        self, action: str, number: int, body: Mapping[str, int] | None = None
+    ) -> views.ChangeView:
+        """`action` is approve, withdraw, land, dequeue or abandon."""
+        return self._send(views.ChangeView, "POST", f"/api/changes/{number}/{action}", body)
+
+    def builds(
+        self,
+        *,
+        project: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+        before: int | None = None,
+    ) -> views.Page[views.BuildRef]:
+        return self._get(
+            views.Page[views.BuildRef],
+            "/api/builds",
+            project=project,
+            state=state,
+            limit=limit,
+            before=before,
+        )
+
+    def build(self, number: int) -> views.BuildView:
+        return self._get(views.BuildView, f"/api/builds/{number}")
+
+    def log(self, build: int, *, follow: bool = False, start: int = 0) -> Iterator[LineView]:
+        """The lines of a build's log from number `start` on; with `follow`, those to come too."""
+        query: dict[str, str | int] = {"format": "json", "start": start, "follow": follow}
+        with (
+            self._errors(),
+            self._http.stream(
+                "GET",
+                f"/api/builds/{build}/log",
+                params=query,
+                timeout=httpx2.Timeout(TIMEOUT, read=None if follow else TIMEOUT),
+            ) as response,
+        ):
+            self._check(response)
+            for line in response.iter_lines():
+                yield LineView.model_validate_json(line)
+
+    def machines(self, *, gone: bool = False) -> views.Page[views.MachineView]:
+        return self._get(views.Page[views.MachineView], "/api/machines", gone=gone)
+
+    def hosts(self) -> list[views.HostView]:
+        return self._get(list[views.HostView], "/api/hosts")
+
+    def tokens(self) -> list[TokenView]:
+        return self._get(list[TokenView], "/api/tokens")
+
+    def create_token(self, body: Mapping[str, Any]) -> IssuedView:
+        return self._send(IssuedView, "POST", "/api/tokens", body)
+
+    def revoke_token(self, number: int) -> None:
+        with self._errors():
+            self._check(self._http.delete(f"/api/tokens/{number}"))
+
+    def login(self) -> LoginView:
+        return self._send(LoginView, "POST", "/api/login")
+
+    def _get(self, kind: type[T], path: str, **query: str | int | bool | None) -> T:
+        asked = {name: value for name, value in query.items() if value is not None}
+        with self._errors():
+            return self._read(kind, self._http.get(path, params=asked))
+
+    def _send(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = TIMEOUT,
+    ) -> T:
+        with self._errors():
+            answer = self._http.request(
+                method, path, json=body, timeout=httpx2.Timeout(TIMEOUT, read=timeout)
+            )
+            return self._read(kind, answer)
+
+    def _read(self, kind: type[T], response: httpx2.Response) -> T:
+        self._check(response)
+        try:
+            return pydantic.TypeAdapter(kind).validate_json(response.content)
+        except pydantic.ValidationError:
+            raise self._strange(response) from None
+
+    def _check(self, response: httpx2.Response) -> None:
+        """Raise what the server said, as the error that it was there."""
+        if response.is_success:
+            return
+        response.read()
+        try:
+            problem = Problem.model_validate_json(response.content)
+        except pydantic.ValidationError:
+            raise self._strange(response) from None
+        raise _error(problem)
+
+    def _strange(self, response: httpx2.Response) -> CupelError:
+        return InfraError(
+            f"{self.url} does not answer like a Cupel {cupel.__version__}"
+            f" (status {response.status_code})",
+            hint="is that the right URL, and is the server as new as this command?",
+        )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Translate what the network did."""
+        try:
+            yield
+        except httpx2.ConnectError:
+            raise InfraError(f"no Cupel answers at {self.url}", hint=START) from None
+        except httpx2.TimeoutException:
+            raise InfraError(f"{self.url} does not answer in time") from None
+        except httpx2.HTTPError as error:
+            raise InfraError(f"the connection to {self.url} broke: {error}") from None
+
+
+def _error(problem: Problem) -> CupelError:
+    """The error that the server answered with."""
+    message, hint = problem.detail, problem.hint
+    if problem.status == 401:
+        return Forbidden(
+            f"the server refuses: {message}",
+            hint="say a valid token with --token or CUPEL_TOKEN",
+        )
+    if problem.status == 503:
+        return InfraError(message, hint=hint)
+    if problem.status >= 500:
+        return Bug(message, hint=hint)
+    return _ERRORS.get(problem.status, UserError)(message, hint=hint)
+
+
+def _part(name: str) -> str:
+    """A name as one part of a path."""
+    return quote(name, safe="")
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
