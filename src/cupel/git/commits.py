@@ -97,10 +97,11 @@ async def read_file(
     repo: Path, commit: str, path: str, *, limit: int = FILE_LIMIT, env: Env = None
 ) -> bytes | None:
     """A file's bytes; None when there is no such file. Raises `UserError` above `limit` bytes."""
-    entry = await run.git(repo, "ls-tree", "-z", "-l", oid(commit), "--", path, env=env)
-    if not entry.out:
+    listed = await run.git(repo, "ls-tree", "-z", "-l", oid(commit), "--", path, env=env)
+    entry, _, name = listed.out.partition(b"\0")[0].partition(b"\t")
+    if name != path.encode(errors="surrogateescape"):
         return None
-    _, kind, blob, size = entry.out.split(b"\t", 1)[0].split()
+    _, kind, blob, size = entry.split()
     if kind != b"blob":
         return None
     if int(size) > limit:

@@ -109,7 +109,7 @@ def parse_conflict(out: bytes) -> Conflicted:
 
 
 async def _commit(repo: Path, tree: str, parents: tuple[str, ...], message: str, when: int) -> str:
-    date = f"{when} +0000"
+    date = f"@{when} +0000"  # without the @, git takes small numbers for something else
     result = await run.git(
         repo,
         "commit-tree",

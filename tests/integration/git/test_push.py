@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from cupel.forge.builtin import Say
@@ -184,16 +185,14 @@ def test_a_client_that_leaves_in_the_middle_of_its_pack_leaves_nothing(tmp_path:
             head = await repository.head(w.repo, "main")
             line = f"{'0' * 40} {head} refs/heads/x\0report-status"
             body = f"{len(line) + 4:04x}{line}0000".encode() + b"PACK\0\0\0\2\0\0\0\x09"
-            reader, writer = await asyncio.open_connection("127.0.0.1", w.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", w.port)
             writer.write(_request(w, "git-receive-pack", [f"Content-Length: {len(body) + 1000}"]))
             writer.write(body)
             await writer.drain()
-            while not list(w.repo.glob("objects/tmp_objdir-*")):
-                await asyncio.sleep(0.01)
+            await _until(lambda: repository.quarantines(w.repo) != [])
             writer.close()
             await writer.wait_closed()
-            while list(w.repo.glob("objects/tmp_objdir-*")):
-                await asyncio.sleep(0.01)
+            await _until(lambda: repository.quarantines(w.repo) == [])
             assert await _objects(w) == before
             assert await repository.head(w.repo, "x") is None
 
@@ -280,6 +279,12 @@ def _request(w: World, service: str, headers: list[str]) -> bytes:
         *headers,
     ]
     return "\r\n".join((*lines, "", "")).encode()
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    """Wait for another program's doing; the scenario's own patience ends it."""
+    while not true():  # noqa: ASYNC110 (nobody tells)
+        await asyncio.sleep(0.01)
 
 
 async def _objects(w: World) -> str:

@@ -1,4 +1,4 @@
-"""A running Cupel as git clients see it: uvicorn, hooks and repositories, around a fake receiver."""
+"""Cupel as git clients see it: uvicorn, hooks and repositories, around a fake receiver."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Done:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """`project` is the only one, with one commit on main; `work` is a clone whose remote is cupel."""
+    """One project, with one commit on main; `work` is a clone of it whose remote is cupel."""
 
     url: str
     port: int
