@@ -35,15 +35,17 @@ def load(
     """Read or detect a project's configuration.
 
     `files` maps at least the `config_paths` of `listing`, the repository's files, to their text.
+    A configuration file without a text counts as empty: what to run is then not guessed.
     `labels` are those of the machines that there are; None if that is not known here. Raises
     `ConfigErrors` with everything that is wrong. Without a file and with nothing to detect, the
     configuration has no jobs, which `freeze` refuses.
     """
     _refuse_misnamed(listing)
-    configured = {path: text for path, text in files.items() if project.is_file(path)}
-    if not configured:
-        return Loaded(**detect.detect(files, listing)._asdict())
-    config = project.parse(configured)
+    paths = [path for path in {*files, *listing} if project.is_file(path)]
+    if not paths:
+        detected = detect.detect(files, listing)
+        return Loaded(config=detected.config, notice=detected.notice)
+    config = project.parse({path: files.get(path, "") for path in paths})
     freeze.check(config, labels)
     return Loaded(config=config)
 

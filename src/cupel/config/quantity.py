@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import re
 
-_DURATION = re.compile(r"(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m)?(?:(?P<s>\d{1,9})s)?", re.ASCII)
+_DURATION = re.compile(
+    r"(?:(?P<d>\d{1,6})d)?(?:(?P<h>\d{1,6})h)?(?:(?P<m>\d{1,6})m)?(?:(?P<s>\d{1,9})s)?", re.ASCII
+)
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT]?)(?:iB|B)?", re.ASCII)
 _POWER = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def seconds(text: str) -> float | None:
-    """`1h30m`, `20m`, `90s` or a bare number of seconds; None if it is none of these."""
+    """`90d`, `1h30m`, `20m`, `90s` or a bare number of seconds; None if it is none of these."""
     if _SECONDS.fullmatch(text):
         return float(text)
     match = _DURATION.fullmatch(text)
     if not text or match is None:
         return None
-    hours, minutes, rest = (int(part or 0) for part in match.group("h", "m", "s"))
-    return float(hours * 3600 + minutes * 60 + rest)
+    days, hours, minutes, rest = (int(part or 0) for part in match.group("d", "h", "m", "s"))
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
 
 
 def duration(value: float) -> str:
     """The shortest text that `seconds` reads as the value."""
     if value != int(value) or value < 1:
         return f"{value:g}"
-    hours, rest = divmod(int(value), 3600)
-    minutes, left = divmod(rest, 60)
-    parts = ((hours, "h"), (minutes, "m"), (left, "s"))
+    minutes, left = divmod(int(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (left, "s"))
     return "".join(f"{count}{unit}" for count, unit in parts if count)
 
 

@@ -161,7 +161,7 @@ def duration(low: float, high: float) -> Quantity:
         low=low,
         high=high,
         show=quantity.duration,
-        pattern="^([0-9]+h)?([0-9]+m)?([0-9]+s)?$",
+        pattern="^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$",
     )
 
 

@@ -7,6 +7,7 @@ refused in them and read on, so that all problems of a file are found at once.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -225,8 +226,10 @@ class Record:
             )
 
     def _require(self, table: Table, present: set[str], problems: Problems) -> None:
+        known = {field.key for field in self.fields}
         for field in self.fields:
-            if field.required and field.key not in present:
+            misspelt = difflib.get_close_matches(field.key, present - known)
+            if field.required and field.key not in present and not misspelt:
                 problems.add(table.at, f"the key {show(field.key)} is missing", field.text)
 
     def schema(self) -> Schema:

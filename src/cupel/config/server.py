@@ -1,0 +1,351 @@
+"""The server's own configuration: the optional file `cupel.yaml` in its state directory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cupel.config import document, quantity, scalar
+from cupel.config.document import Value
+from cupel.config.problem import Problems, show
+from cupel.config.scalar import Choice, Quantity, Text
+from cupel.config.shape import Field, Found, ListOf, MapOf, Record, Refused, Schema, attempt
+from cupel.errors import InfraError
+
+FILE = "cupel.yaml"
+LISTEN = "127.0.0.1:8470"
+DAY = 86_400.0
+GIB = 1 << 30
+
+PACKAGES = ("ca-certificates", "git", "make", "python3", "python3-pip", "python3-venv")
+"""What a default machine has besides Debian's base. No compiler: it is 150 MB more to fetch before
+anything can be proved, wheels need none, and a label that wants one adds `build-essential`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """A root filesystem: a Debian suite and the packages on top of its base."""
+
+    suite: str = "bookworm"
+    packages: tuple[str, ...] = PACKAGES
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConfig:
+    """What a machine of a label is: sizes in bytes, `network` grants a route out."""
+
+    image: ImageConfig = ImageConfig()
+    network: bool = False
+    cpus: float = 2.0
+    memory: int = 4 * GIB
+    disk: int = 10 * GIB
+    pids: int = 4096
+
+
+DEFAULT_LABELS: Mapping[str, LabelConfig] = {
+    "debian-12": LabelConfig(),
+    "debian-12-net": LabelConfig(network=True),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """How a server runs. `read` is `anyone` or `login`; limits are bytes of one build.
+
+    `database` is a URL, None for SQLite in the state directory; `keep` is how long builds' logs
+    and artefacts are kept, in seconds.
+    """
+
+    slots: int
+    listen: str = LISTEN
+    read: str = "login"
+    database: str | None = None
+    labels: Mapping[str, LabelConfig] = dataclasses.field(
+        default_factory=lambda: dict(DEFAULT_LABELS)
+    )
+    log_limit: int = 256 << 20
+    artefact_limit: int = GIB
+    keep: float = 90 * DAY
+
+
+def _count(wanted: str, high: int) -> Quantity:
+    return Quantity(wanted=wanted, example="4", parse=scalar.whole, low=1, high=high)
+
+
+_PACKAGE = Text(
+    wanted="the name of a package",
+    pattern="[a-z0-9][a-z0-9+.-]{1,99}",
+    rule="small letters, digits, “+”, “-” and “.”",
+)
+
+SUITE = Field(
+    key="suite",
+    shape=Text(wanted="a suite of Debian", pattern="[a-z][a-z0-9-]{0,31}"),
+    text="The suite of Debian, `bookworm` by default.",
+)
+PACKAGE_LIST = Field(
+    key="packages",
+    shape=ListOf(_PACKAGE, "names of packages"),
+    text="Debian packages on top of the base; by default " + ", ".join(PACKAGES) + ".",
+)
+NETWORK = Field(
+    key="network",
+    shape=Choice(words=("none", "full")),
+    text="`none` (the default): the machine is alone; `full`: it has a route out.",
+)
+CPUS = Field(
+    key="cpus",
+    shape=Quantity(
+        wanted="a number of cores", example="2 or 0.5", parse=scalar.number, low=0.1, high=1024
+    ),
+    text="How many cores it may use; 2 by default.",
+)
+MEMORY = Field(
+    key="memory",
+    shape=scalar.size(64 << 20, 64 << 40),
+    text="How much memory it may use, such as `4G` (the default).",
+)
+DISK = Field(
+    key="disk",
+    shape=scalar.size(64 << 20, 64 << 40),
+    text="How much it may write to disk, such as `10G` (the default).",
+)
+PIDS = Field(
+    key="pids",
+    shape=Quantity(wanted="a count", example="4096", parse=scalar.whole, low=16, high=4_194_304),
+    text="How many processes and threads it may have; 4096 by default.",
+)
+
+
+class ImageShape:
+    """Reads what the image of a label is made of."""
+
+    record = Record(wanted="a mapping with suite and packages", fields=(SUITE, PACKAGE_LIST))
+
+    def read(self, value: Value, problems: Problems) -> ImageConfig:
+        found = self.record.read(value, problems)
+        packages: tuple[str, ...] = found.get(PACKAGE_LIST, PACKAGES)
+        return ImageConfig(
+            suite=found.get(SUITE, "bookworm"), packages=tuple(dict.fromkeys(packages))
+        )
+
+    def schema(self) -> Schema:
+        return self.record.schema()
+
+
+IMAGE = Field(
+    key="image",
+    shape=ImageShape(),
+    text="The root filesystem: it is built when first used, and again when this changes.",
+)
+
+
+class LabelShape:
+    """Reads a label; what it leaves out is as by default."""
+
+    record = Record(
+        wanted="a mapping that describes a machine",
+        fields=(IMAGE, NETWORK, CPUS, MEMORY, DISK, PIDS),
+        later=frozenset({"provider", "pool"}),
+    )
+
+    def read(self, value: Value, problems: Problems) -> LabelConfig:
+        found = self.record.read(value, problems)
+        default = LabelConfig()
+        return LabelConfig(
+            image=found.get(IMAGE, default.image),
+            network=found.get(NETWORK, "none") == "full",
+            cpus=found.get(CPUS, default.cpus),
+            memory=int(found.get(MEMORY, default.memory)),
+            disk=int(found.get(DISK, default.disk)),
+            pids=int(found.get(PIDS, default.pids)),
+        )
+
+    def schema(self) -> Schema:
+        return self.record.schema()
+
+
+class ListenShape:
+    """Reads an address and a port."""
+
+    _text = Text(
+        wanted="an address and a port",
+        pattern=r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}",
+        rule="write it as in 127.0.0.1:8470 or [::1]:8470",
+    )
+
+    def read(self, value: Value, problems: Problems) -> str:
+        text = self._text.read(value, problems)
+        if int(text.rpartition(":")[2]) > 65_535:
+            raise Refused(value.at, f"{show(text)} has no such port", "0 to 65535 is possible")
+        return text
+
+    def schema(self) -> Schema:
+        return self._text.schema()
+
+
+LOG = Field(
+    key="log",
+    shape=scalar.size(1 << 16, 1 << 40),
+    text="How much a build may print, such as `256M` (the default); the rest is dropped, and "
+    "the log says so.",
+)
+ARTEFACTS = Field(
+    key="artefacts",
+    shape=scalar.size(0, 1 << 40),
+    text="How much a build may leave in `$CUPEL_ARTIFACTS`, such as `1G` (the default).",
+)
+KEEP = Field(
+    key="keep",
+    shape=scalar.duration(3600, 36_500 * DAY),
+    text="How long logs and artefacts of finished builds are kept, such as `90d` (the default).",
+)
+
+LISTEN_AT = Field(
+    key="listen",
+    shape=ListenShape(),
+    text=f"The address and port to listen on; `{LISTEN}` by default, port 0 takes a free one.",
+)
+SLOTS = Field(
+    key="slots",
+    shape=_count("a count of machines", 10_000),
+    text="How many machines there may be at a time; by default one for each cpu, at least 2.",
+)
+READ = Field(
+    key="read",
+    shape=Choice(words=("anyone", "login")),
+    text="Who may look at pages, logs and repositories: `anyone` who reaches the server, or, by "
+    "default, those who `login`. Changing things always takes a login.",
+)
+DATABASE = Field(
+    key="database",
+    shape=Text(wanted="the URL of a database", limit=1000),
+    text="Where rows are kept, such as `postgresql://user@host/cupel`; by default SQLite in the "
+    "state directory.",
+)
+LABELS = Field(
+    key="labels",
+    shape=MapOf(
+        Text(
+            wanted="a label",
+            pattern="[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+            rule="a letter or digit, then at most 63 letters, digits, “_”, “.” or “-”",
+        ),
+        LabelShape(),
+        "labels to machines",
+    ),
+    text="What jobs may ask for by `machine`. These replace the default labels, `debian-12` "
+    "without network and `debian-12-net` with it.",
+)
+LIMITS_RECORD = Record(wanted="a mapping of limits", fields=(LOG, ARTEFACTS, KEEP))
+LIMITS = Field(key="limits", shape=LIMITS_RECORD, text="What a build may leave behind.")
+
+SERVER = Record(
+    wanted="a mapping with settings of the server",
+    fields=(LISTEN_AT, SLOTS, READ, DATABASE, LABELS, LIMITS),
+)
+
+
+def parse(text: str, *, file: str = FILE, cpus: int | None = None) -> ServerConfig:
+    """The configuration in a text; an empty one is all defaults. Raises `ConfigErrors`.
+
+    `cpus` is how many the computer has.
+    """
+    problems = Problems()
+    tree = document.read(file, text, problems)
+    found = attempt(SERVER, tree, problems) if tree is not None else None
+    config = ServerConfig(slots=max(2, cpus or 2))
+    if found is not None:
+        config = _settings(found, config, problems)
+    problems.raise_any()
+    return config
+
+
+def _settings(found: Found, default: ServerConfig, problems: Problems) -> ServerConfig:
+    limits = found.get(LIMITS, Found(found.at, {}, set()))
+    return ServerConfig(
+        listen=found.get(LISTEN_AT, default.listen),
+        slots=int(found.get(SLOTS, default.slots)),
+        read=found.get(READ, default.read),
+        database=found.find(DATABASE),
+        labels=_labels(found, default, problems),
+        log_limit=int(limits.get(LOG, default.log_limit)),
+        artefact_limit=int(limits.get(ARTEFACTS, default.artefact_limit)),
+        keep=limits.get(KEEP, default.keep),
+    )
+
+
+def _labels(found: Found, default: ServerConfig, problems: Problems) -> Mapping[str, LabelConfig]:
+    labels = found.find(LABELS)
+    if labels is None:
+        return default.labels
+    if not labels:
+        problems.add(
+            found.mark(LABELS), "no labels: no job could run", "remove the key for the default ones"
+        )
+    return {name.value: label for name, label in labels if label is not None}
+
+
+def load(state: Path) -> ServerConfig:
+    """The configuration of the server of a state directory.
+
+    On the first start the file is written, all in comments. Raises `ConfigErrors`, and
+    `InfraError` when the file cannot be read.
+    """
+    path = state / FILE
+    try:
+        with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
+            file.write(default_text())
+        text = path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise InfraError(f"cannot read {path}: {error.strerror}") from None
+    return parse(text, file=str(path), cpus=os.cpu_count())
+
+
+def default_text() -> str:
+    """The file of a first start: every key with its default, in comments."""
+    lines = ["# Settings of Cupel's server, read when `cupel up` starts.", ""]
+    shown: tuple[tuple[Field[Any], str], ...] = (
+        (LISTEN_AT, LISTEN),
+        (SLOTS, "2"),
+        (READ, "login"),
+        (DATABASE, "postgresql://cupel@localhost/cupel"),
+    )
+    for field, value in shown:
+        lines += [*_comment(field.text), f"# {field.key}: {value}", ""]
+    lines += [*_comment(LABELS.text), *_default_labels(), ""]
+    lines += [
+        *_comment(LIMITS.text),
+        "# limits:",
+        "#   log: 256M",
+        "#   artefacts: 1G",
+        "#   keep: 90d",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 98, initial_indent="# ", subsequent_indent="# ")
+
+
+def _default_labels() -> list[str]:
+    lines = ["# labels:"]
+    for name, label in DEFAULT_LABELS.items():
+        lines += [
+            f"#   {name}:",
+            "#     image:",
+            f"#       suite: {label.image.suite}",
+            f"#       packages: [{', '.join(label.image.packages)}]",
+            f"#     network: {'full' if label.network else 'none'}",
+            f"#     cpus: {label.cpus:g}",
+            f"#     memory: {quantity.bytes_text(label.memory)}",
+            f"#     disk: {quantity.bytes_text(label.disk)}",
+            f"#     pids: {label.pids}",
+        ]
+    return lines
