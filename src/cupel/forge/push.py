@@ -6,7 +6,6 @@ docs/reference/push.md is the contract. `examine` feeds this module from a repos
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import difflib
 import hashlib
@@ -23,7 +22,7 @@ STACK_LIMIT = 50
 _REVIEW = ("refs/for/", "refs/for-review/")
 _VALUED = ("topic", "title", "description")
 _FLAGS = ("land", "wait", "hold")
-_TOPIC = re.compile(r"[^\s%,\x00-\x1f\x7f]{1,100}")
+_TOPIC = re.compile(r"[^\s%,\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _CHANGE_ID = re.compile(r"^Change-Id:[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _CHANGE_ID_VALUE = re.compile(r"I[0-9a-f]{8,64}", re.IGNORECASE)
 _TITLE_LIMIT = 250
@@ -240,11 +239,13 @@ def _value(ref: str, name: str, value: str) -> str | Refusal:
     if encoded != value:
         try:
             value = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return Refusal(ref=ref, message=f"the value of {name} is not base64 of UTF-8 text")
     if not value.strip():
         return Refusal(ref=ref, message=f"{name} needs a value", hint=f"-o {name}=…")
-    return value.strip()
+    # Neither broken UTF-8 nor NUL can be stored.
+    value = value.encode(errors="surrogateescape").decode(errors="replace")
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").strip()
 
 
 def _checked(ref: str, options: PushOptions) -> PushOptions | Refusal:
