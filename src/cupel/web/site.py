@@ -124,6 +124,7 @@ def environment() -> jinja2.Environment:
         duration=text.duration,
         elapsed=text.elapsed,
         iso=text.iso,
+        legible=text.legible,
         moment=text.moment,
         sentence=text.sentence,
         shorten=text.shortened,

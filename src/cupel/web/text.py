@@ -23,6 +23,11 @@ def _spelt(match: re.Match[str]) -> str:
     return f'<span class="ctl">U+{ord(match[0]):04X}</span>'
 
 
+def legible(value: object) -> str:
+    """Text from outside for a title or an attribute, where no markup can be."""
+    return _INVISIBLE.sub(lambda match: f"(U+{ord(match[0]):04X})", str(value))
+
+
 def shortened(value: str, limit: int = 200) -> str:
     """At most `limit` characters; the cut is marked."""
     return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+import pytest
+
+from cupel.control.auth import Scope
+from cupel.core.model import BuildState, ChangeState, ItemState, Pipeline, Verdict
+from cupel.web import queue, site
+from fakes import rows
+from fakes.rows import Settings, World
+from unit.web.visit import HTML, Visitor, visit
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"'><svg/onload=alert(1)>",
+    "{{ 7777 * 3 }}{% raw %}",
+    "\u202e\u2066evil\u2069 \u200b\x1b[31m\x07",
+    "x" * 10_000,
+    "🦄" * 300,
+)
+
+
+def paths(told: rows.Busy) -> list[str]:
+    return [
+        "/", "/queue", "/queue/cachetools", "/queue/nightjar", "/changes", "/changes?state=all",
+        "/changes?state=landed&project=cachetools", "/machines", "/events", "/login",
+        *(f"/changes/{number}" for number in range(1, 13)),
+        *(f"/builds/{number}" for number in range(1, told.queued_build + 1)),
+    ]  # fmt: skip
+
+
+def test_every_page_of_a_busy_server(tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> None:
+        rows.write_logs(visitor.served.logs, told).close()
+        for path in paths(told):
+            page = await visitor.see(path)
+            assert page.rstrip().endswith("</html>")
+            assert '<html lang="en">' in page
+            assert "undefined" not in page
+            assert "None" not in page, path
+
+    visit(told.world, tmp_path, act)
+
+
+def test_an_empty_server_says_what_to_do(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        for path in ("/", "/queue"):
+            assert "cupel project add" in await visitor.see(path)
+        assert "No host is connected" in await visitor.see("/machines")
+
+    visit(World(), tmp_path, act)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_shown_as_text(text: str, tmp_path: Path) -> None:
+    world = World()
+    project = world.project("p", head=rows.oid("head"))
+    change = world.change(
+        project, text, f"{text} <{text}>", state=ChangeState.OPEN, description=text
+    )
+    item = world.item(
+        change, Pipeline.GATE, onto=rows.oid("head"), jobs=[rows.job(text)], detail=text
+    )
+    world.item(change, Pipeline.CHECK, state=ItemState.REJECTED, ended=1, detail=text)
+    machine = world.machine(world.host(text, 2, detail=text), rows.MachineState.USED, detail=text)
+    build = world.build(
+        item, text, BuildState.FINISHED, Verdict.FAILURE, machine=machine, reason=text
+    )
+    world.artefact(build, text, 1)
+    world.event("change.pushed", text, ago=1, change=change.id)
+
+    async def act(visitor: Visitor) -> None:
+        log = visitor.served.logs.writer(build.id)
+        log.append(0, "out", world.now, text.encode() + b"\n")
+        log.close()
+        for path in (
+            "/",
+            "/queue/p",
+            "/changes",
+            "/changes/1",
+            "/builds/1",
+            "/machines",
+            "/events",
+        ):
+            page = await visitor.see(path)
+            for tag in ("<script>alert", "<img", "<svg/", "\x1b", "\x07", "\u202e", "23331"):
+                assert tag not in page, (path, tag)
+            assert len(page) < 120_000, path
+        if text.startswith("<script>"):
+            assert html.escape(text) in await visitor.see("/queue/p")
+
+    visit(world, tmp_path, act)
+
+
+def test_a_failing_item_stands_off_the_lane(tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> str:
+        return await visitor.see("/queue/cachetools")
+
+    page = visit(told.world, tmp_path, act)
+    entries = page.split('<li class="base">')[1].split("</ol>")[0].split("<li class=")[1:]
+    off = [entry.startswith('"off') for entry in entries if "lane" in entry]
+    assert off == [False, False, True, False, False, False]
+    assert "believed when #5 ahead is done" in page
+
+
+def test_buttons_are_for_those_who_may(tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> None:
+        assert "Dequeue" not in await visitor.see("/queue/cachetools")
+        await visitor.log_in(Scope.READ)
+        assert "Dequeue" not in await visitor.see("/queue/cachetools")
+        await visitor.log_in(Scope.WRITE)
+        assert "Dequeue change 6" in await visitor.see("/queue/cachetools")
+
+    visit(told.world, tmp_path, act)
+
+
+def test_a_button_asks_for_what_it_says(tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> None:
+        csrf = await visitor.log_in()
+        for action in ("approve", "withdraw", "land", "dequeue", "abandon"):
+            answer = await visitor.client.post(f"/changes/6/{action}", data={"csrf": csrf})
+            assert (answer.status_code, answer.headers["location"]) == (303, "/changes/6")
+            assert visitor.served.commands.asked[-1] == (action, 6, "ada")
+
+    visit(told.world, tmp_path, act)
+
+
+@pytest.mark.parametrize("form", [{}, {"csrf": "guessed"}])
+def test_a_form_of_another_site_changes_nothing(form: dict[str, str], tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> None:
+        await visitor.log_in()
+        for path in ("/changes/6/approve", "/logout"):
+            answer = await visitor.client.post(path, data=form)
+            assert answer.status_code == 403
+        assert visitor.served.commands.asked == []
+
+    visit(told.world, tmp_path, act)
+
+
+@pytest.mark.parametrize("scopes", [None, [Scope.READ]])
+def test_nobody_acts_without_leave(scopes: list[Scope] | None, tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> None:
+        csrf = await visitor.log_in(*scopes) if scopes else ""
+        answer = await visitor.client.post("/changes/6/approve", data={"csrf": csrf})
+        assert answer.status_code == (403 if scopes else 401)
+        assert visitor.served.commands.asked == []
+
+    visit(told.world, tmp_path, act)
+
+
+def test_a_closed_server_shows_nothing_to_strangers(tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> None:
+        for path in (*paths(told)[:-1], "/events/stream", "/builds/1/tail"):
+            if path != "/login":
+                answer = await visitor.client.get(path, headers=HTML)
+                assert answer.status_code == 401, path
+                assert "cachetools" not in answer.text
+        await visitor.log_in(Scope.READ)
+        assert "cachetools" in await visitor.see("/")
+
+    visit(told.world, tmp_path, act, config=Settings(read="login"))
+
+
+def test_logging_in_and_out(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        link = await visitor.served.auth.login_link("ada", scopes=[Scope.WRITE])
+        answer = await visitor.client.get(f"/login?token={link}")
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        page = await visitor.see("/")
+        assert "Log out" in page
+        csrf = page.split('name="csrf" value="')[1].split('"')[0]
+        await visitor.client.post("/logout", data={"csrf": csrf})
+        assert "Log in" in await visitor.see("/")
+        assert "has been used or has expired" in await visitor.see(f"/login?token={link}", 401)
+
+    visit(World(), tmp_path, act)
+
+
+@pytest.mark.parametrize("path", ["/nope", "/changes/999", "/builds/999", "/builds/x", "/queue/no"])
+def test_what_is_not_there_says_so_in_the_same_look(path: str, tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> str:
+        return await visitor.see(path, 404)
+
+    page = visit(World(), tmp_path, act)
+    assert "There is no such page" in page
+    assert "cupel.css" in page
+
+
+def test_programs_get_problems_as_data(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        answer = await visitor.client.get("/api/nope", headers=HTML)
+        assert answer.headers["content-type"] == "application/problem+json"
+        answer = await visitor.client.get("/nope", headers={"Accept": "*/*"})
+        assert answer.headers["content-type"] == "application/problem+json"
+
+    visit(World(), tmp_path, act)
+
+
+def test_a_refresh_sends_only_what_differs(tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> None:
+        asks = {"HX-Request": "true"}
+        first = await visitor.client.get("/queue/cachetools", headers=asks)
+        assert "<html" not in first.text
+        assert "Evict the least recently used" in first.text
+        asks[site.HAVE] = first.headers[site.HAVE]
+        told.world.now += 30
+        assert (await visitor.client.get("/queue/cachetools", headers=asks)).status_code == 204
+        async with visitor.served.store.write() as tx:
+            change = await tx.get(rows.Change, 6)
+            assert change is not None
+            await tx.put([rows.dataclasses.replace(change, title="Another title")])
+        again = await visitor.client.get("/queue/cachetools", headers=asks)
+        assert again.status_code == 200
+        assert "Another title" in again.text
+
+    visit(told.world, tmp_path, act)
+
+
+def test_static_files_are_kept_for_ever_under_their_digest(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        page = await visitor.see("/")
+        address = page.split('rel="stylesheet" href="')[1].split('"')[0]
+        answer = await visitor.client.get(address)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        assert "cache-control" not in (await visitor.client.get("/static/cupel.css")).headers
+
+    visit(World(), tmp_path, act)
+
+
+def test_health_of_a_branch(tmp_path: Path) -> None:
+    told = rows.busy()
+
+    async def act(visitor: Visitor) -> list[str]:
+        async with visitor.served.store.read() as tx:
+            queues = await queue.views.queue_views(tx, now=told.world.now)
+        return [queue.health(each).look.word for each in queues]
+
+    assert visit(told.world, tmp_path, act) == ["green", "no commits yet"]
