@@ -178,6 +178,28 @@ def test_a_client_that_leaves_ends_the_wait_but_not_the_change(tmp_path: Path) -
     asyncio.run(scenario())
 
 
+def test_a_server_that_stops_ends_the_wait_but_not_the_change(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        started = asyncio.Event()
+
+        async def during(push: Push, say: Say) -> None:
+            started.set()
+            await asyncio.Event().wait()
+
+        async with world.running(tmp_path, FakeReceiver(during=during)) as w:
+            commit = await w.commit("a", "1\n", "Add a")
+            push = await w.start("push", "-o", "wait", "cupel", "HEAD:refs/for/main")
+            await started.wait()
+            w.hook_server.cancel()
+            _, err = await push.communicate()
+            assert push.returncode == 1
+            assert b"remote: Push again: what it has taken already is taken only once." in err
+            assert await repository.resolve(w.repo, "refs/changes/01/1/1") == commit
+            assert not (w.state / "hook.sock").exists()
+
+    asyncio.run(scenario())
+
+
 def test_a_client_that_leaves_in_the_middle_of_its_pack_leaves_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with world.running(tmp_path) as w:

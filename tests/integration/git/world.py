@@ -83,6 +83,7 @@ class World:
     repo: Path
     work: Path
     state: Path
+    hook_server: asyncio.Task[None]
 
     async def git(self, *args: str, check: bool = True, cwd: Path | None = None) -> Done:
         process = await self.start(*args, cwd=cwd)
@@ -143,9 +144,9 @@ async def running(tmp_path: Path, receiver: FakeReceiver | None = None) -> Async
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     url = f"http://anna:secret@127.0.0.1:{port}/project.git"
-    world = World(url=url, port=port, repo=repo, work=tmp_path / "work", state=state)
     async with asyncio.timeout(_PATIENCE), asyncio.TaskGroup() as group:
         hook_server = group.create_task(server.run())
+        world = World(url, port, repo, tmp_path / "work", state, hook_server)
         serving = group.create_task(web.serve(sockets=[listener]))
         try:
             await _fill(world)
