@@ -87,7 +87,7 @@ async def _concerning(tx: Transaction, fact: events.Fact) -> Sequence[Row]:
         case events.ProjectAdded():
             return ()
         case events.ChangePushed():
-            return await _stack(tx, fact.change.project_id)
+            return await _stack(tx, fact.change.project_id, fact.change.id)
         case (
             events.Approved()
             | events.ApprovalWithdrawn()
@@ -96,7 +96,7 @@ async def _concerning(tx: Transaction, fact: events.Fact) -> Sequence[Row]:
             | events.Abandoned()
         ):
             change = await tx.get(Change, fact.change_id)
-            return await _stack(tx, change.project_id) if change is not None else ()
+            return await _stack(tx, change.project_id, change.id) if change is not None else ()
         case events.HeadSeen():
             where = {"project_id": fact.project_id, "name": fact.branch}
             return await tx.select(Branch, where)
@@ -107,7 +107,12 @@ async def _concerning(tx: Transaction, fact: events.Fact) -> Sequence[Row]:
             return [buildset, *await tx.select(Item, {"id": [buildset.item_id]})]
         case events.Landed() | events.LandingRefused():
             return await _landing(tx, fact.item_id)
-        case events.HostConnected() | events.HostLost():
+        case events.HostConnected():
+            return [
+                *await _on_host(tx, fact.name),
+                *await tx.select(Machine, {"id": fact.machines}),
+            ]
+        case events.HostLost():
             return await _on_host(tx, fact.name)
         case events.HostSeen():
             return await tx.select(Host, {"name": fact.name})
@@ -122,11 +127,13 @@ async def _concerning(tx: Transaction, fact: events.Fact) -> Sequence[Row]:
             assert_never(fact)
 
 
-async def _stack(tx: Transaction, project_id: int) -> list[Row]:
-    """The project's open changes, with what decides on their way into the gate."""
+async def _stack(tx: Transaction, project_id: int, change_id: int) -> list[Row]:
+    """The change and the project's open ones, with what decides on their way into the gate."""
     changes = await tx.select(Change, {"project_id": project_id, "state": (ChangeState.OPEN,)})
-    patch_sets = await tx.select(PatchSet, {"change_id": {change.id for change in changes}})
+    if change_id not in {change.id for change in changes}:
+        changes += await tx.select(Change, {"id": [change_id]})
     known = {change.id for change in changes}
+    patch_sets = await tx.select(PatchSet, {"change_id": known})
     below = {p.needs_change for p in patch_sets if p.needs_change is not None} - known
     changes += await tx.select(Change, {"id": below})
     ids = {change.id for change in changes}
@@ -163,7 +170,9 @@ async def _on_host(tx: Transaction, name: str) -> list[Row]:
 
 
 async def _on_machines(tx: Transaction, ids: Sequence[int]) -> list[Row]:
+    machines = await tx.select(Machine, {"id": ids})
     return [
-        *await tx.select(Machine, {"id": ids}),
+        *machines,
+        *await tx.select(Host, {"id": {machine.host_id for machine in machines}}),
         *await tx.select(Build, {"machine_id": ids, "state": _UNFINISHED}),
     ]

@@ -21,10 +21,12 @@ from cupel.core.model import (
     ItemState,
     Machine,
     MachineState,
+    PatchSet,
     Pipeline,
     Project,
     Verdict,
 )
+from cupel.errors import Conflict
 
 UNDELETED = frozenset(MachineState) - {MachineState.DELETING, MachineState.GONE}
 
@@ -92,9 +94,14 @@ def _project_added(draft: Draft, fact: events.ProjectAdded) -> None:
 
 
 def _change_pushed(draft: Draft, fact: events.ChangePushed) -> None:
+    if draft.find(PatchSet, fact.patch_set.id) is not None:
+        return
     old = draft.find(Change, fact.change.id)
-    if old is not None:
-        lifecycle.step(lifecycle.CHANGE, old.state, "push")
+    if old is not None and (old.state, "push") not in lifecycle.CHANGE:
+        raise Conflict(
+            f"change {old.id} has landed already",
+            hint="push the commit as a new change: give it another Change-Id",
+        )
     change = draft.put(replace(fact.change, wants_land=False))
     draft.put(fact.patch_set)
     draft.tell(
@@ -141,6 +148,8 @@ def _want(draft: Draft, change: Change) -> None:
 
 def _approval_withdrawn(draft: Draft, fact: events.ApprovalWithdrawn) -> None:
     change = draft.get(Change, fact.change_id)
+    if change.state is not ChangeState.OPEN:
+        return
     for approval in draft.approvals(change.id):
         if approval.user == fact.user and approval.withdrawn_at is None:
             draft.put(replace(approval, withdrawn_at=draft.now))
@@ -149,6 +158,8 @@ def _approval_withdrawn(draft: Draft, fact: events.ApprovalWithdrawn) -> None:
 
 def _land_asked(draft: Draft, fact: events.LandAsked) -> None:
     change = draft.get(Change, fact.change_id)
+    if change.state is not ChangeState.OPEN:
+        return
     draft.tell("change.land-asked", **_concerning(change), user=fact.user)
     for member in admission.up_and_down(draft, change):
         if member.state is ChangeState.OPEN and admission.is_approved(draft, member):
@@ -157,12 +168,16 @@ def _land_asked(draft: Draft, fact: events.LandAsked) -> None:
 
 def _dequeue_asked(draft: Draft, fact: events.DequeueAsked) -> None:
     change = draft.get(Change, fact.change_id)
+    if not change.wants_land:
+        return
     draft.put(replace(change, wants_land=False, updated_at=draft.now))
     draft.tell("change.dequeue-asked", **_concerning(change), user=fact.user)
 
 
 def _abandoned(draft: Draft, fact: events.Abandoned) -> None:
     change = draft.get(Change, fact.change_id)
+    if change.state is not ChangeState.OPEN:
+        return
     state = lifecycle.step(lifecycle.CHANGE, change.state, "abandon")
     draft.put(replace(change, state=state, wants_land=False, updated_at=draft.now))
     draft.tell("change.abandoned", **_concerning(change), user=fact.user)
@@ -233,6 +248,28 @@ def _host_connected(draft: Draft, fact: events.HostConnected) -> None:
                 _machine_gone(draft, machine.id, "its host started anew")
             else:
                 _fail_machine(draft, machine, "its host started anew")
+    for machine_id in fact.machines:
+        _found(draft, machine_id, host)
+
+
+def _found(draft: Draft, machine_id: int, host: Host) -> None:
+    """A machine is there that we think gone, or never knew: it is to be deleted."""
+    machine = draft.find(Machine, machine_id)
+    if machine is None:
+        machine = Machine(
+            id=machine_id,
+            label="",
+            image=None,
+            host_id=host.id,
+            build_id=None,
+            state=MachineState.GONE,
+            detail="not made by this server",
+            created_at=draft.now,
+        )
+    if machine.state is MachineState.GONE:
+        state = lifecycle.step(lifecycle.MACHINE, machine.state, "found")
+        draft.put(replace(machine, state=state, gone_at=None))
+        draft.tell("machine.found", f"on {host.name}", machine_id=machine.id)
 
 
 def _host_lost(draft: Draft, fact: events.HostLost) -> None:
@@ -264,6 +301,9 @@ def _lose_build(draft: Draft, machine_id: int, why: str) -> None:
 
 def _machine_ready(draft: Draft, fact: events.MachineReady) -> None:
     machine = draft.find(Machine, fact.machine_id)
+    if machine is not None and machine.state is MachineState.GONE:
+        _found(draft, machine.id, draft.get(Host, machine.host_id))
+        return
     if machine is None or machine.state is not MachineState.BUILDING:
         return
     state = lifecycle.step(lifecycle.MACHINE, machine.state, "ready")
@@ -294,6 +334,8 @@ def _build_finished(draft: Draft, fact: events.BuildFinished) -> None:
     if machine is not None and machine.state in UNDELETED:
         state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
         draft.put(replace(machine, state=state))
+    elif machine is not None and machine.state is MachineState.GONE:
+        _found(draft, machine.id, draft.get(Host, machine.host_id))
 
 
 def _machine_gone(draft: Draft, machine_id: int, why: str) -> None:

@@ -24,6 +24,8 @@ CHANGE: Mapping[tuple[C, str], C] = {
     (C.OPEN, "abandon"): C.ABANDONED,
     (C.ABANDONED, "restore"): C.OPEN,
     (C.ABANDONED, "push"): C.OPEN,
+    # It was given up while its landing was under way: the branch has it all the same.
+    (C.ABANDONED, "land"): C.LANDED,
 }
 
 ITEM: Mapping[tuple[It, str], It] = {
@@ -72,6 +74,8 @@ MACHINE: Mapping[tuple[M, str], M] = {
     (M.HELD, "delete"): M.DELETING,
     (M.ERROR, "delete"): M.DELETING,
     (M.DELETING, "gone"): M.GONE,
+    # A request that crossed its host's hello made it after all: it is not used, only deleted.
+    (M.GONE, "found"): M.DELETING,
 }
 
 
