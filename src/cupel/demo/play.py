@@ -79,7 +79,7 @@ async def _push(api: Api, work: Path, scene: Scene, say: Say) -> list[Pushed]:
         "HEAD:refs/for/main",
         "-o",
         "land",
-        env=_credentials(api),
+        env=credentials(api),
     )
     lines = [line.rstrip() for line in result.err.decode().splitlines()]
     for line in lines:
@@ -95,7 +95,7 @@ async def _push(api: Api, work: Path, scene: Scene, say: Say) -> list[Pushed]:
     ]
 
 
-def _credentials(api: Api) -> dict[str, str]:
+def credentials(api: Api) -> dict[str, str]:
     """What `git remote add` with the token in the URL would send, without writing it down."""
     basic = base64.b64encode(f"developer:{api.token}".encode()).decode()
     return {

@@ -1,0 +1,118 @@
+"""What the benchmarks share: a Cupel with a project, pushes to it, and how figures are told."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from cupel.demo import play, releases
+from cupel.demo.server import Api, running
+
+CONFIG = """\
+jobs:
+  noop:
+    machine: debian-12
+    steps: ["true"]
+check: [noop]
+gate: [noop]
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A measured value; `goal` is an upper bound, None where there is none."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        return None if self.goal is None else self.value <= self.goal
+
+
+def arguments(doc: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--quick", action="store_true", help="fewer runs, under a minute")
+    parser.add_argument("--json", action="store_true", help="a list of figures, as JSON")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        help="use this state directory, whose image may be built already, and keep it",
+    )
+    return parser.parse_args()
+
+
+def tell(figures: Sequence[Figure], *, as_json: bool) -> None:
+    """Print the figures; exit with 1 if a goal is missed."""
+    if as_json:
+        print(json.dumps([{**dataclasses.asdict(f), "met": f.met} for f in figures], indent=2))
+    else:
+        for figure in figures:
+            goal = "" if figure.goal is None else f"  (goal ≤ {figure.goal:g}: {figure.met})"
+            print(f"{figure.name:<52} {figure.value:>12.3f} {figure.unit}{goal}")
+    sys.exit(any(figure.met is False for figure in figures))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """A running server with the project `bench`, and a developer's work tree."""
+
+    api: Api
+    work: Path
+    state: Path
+
+    async def push(self, number: int, *options: str) -> float:
+        """Commit something new on top of the branch and push it; seconds of the push alone."""
+        await releases.git(self.work, "fetch", "--quiet", f"{self.api.url}/bench.git", "main")
+        await releases.git(self.work, "reset", "--quiet", "--hard", "FETCH_HEAD")
+        (self.work / "number").write_text(f"{number} {time.time_ns()}\n")
+        await releases.commit(self.work, f"Number {number} {time.time_ns()}")
+        words = [word for option in options for word in ("-o", option)]
+        began = time.perf_counter()
+        await releases.git(
+            self.work,
+            "push",
+            f"{self.api.url}/bench.git",
+            "HEAD:refs/for/main",
+            *words,
+            env=play.credentials(self.api),
+        )
+        return time.perf_counter() - began
+
+
+@contextlib.asynccontextmanager
+async def bench(state: Path | None) -> AsyncIterator[Bench]:
+    """Start everything, and warm it up until one change has landed."""
+    directory = Path(tempfile.mkdtemp(prefix="cupel-bench-"))
+    kept = state or directory / "state"
+    try:
+        async with running(kept) as api:
+            work = directory / "bench"
+            work.mkdir()
+            await releases.git(work, "init", "--quiet", "--initial-branch", "main")
+            (work / ".cupel.yaml").write_text(CONFIG)
+            await releases.commit(work, "Begin")
+            names = {project["name"] for project in (await api.get("/api/status"))["projects"]}
+            if "bench" not in names:
+                await api.post("/api/projects", {"name": "bench", "source": str(work)})
+            rig = Bench(api=api, work=work, state=kept)
+            await rig.push(0, "land", "wait")
+            yield rig
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
