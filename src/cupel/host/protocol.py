@@ -98,13 +98,6 @@ class Connection(Generic[Sent, Received]):
             self.close()
             raise
 
-    def end(self) -> None:
-        """There is no more to read. Raises `InfraError` when that cuts a message in two."""
-        left = len(self._buffer)
-        self.close()
-        if left:
-            raise InfraError(f"the connection ended inside a message, after {left} of its bytes")
-
     def close(self) -> None:
         """Neither send nor receive anything more."""
         self.phase = Phase.CLOSED

@@ -90,14 +90,6 @@ def test_a_stream_may_be_cut_anywhere():
         assert server.receive(wire[:cut]) + server.receive(wire[cut:]) == sent
     _, server = opened()
     assert [m for byte in wire for m in server.receive(bytes([byte]))] == sent
-    server.end()
-
-
-def test_an_end_inside_a_message_is_told():
-    host, server = opened()
-    server.receive(host.send(Heartbeat())[:-1])
-    with pytest.raises(InfraError, match="inside a message"):
-        server.end()
 
 
 @given(st.binary(min_size=1, max_size=200))

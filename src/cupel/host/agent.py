@@ -1,0 +1,244 @@
+"""The agent of a host: does what its server says, over whatever transport it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, assert_never
+
+import structlog
+
+from cupel.errors import InfraError
+from cupel.host import messages, protocol
+from cupel.host.messages import (
+    Cancel,
+    Destroy,
+    Heartbeat,
+    Hello,
+    MachineGone,
+    Run,
+    ToHost,
+    ToServer,
+    Welcome,
+)
+from cupel.host.providers.interface import Provider
+from cupel.host.source import Sources
+from cupel.host.tenancy import Means, Tenancy
+from cupel.host.transport import Transport
+
+log = structlog.get_logger(__name__)
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+"""Seconds between attempts to delete a machine that does not go."""
+
+GRACE = 5.0
+"""Seconds that deleting all machines may take at the end; the next start purges what stays."""
+
+REMEMBERED = 10_000
+"""Machines that are gone and remembered, so that a repeated order does not bring one back."""
+
+
+class Agent:
+    """A host named `name` with room for `slots` machines at a time; its files are in `state`."""
+
+    def __init__(
+        self,
+        name: str,
+        slots: int,
+        provider: Provider,
+        state: Path,
+        *,
+        labels: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        now: Callable[[], float] = time.time,
+        pauses: tuple[float, ...] = PAUSES,
+        grace: float = GRACE,
+    ) -> None:
+        self._name = name
+        self._slots = slots
+        self._provider = provider
+        self._state = state
+        self._labels = tuple(labels)
+        self._notes = tuple(notes)
+        self._now = now
+        self._pauses = pauses
+        self._grace = grace
+        self._stopped = False
+        self._transport: Transport | None = None
+
+    async def serve(self, transport: Transport) -> None:
+        """Serve one server until the transport ends or `stop` is called; leave no machine behind.
+
+        Machines of an earlier life are deleted first. Raises `InfraError` when the server breaks
+        the protocol.
+        """
+        self._transport = transport
+        if self._stopped:
+            transport.close()
+        session = _Session(
+            transport, self._slots, self._provider, self._state, self._now, self._pauses
+        )
+        try:
+            await session.purge(self._grace)
+            await session.run(self._hello(session), self._grace)
+        finally:
+            transport.close()
+            self._transport = None
+            await session.clear(self._grace)
+
+    def stop(self) -> None:
+        """Let `serve` end soon, and from now on at once."""
+        self._stopped = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def _hello(self, session: _Session) -> Hello:
+        return Hello(
+            version=messages.VERSION,
+            name=self._name,
+            slots=self._slots,
+            machines=tuple(session.tenancies),
+            labels=self._labels,
+            notes=self._notes,
+        )
+
+
+class _Session:
+    """One connection to a server, and the machines that were made for it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        slots: int,
+        provider: Provider,
+        state: Path,
+        now: Callable[[], float],
+        pauses: tuple[float, ...],
+    ) -> None:
+        self.tenancies: dict[int, Tenancy] = {}
+        self._transport = transport
+        self._slots = slots
+        self._sources = Sources(state)
+        self._means = Means(
+            provider=provider, sources=self._sources, send=self._send, now=now, pauses=pauses
+        )
+        self._connection = protocol.HostConnection()
+        self._writing = asyncio.Lock()
+        self._gone: collections.deque[int] = collections.deque(maxlen=REMEMBERED)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heart: asyncio.Task[None] | None = None
+
+    async def purge(self, seconds: float) -> None:
+        """Delete the machines of an earlier life; those that do not go stay known."""
+        for number in await self._means.provider.list():
+            self.tenancies[number] = Tenancy(number, None, self._means)
+        await self.clear(seconds)
+
+    async def clear(self, seconds: float) -> None:
+        """Delete all machines, trying for some seconds; those that do not go stay known."""
+        async with asyncio.TaskGroup() as group:
+            for tenancy in tuple(self.tenancies.values()):
+                group.create_task(self._clear(tenancy, seconds))
+
+    async def run(self, hello: Hello, seconds: float) -> None:
+        """Say hello and obey until the transport ends, then end all builds within some seconds."""
+        failed: InfraError | None = None
+        async with asyncio.TaskGroup() as group:
+            try:
+                await self._send(hello)
+                await self._listen(group)
+            except InfraError as error:
+                failed = error
+            finally:
+                self._connection.close()
+                for tenancy in self.tenancies.values():
+                    tenancy.destroy()
+            await self._end(seconds)
+        if failed is not None:
+            raise failed
+
+    async def _listen(self, group: asyncio.TaskGroup) -> None:
+        while data := await self._transport.read():
+            for message in self._connection.receive(data):
+                self._obey(group, message)
+
+    async def _end(self, seconds: float) -> None:
+        if self._heart is not None:
+            self._heart.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+
+    def _obey(self, group: asyncio.TaskGroup, message: ToHost) -> None:
+        match message:
+            case Welcome():
+                self._sources.token = message.token
+                self._heart = group.create_task(self._beat(message.heartbeat / 2))
+                for tenancy in self.tenancies.values():
+                    self._start(group, self._live(tenancy))
+            case Run():
+                self._run(group, message)
+            case Cancel():
+                if message.machine in self.tenancies:
+                    self.tenancies[message.machine].cancel()
+                else:
+                    self._start(group, self._send(MachineGone(machine=message.machine)))
+            case Destroy():
+                if message.machine not in self.tenancies:
+                    self._admit(group, Tenancy(message.machine, None, self._means))
+                self.tenancies[message.machine].destroy()
+            case _:
+                assert_never(message)
+
+    def _run(self, group: asyncio.TaskGroup, run: Run) -> None:
+        if run.machine in self._gone:
+            self._start(group, self._send(MachineGone(machine=run.machine)))
+        elif run.machine not in self.tenancies:
+            tenancy = Tenancy(run.machine, run, self._means)
+            taken = sum(each.takes_slot for each in self.tenancies.values())
+            if taken >= self._slots:
+                tenancy.refuse(f"the host has no free slot: {taken} of {self._slots} are taken")
+            self._admit(group, tenancy)
+
+    def _admit(self, group: asyncio.TaskGroup, tenancy: Tenancy) -> None:
+        self.tenancies[tenancy.number] = tenancy
+        self._start(group, self._live(tenancy))
+
+    def _start(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
+        task = group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _live(self, tenancy: Tenancy) -> None:
+        await tenancy.live()
+        # Forgotten before it is told: the server may fill the slot as soon as it hears of it.
+        self._forget(tenancy)
+        await self._send(MachineGone(machine=tenancy.number))
+
+    async def _clear(self, tenancy: Tenancy, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await tenancy.vanish()
+        except TimeoutError:
+            log.error("machine stays until the next start", machine=tenancy.number)
+        else:
+            self._forget(tenancy)
+
+    def _forget(self, tenancy: Tenancy) -> None:
+        del self.tenancies[tenancy.number]
+        self._gone.append(tenancy.number)
+
+    async def _beat(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await self._send(Heartbeat())
+
+    async def _send(self, message: ToServer) -> None:
+        """Send once there is room; nothing after the end."""
+        async with self._writing:
+            if self._connection.phase is not protocol.Phase.CLOSED:
+                await self._transport.write(self._connection.send(message))

@@ -1,0 +1,249 @@
+"""Runs one build on one machine: its steps, and what they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+
+from cupel.errors import CupelError, InfraError
+from cupel.host import protocol
+from cupel.host.messages import (
+    ArtefactData,
+    BuildSpec,
+    Output,
+    StepFinished,
+    StepSpec,
+    StepStarted,
+    ToServer,
+)
+from cupel.host.providers.interface import Machine, Usage
+
+Send = Callable[[ToServer], Awaitable[None]]
+
+SOURCE = "/build/src"
+ARTEFACTS = "/build/artifacts"
+RESULTS = "/build/results"
+NEEDS = "/build/needs"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+SHORTEST_LINE = 16
+"""Bytes that a line counts for when the limit on lines is derived from that on bytes."""
+
+ARTEFACT_SECONDS = 600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the steps of a build went, as in `BuildFinished`."""
+
+    verdict: str
+    reason: str | None = None
+
+
+SUCCESS = Outcome(verdict="success")
+
+
+class _Stopped(Exception):
+    """A step was stopped because the build may not go on."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class Runner:
+    """One build on one machine, in which the checkout and the needed artefacts are laid out.
+
+    `memory` is the machine's limit, in bytes; `now` tells the time that reports carry.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        build: BuildSpec,
+        *,
+        memory: int,
+        send: Send,
+        now: Callable[[], float],
+    ) -> None:
+        self._machine = machine
+        self._build = build
+        self._memory = memory
+        self._send = send
+        self._now = now
+        self._step = 0
+        self._bytes = 0
+        self._lines = 0
+
+    async def run(self) -> Outcome:
+        """Run the steps and send what they leave. Raises `InfraError` when the machine fails."""
+        outcome = await self._steps()
+        try:
+            left = await self._artefacts()
+        except (CupelError, TimeoutError) as error:
+            left = Outcome(verdict="infra", reason=f"the artefacts are lost: {error}")
+        if outcome is SUCCESS:
+            return left
+        if left.reason is not None:
+            await self._remark(left.reason)
+        return outcome
+
+    def usage(self) -> Usage:
+        """What the machine used so far; nothing is known of one that is gone."""
+        with contextlib.suppress(InfraError):
+            return self._machine.usage()
+        return Usage()
+
+    async def _steps(self) -> Outcome:
+        name = ""
+        try:
+            async with asyncio.timeout(self._build.timeout) as limit:
+                for number, step in enumerate(self._build.steps):
+                    self._step, name = number, step.name
+                    outcome = await self._run_step(step)
+                    if outcome is not SUCCESS:
+                        return outcome
+        except _Stopped as stopped:
+            return stopped.outcome
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            took = f"took longer than {self._build.timeout:g} s"
+            return Outcome(verdict="timeout", reason=f"{took}, in step {name!r}")
+        return SUCCESS
+
+    async def _run_step(self, step: StepSpec) -> Outcome:
+        machine, number = self._machine.id, self._step
+        started = StepStarted(machine=machine, step=number, name=step.name, at=self._now())
+        await self._send(started)
+        before = self.usage()
+        status: int | None = None
+        try:
+            status = await self._execute(step)
+        except InfraError:
+            if self.usage().oom_kills > before.oom_kills:
+                return _failure(self._out_of_memory())
+            raise
+        finally:
+            after = self.usage()
+            await self._send(
+                StepFinished(
+                    machine=machine,
+                    step=number,
+                    at=self._now(),
+                    exit_status=status,
+                    cpu_seconds=_difference(before.cpu_seconds, after.cpu_seconds),
+                    memory_peak=after.memory_peak,
+                )
+            )
+        killed = after.oom_kills > before.oom_kills
+        if status == 0:
+            if killed:
+                await self._remark(f"a process was {self._out_of_memory()}")
+            return SUCCESS
+        return _failure(self._out_of_memory() if killed else f"step {step.name!r} {_ended(status)}")
+
+    async def _execute(self, step: StepSpec) -> int:
+        process = await self._machine.exec(
+            ["/bin/bash", "-eo", "pipefail", "-c", step.run], env=self._environment(), cwd=SOURCE
+        )
+        try:
+            async for stream, data in process.output():
+                await self._print(stream.value, data)
+            return await process.wait()
+        except BaseException:
+            await process.kill()
+            raise
+
+    async def _print(self, stream: str, data: bytes) -> None:
+        room = self._build.log_limit - self._bytes
+        self._bytes += len(data)
+        self._lines += data.count(b"\n")
+        for piece in pieces(data[:room]):
+            await self._send(self._output(stream, piece))
+        if len(data) > room:
+            raise _Stopped(_failure(f"printed more than {size(self._build.log_limit)}"))
+        most = self._build.log_limit // SHORTEST_LINE
+        if self._lines > most:
+            raise _Stopped(_failure(f"printed more than {most} lines"))
+
+    async def _remark(self, text: str) -> None:
+        await self._send(self._output("cupel", text.encode() + b"\n"))
+
+    def _output(self, stream: str, data: bytes) -> Output:
+        return Output(
+            machine=self._machine.id, step=self._step, stream=stream, at=self._now(), data=data
+        )
+
+    async def _artefacts(self) -> Outcome:
+        """Send what the build left in its directories for that."""
+        sent = 0
+        async with asyncio.timeout(ARTEFACT_SECONDS):
+            async for data in self._machine.copy_out(ARTEFACTS):
+                sent += len(data)
+                if sent > self._build.artefact_limit:
+                    limit = size(self._build.artefact_limit)
+                    return _failure(f"left more than {limit} of artefacts")
+                for piece in pieces(data):
+                    await self._send(ArtefactData(machine=self._machine.id, data=piece, last=False))
+        await self._send(ArtefactData(machine=self._machine.id, data=b"", last=True))
+        return SUCCESS
+
+    def _environment(self) -> dict[str, str]:
+        build = self._build
+        return {
+            "PATH": PATH,
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            **dict(build.env),
+            "CUPEL": "1",
+            "CUPEL_PROJECT": build.project,
+            "CUPEL_BRANCH": build.source.branch,
+            "CUPEL_COMMIT": build.source.commit,
+            "CUPEL_JOB": build.job,
+            "CUPEL_BUILD": str(build.build),
+            "CUPEL_ARTIFACTS": ARTEFACTS,
+            "CUPEL_RESULTS": RESULTS,
+            "CUPEL_NEEDS": NEEDS,
+        }
+
+    def _out_of_memory(self) -> str:
+        peak = self.usage().memory_peak
+        known = f", peak {size(peak)}" if peak is not None else ""
+        return f"killed for memory: limit {size(self._memory)}{known}"
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """`data` in pieces that fit into a frame."""
+    return (
+        data[at : at + protocol.MAX_PAYLOAD] for at in range(0, len(data), protocol.MAX_PAYLOAD)
+    )
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if count >= unit:
+            return f"{count / unit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{count} bytes"
+
+
+def _failure(reason: str) -> Outcome:
+    return Outcome(verdict="failure", reason=reason)
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

@@ -1,0 +1,239 @@
+"""What a build is given from the server: its source tree, and the artefacts of what it needs.
+
+A project has a bare mirror on the host, into which each commit is fetched once. A machine gets the
+mirror read-only at `MIRROR`, and in `/build` a checkout whose `.git` borrows the mirror's objects.
+All of that is laid out on the host and streamed in as one tar, so an image needs no git.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import ipaddress
+import os
+import shutil
+import urllib.parse
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from cupel import process
+from cupel.errors import InfraError
+from cupel.host.messages import BuildSpec, NeedSpec, SourceSpec
+
+MIRROR = "/build/.mirror.git"
+FETCH_SECONDS = 900.0
+TOOL_SECONDS = 300.0
+
+_PIECE = 256 << 10
+_MANY_PACKS = 40
+"""Packs in a mirror from which on git should merge them: every object lookup tries each."""
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
+
+_CONFIG = """\
+[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = false
+\tlogallrefupdates = true
+\tcheckStat = minimal
+[gc]
+\tauto = 0
+"""
+# checkStat: inode numbers and times of change differ from those on the host, where the index was
+# written; size and time of modification do not, and suffice to spare git from reading every file.
+
+
+class Sources:
+    """The mirrors and checkouts below `state`. `token` is a bearer token for the server."""
+
+    def __init__(self, state: Path) -> None:
+        self.token = ""
+        self._mirrors = state / "mirrors"
+        self._work = state / "checkouts"
+        self._sound: set[str] = set()
+        """Projects whose mirrors were made, or mended, in this life."""
+        self._locks: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(
+            asyncio.Lock
+        )
+        shutil.rmtree(self._work, ignore_errors=True)  # left by an earlier life
+
+    async def mirror(self, project: str) -> Path:
+        """The project's mirror, made if it is not there yet."""
+        path = self._mirrors / f"{urllib.parse.quote(project, safe='')}.git"
+        async with self._locks[project]:
+            if project not in self._sound:
+                path.mkdir(parents=True, exist_ok=True)
+                # Machines read it as other users, whatever the umask of this process is.
+                await _git("init", "--quiet", "--bare", "--shared=0644", str(path))
+                _unlock(path)
+                self._sound.add(project)
+        return path
+
+    async def lay_out(self, machine: int, build: BuildSpec) -> Path:
+        """A tar file of what belongs into `/build`; `discard` it. Raises `InfraError`.
+
+        It holds `src`, `needs` with a directory per job, `artifacts`, and `results`, which is a
+        link to `artifacts/.results` so that both come out as one.
+        """
+        mirror = await self.mirror(build.project)
+        await self._fetch(mirror, build.project, build.source)
+        root = self._work / str(machine)
+        tree = root / "build"
+        git = tree / "src" / ".git"
+        for directory in (git / "objects" / "info", git / "refs" / "heads", git / "refs" / "tags"):
+            directory.mkdir(parents=True)
+        await _git(
+            *(f"--git-dir={mirror}", f"--work-tree={tree / 'src'}"),
+            *("read-tree", "-m", "-u", build.source.commit),
+            config={"core.bare": "false"},
+            env={"GIT_INDEX_FILE": str(git / "index")},
+        )
+        (git / "HEAD").write_text(f"{build.source.commit}\n")
+        (git / "config").write_text(_CONFIG)
+        (git / "objects" / "info" / "alternates").write_text(f"{MIRROR}/objects\n")
+        (git / "packed-refs").write_bytes(await _tags(mirror))
+        (tree / "artifacts" / ".results").mkdir(parents=True)
+        (tree / "results").symlink_to("artifacts/.results")
+        for need in build.needs:
+            (tree / "needs" / directory_of(need)).mkdir(parents=True, exist_ok=True)
+        (tree / "needs").mkdir(exist_ok=True)
+        return await _pack(root, tree)
+
+    def discard(self, machine: int) -> None:
+        """Remove what was laid out for a machine. Repeatable."""
+        shutil.rmtree(self._work / str(machine), ignore_errors=True)
+
+    async def needed(self, need: NeedSpec) -> AsyncIterator[bytes]:
+        """The tar stream of a needed job's artefacts. Raises `InfraError`."""
+        import httpx2
+
+        client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {self.token}"},
+            trust_env=not _is_here(need.url),
+            timeout=60.0,
+        )
+        try:
+            async with client, client.stream("GET", need.url) as response:
+                response.raise_for_status()
+                async for piece in response.aiter_bytes(_PIECE):
+                    yield piece
+        except httpx2.HTTPError as error:
+            raise InfraError(
+                f"the artefacts of {need.job} could not be fetched: {error}"
+            ) from error
+
+    async def _fetch(self, mirror: Path, project: str, source: SourceSpec) -> None:
+        async with self._locks[project]:
+            if await _has(mirror, source.commit):
+                return
+            branch = urllib.parse.quote(source.branch, safe="/")
+            # A ref per branch is enough for git to know what it need not fetch again.
+            wanted = (f"+{source.ref}:refs/mirror/{branch}", "+refs/tags/*:refs/tags/*")
+            await self._fetch_refs(mirror, source.url, *wanted)
+            if not await _has(mirror, source.commit):  # the ref has moved on
+                await self._fetch_refs(mirror, source.url, source.commit)
+            if len(list((mirror / "objects" / "pack").glob("*.pack"))) > _MANY_PACKS:
+                await _git(f"--git-dir={mirror}", "repack", "-d", "--quiet", "--geometric=2")
+
+    async def _fetch_refs(self, mirror: Path, url: str, *wanted: str) -> None:
+        config = {
+            "http.extraHeader": f"Authorization: Bearer {self.token}",
+            "http.followRedirects": "false",  # the token is for the server alone
+            "fetch.unpackLimit": "1",  # a pack comes into being whole or not at all
+            "gc.auto": "0",  # builds read the mirror: nothing in it may ever go away
+            "maintenance.auto": "false",
+        }
+        if _is_here(url):
+            config["http.proxy"] = ""
+        flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+        await _git(
+            *(f"--git-dir={mirror}", "fetch", *flags, "--", url, *wanted),
+            config=config,
+            timeout=FETCH_SECONDS,
+        )
+
+
+def directory_of(need: NeedSpec) -> str:
+    """The name of a needed job's directory below $CUPEL_NEEDS."""
+    return need.job.replace("/", "_") if need.job.strip(".") else need.job.replace(".", "_")
+
+
+async def read(path: Path) -> AsyncIterator[bytes]:
+    """The pieces of a file."""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _unlock(mirror: Path) -> None:
+    """Remove what a git that was killed left behind: locks, and packs it had not finished."""
+    for left in (*mirror.glob("*.lock"), *mirror.glob("refs/**/*.lock")):
+        left.unlink()
+    for left in (mirror / "objects" / "pack").glob("tmp_*"):
+        left.unlink()
+
+
+async def _has(mirror: Path, commit: str) -> bool:
+    words = (f"--git-dir={mirror}", "cat-file", "-e", f"{commit}^{{commit}}")
+    return await _git(*words, check=False) is not None
+
+
+async def _tags(mirror: Path) -> bytes:
+    """The mirror's tags as a packed-refs file."""
+    form = "%(objectname) %(refname)%(if)%(*objectname)%(then)%0a^%(*objectname)%(end)"
+    listed = await _git(f"--git-dir={mirror}", "for-each-ref", f"--format={form}", "refs/tags")
+    return b"# pack-refs with: peeled fully-peeled sorted \n" + (listed or b"")
+
+
+async def _pack(root: Path, tree: Path) -> Path:
+    tar = root / "build.tar"
+    names = ("src", "artifacts", "results", "needs")
+    owner = ("--owner=root:0", "--group=root:0", "--numeric-owner", "--format=gnu")
+    await process.run(
+        ["tar", "-cf", tar, *owner, "-C", tree, *names], env=_environment(), timeout=TOOL_SECONDS
+    )
+    await asyncio.to_thread(shutil.rmtree, tree)
+    return tar
+
+
+async def _git(
+    *words: str,
+    config: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = TOOL_SECONDS,
+    check: bool = True,
+) -> bytes | None:
+    """What a git command prints; None when it fails and that is no error.
+
+    Configuration goes through the environment, where other users of the host cannot read it.
+    """
+    settings = {"safe.directory": "*", **(config or {})}
+    whole = {**_environment(), **(env or {}), "GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (key, value) in enumerate(settings.items()):
+        whole |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    result = await process.run(("git", *words), env=whole, timeout=timeout, check=check)
+    return result.out if result.exit_status == 0 else None
+
+
+def _environment() -> dict[str, str]:
+    """A clean environment for a tool: none of the configuration of whoever started Cupel."""
+    kept = (name for each in _PROXIES for name in (each, each.upper()) if name in os.environ)
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        **{name: os.environ[name] for name in kept},
+    }
+
+
+def _is_here(url: str) -> bool:
+    """Whether a URL leads to this computer, where no proxy should be asked."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

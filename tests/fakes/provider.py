@@ -1,0 +1,224 @@
+"""A provider in memory: steps do what a script says, and faults are ordered beforehand.
+
+It keeps the interface's promises: a machine that is gone raises, destroying is repeatable, a number
+is used once, and what was copied in can be read back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+import tarfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+from cupel.errors import InfraError
+from cupel.host.messages import MachineSpec
+from cupel.host.providers.interface import Machine, Process, Progress, Stream, Usage
+
+OOM = "out of memory"
+"""An exit of a script: the kernel kills its process for memory."""
+
+DIES = "the machine dies"
+"""An exit of a script: the machine fails while the step runs."""
+
+FOREVER = "forever"
+"""An exit of a script: the step prints what it has to print, and goes on until it is killed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What a step does: prints, uses, leaves files below /build/artifacts, and exits."""
+
+    prints: Sequence[tuple[Stream, bytes]] = ()
+    exit: int | str = 0
+    cpu_seconds: float = 0.0
+    leaves: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(slots=True)
+class Faults:
+    """What goes wrong. Counts go down by one each time."""
+
+    prepare: str | None = None
+    create: str | None = None
+    copy_in: str | None = None
+    copy_out: str | None = None
+    destroy: int = 0
+    purge: int = 0
+
+
+class FakeProvider:
+    """`scripts` maps the script of a step to what it does; an unknown one does nothing, well."""
+
+    name = "fake"
+
+    def __init__(self, scripts: Mapping[str, Script] | None = None) -> None:
+        self.scripts = dict(scripts or {})
+        self.faults = Faults()
+        self.existing: dict[int, FakeMachine | None] = {}
+        """What is there by number; None: something left of an earlier life."""
+        self.made: list[FakeMachine] = []
+        self.may_create = asyncio.Event()
+        self.may_create.set()
+        self.creating = asyncio.Event()
+        self.stepping = asyncio.Event()
+        """Set when a step that runs forever has printed all."""
+        self.progress: Sequence[str] = ()
+        self.notes: Sequence[str] = ()
+
+    async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
+        for text in self.progress:
+            progress(text)
+        if self.faults.prepare:
+            raise InfraError(self.faults.prepare)
+        await asyncio.sleep(0)
+        return f"sha256:{spec.image.suite}"
+
+    async def create(
+        self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] | None = None
+    ) -> Machine:
+        assert machine not in self.existing, "numbers are used once"
+        assert all(path.is_dir() for path in binds or {})
+        self.existing[machine] = None
+        self.creating.set()
+        await self.may_create.wait()
+        if self.faults.create:
+            raise InfraError(self.faults.create)
+        made = FakeMachine(self, machine, spec, dict(binds or {}))
+        self.existing[machine] = made
+        self.made.append(made)
+        return made
+
+    async def list(self) -> Sequence[int]:
+        return sorted(self.existing)
+
+    async def purge(self, machine: int) -> None:
+        await asyncio.sleep(0)
+        if machine in self.existing and self.faults.purge:
+            self.faults.purge -= 1
+            raise InfraError("a mount is busy")
+        self.existing.pop(machine, None)
+
+    async def close(self) -> None:
+        pass
+
+
+class FakeMachine:
+    """A machine of the fake provider. `files` is everything that was copied in, by path."""
+
+    def __init__(
+        self, provider: FakeProvider, number: int, spec: MachineSpec, binds: Mapping[Path, str]
+    ) -> None:
+        self.id = number
+        self.image = f"sha256:{spec.image.suite}"
+        self.notes = provider.notes
+        self.binds = binds
+        self.files: dict[str, bytes] = {}
+        self.ran: list[tuple[Sequence[str], Mapping[str, str], str]] = []
+        self.killed = 0
+        self._provider = provider
+        self._usage = Usage(cpu_seconds=0.5, memory_peak=1 << 20)
+        self._gone = False
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdin: bytes | None = None,
+    ) -> Process:
+        self.must_be_there()
+        self.ran.append((tuple(argv), dict(env), cwd))
+        return FakeProcess(self, self._provider, self._provider.scripts.get(argv[-1], Script()))
+
+    async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
+        self.must_be_there()
+        data = b"".join([piece async for piece in tar])
+        if self._provider.faults.copy_in:
+            raise InfraError(self._provider.faults.copy_in)
+        with tarfile.open(fileobj=io.BytesIO(data)) as unpacked:
+            for member in unpacked:
+                file = unpacked.extractfile(member) if member.isfile() else None
+                content = file.read() if file else member.linkname.encode()
+                self.files[f"{target}/{member.name}"] = content
+
+    async def copy_out(self, source: str) -> AsyncIterator[bytes]:
+        self.must_be_there()
+        if self._provider.faults.copy_out:
+            raise InfraError(self._provider.faults.copy_out)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for path, content in self.files.items():
+                if path.startswith(f"{source}/"):
+                    member = tarfile.TarInfo(path.removeprefix(f"{source}/"))
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+        data = packed.getvalue()
+        for at in range(0, len(data), 1000):
+            yield data[at : at + 1000]
+
+    def usage(self) -> Usage:
+        self.must_be_there()
+        return self._usage
+
+    async def destroy(self) -> None:
+        await asyncio.sleep(0)
+        if self._provider.faults.destroy:
+            self._provider.faults.destroy -= 1
+            raise InfraError("a process does not die")
+        self._gone = True
+        self._provider.existing.pop(self.id, None)
+
+    def must_be_there(self) -> None:
+        if self._gone:
+            raise InfraError(f"machine {self.id} is gone")
+
+    def die(self) -> None:
+        self._gone = True
+
+    def use(self, script: Script) -> None:
+        used = self._usage
+        self._usage = Usage(
+            cpu_seconds=(used.cpu_seconds or 0.0) + script.cpu_seconds,
+            memory_peak=used.memory_peak,
+            oom_kills=used.oom_kills + (script.exit == OOM),
+        )
+        for path, content in script.leaves.items():
+            self.files[f"/build/artifacts/{path}"] = content
+
+
+class FakeProcess:
+    """A step being played."""
+
+    def __init__(self, machine: FakeMachine, provider: FakeProvider, script: Script) -> None:
+        self._machine = machine
+        self._provider = provider
+        self._script = script
+        self._killed = asyncio.Event()
+
+    async def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
+        for stream, data in self._script.prints:
+            await asyncio.sleep(0)
+            self._machine.must_be_there()
+            yield stream, data
+        self._machine.use(self._script)
+        if self._script.exit == FOREVER:
+            self._provider.stepping.set()
+            await self._killed.wait()
+        if self._script.exit == DIES:
+            self._machine.die()
+            self._machine.must_be_there()
+
+    async def wait(self) -> int:
+        self._machine.must_be_there()
+        if self._killed.is_set() or self._script.exit == OOM:
+            return -9
+        assert isinstance(self._script.exit, int)
+        return self._script.exit
+
+    async def kill(self) -> None:
+        self._machine.killed += 1
+        self._killed.set()

@@ -1,0 +1,493 @@
+"""The agent against a fake provider and a server at the other end of an in-process transport."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import io
+import subprocess
+import tarfile
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cupel.errors import InfraError
+from cupel.host import agent, messages, protocol, transport
+from cupel.host.messages import (
+    ArtefactData,
+    BuildFinished,
+    BuildSpec,
+    Cancel,
+    Destroy,
+    Heartbeat,
+    Hello,
+    ImageSpec,
+    MachineGone,
+    MachineReady,
+    MachineSpec,
+    Output,
+    Progress,
+    Run,
+    SourceSpec,
+    StepFinished,
+    StepSpec,
+    StepStarted,
+    ToHost,
+    ToServer,
+    Welcome,
+)
+from cupel.host.providers.interface import Stream
+from fakes import provider as fakes
+
+
+@dataclasses.dataclass(frozen=True)
+class Repository:
+    path: Path
+    commit: str
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    path = tmp_path_factory.mktemp("repository")
+
+    def git(*words: str) -> str:
+        command = ["git", "-c", "user.name=n", "-c", "user.email=e@x", *words]
+        done = subprocess.run(command, cwd=path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "--quiet", "--initial-branch=main")
+    (path / "hello.txt").write_text("hello\n")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "one")
+    return Repository(path, git("rev-parse", "HEAD"))
+
+
+class Server:
+    """The server's end, played by a test. `heard` is everything but heartbeats, in order."""
+
+    def __init__(self, end: transport.Transport) -> None:
+        self.transport = end
+        self.connection = protocol.ServerConnection()
+        self.heard: list[ToServer] = []
+        self._news = asyncio.Event()
+
+    async def say(self, *said: ToHost) -> None:
+        await self.transport.write(b"".join(map(self.connection.send, said)))
+
+    async def listen(self) -> None:
+        while data := await self.transport.read():
+            received = self.connection.receive(data)
+            self.heard += [each for each in received if not isinstance(each, Heartbeat)]
+            self._news.set()
+        self._news.set()
+
+    async def hears(self, kind: type, machine: int | None = None) -> Any:
+        while True:
+            for each in self.heard:
+                if isinstance(each, kind) and getattr(each, "machine", None) == machine:
+                    return each
+            self._news.clear()
+            await self._news.wait()
+
+    def of(self, kind: type) -> list[Any]:
+        return [each for each in self.heard if isinstance(each, kind)]
+
+
+@dataclasses.dataclass
+class World:
+    provider: fakes.FakeProvider
+    agent: agent.Agent
+    server: Server
+    repository: Repository
+
+    def run(self, machine: int, *scripts: str, **fields: Any) -> Run:
+        source = SourceSpec(
+            url=str(self.repository.path),
+            ref="refs/heads/main",
+            commit=self.repository.commit,
+            branch="main",
+        )
+        steps = tuple(StepSpec(name=f"step {script}", run=script) for script in scripts)
+        spec = BuildSpec(build=machine * 10, project="p", job="j", source=source, steps=steps)
+        image = ImageSpec(suite="bookworm")
+        return Run(
+            machine=machine,
+            spec=MachineSpec(label="l", image=image, memory=64 << 20),
+            build=dataclasses.replace(spec, **fields),
+        )
+
+    async def finish(self, machine: int, *scripts: str, **fields: Any) -> BuildFinished:
+        await self.server.say(self.run(machine, *scripts, **fields))
+        finished: BuildFinished = await self.server.hears(BuildFinished, machine)
+        return finished
+
+    async def destroy(self, machine: int) -> None:
+        await self.server.say(Destroy(machine=machine))
+        await self.server.hears(MachineGone, machine)
+
+
+Scenario = Callable[[World], Coroutine[Any, Any, None]]
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    state: Path, repository: Repository, provider: fakes.FakeProvider, **options: Any
+) -> AsyncIterator[World]:
+    ours, theirs = transport.pair()
+    host = agent.Agent("here", 2, provider, state, pauses=(0.0,), **{"grace": 1.0, **options})
+    server = Server(theirs)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(host.serve(ours))
+        group.create_task(server.listen())
+        await server.hears(Hello)
+        await server.say(Welcome(version=messages.VERSION, heartbeat=60.0, token="t"))
+        yield World(provider, host, server, repository)
+        host.stop()
+    assert await provider.list() == [] or provider.faults.destroy or provider.faults.purge
+
+
+@pytest.fixture
+def play(tmp_path: Path, repository: Repository) -> Callable[..., None]:
+    def play(
+        scenario: Scenario,
+        scripts: dict[str, fakes.Script] | None = None,
+        prepare: Callable[[fakes.FakeProvider], None] = lambda provider: None,
+        **options: Any,
+    ) -> None:
+        async def all_of_it() -> None:
+            provider = fakes.FakeProvider(scripts)
+            prepare(provider)
+            async with connected(tmp_path / "state", repository, provider, **options) as world:
+                await scenario(world)
+
+        asyncio.run(all_of_it())
+
+    return play
+
+
+OUT, ERR = Stream.OUT, Stream.ERR
+
+
+def test_a_build_that_succeeds_is_told_from_the_machine_to_the_artefacts(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "one", "two", env=(("CI", "no"), ("CUPEL_JOB", "forged")))
+        assert (finished.verdict, finished.reason) == ("success", None)
+        assert (finished.cpu_seconds, finished.memory_peak) == (2.5, 1 << 20)
+        heard = world.server.heard
+        assert heard[0] == Hello(version=messages.VERSION, name="here", slots=2, machines=())
+        assert [each.text for each in world.server.of(Progress)] == ["building", "no cgroups"]
+        assert world.server.of(MachineReady)[0].image == "sha256:bookworm"
+        assert [(m.step, m.stream, m.data) for m in world.server.of(Output)] == [
+            (0, "out", b"a\n"),
+            (0, "err", b"b\n"),
+        ]
+        assert [(m.step, m.name) for m in world.server.of(StepStarted)] == [
+            (0, "step one"),
+            (1, "step two"),
+        ]
+        assert [(m.exit_status, m.cpu_seconds) for m in world.server.of(StepFinished)] == [
+            (0, 2.0),
+            (0, 0.0),
+        ]
+        assert [m.last for m in world.server.of(ArtefactData)][-1]
+        packed = b"".join(m.data for m in world.server.of(ArtefactData))
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            assert "wheel.whl" in tar.getnames()
+        [machine] = world.provider.made
+        argv, env, cwd = machine.ran[0]
+        assert argv == ("/bin/bash", "-eo", "pipefail", "-c", "one")
+        assert cwd == "/build/src"
+        assert env["CI"] == "no"
+        assert env["CUPEL_JOB"] == "j"
+        assert env["CUPEL_COMMIT"] == world.repository.commit
+        assert "USER" not in env
+        assert await world.provider.list() == [1]
+        await world.destroy(1)
+        assert await world.provider.list() == []
+
+    def prepare(provider: fakes.FakeProvider) -> None:
+        provider.progress, provider.notes = ["building"], ["no cgroups"]
+
+    one = fakes.Script(
+        prints=[(OUT, b"a\n"), (ERR, b"b\n")], cpu_seconds=2.0, leaves={"wheel.whl": b"zip"}
+    )
+    play(scenario, {"one": one}, prepare)
+
+
+def test_the_checkout_is_whole_and_borrows_the_mirror(play):
+    async def scenario(world: World) -> None:
+        await world.finish(1, "x")
+        [machine] = world.provider.made
+        [(mirror, inside)] = machine.binds.items()
+        assert inside == "/build/.mirror.git"
+        assert (mirror / "objects").is_dir()
+        assert machine.files["/build/src/hello.txt"] == b"hello\n"
+        git = "/build/src/.git"
+        assert machine.files[f"{git}/HEAD"].decode() == f"{world.repository.commit}\n"
+        assert machine.files[f"{git}/objects/info/alternates"] == b"/build/.mirror.git/objects\n"
+        assert machine.files["/build/results"] == b"artifacts/.results"
+
+    play(scenario)
+
+
+def test_the_first_step_that_fails_is_the_last(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "bad", "never")
+        assert finished.verdict == "failure"
+        assert finished.reason == "step 'step bad' exited with status 3"
+        assert len(world.server.of(StepStarted)) == 1
+        assert world.server.of(ArtefactData)[-1].last
+        assert (await world.finish(2, "crash")).reason == "step 'step crash' was killed by SIGSEGV"
+
+    play(scenario, {"bad": fakes.Script(exit=3), "crash": fakes.Script(exit=-11)})
+
+
+def test_a_build_that_takes_too_long_names_the_step(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "slow", timeout=0.05)
+        assert finished.verdict == "timeout"
+        assert finished.reason == "took longer than 0.05 s, in step 'step slow'"
+        assert world.server.of(StepFinished)[0].exit_status is None
+        assert world.provider.made[0].killed == 1
+        assert world.server.of(ArtefactData)[-1].last
+
+    play(scenario, {"slow": fakes.Script(exit=fakes.FOREVER)})
+
+
+def test_a_build_that_prints_too_much_keeps_what_fits(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "loud", log_limit=2 << 20)
+        assert (finished.verdict, finished.reason) == ("failure", "printed more than 2 MiB")
+        assert sum(len(each.data) for each in world.server.of(Output)) == 2 << 20
+        finished = await world.finish(2, "lines", log_limit=1600)
+        assert finished.reason == "printed more than 100 lines"
+
+    loud = fakes.Script(prints=[(OUT, b"x" * 3_000_000)], exit=fakes.FOREVER)
+    play(scenario, {"loud": loud, "lines": fakes.Script(prints=[(OUT, b"\n" * 101)])})
+
+
+def test_a_step_killed_for_memory_says_so(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "hungry")
+        reason = "killed for memory: limit 64 MiB, peak 1 MiB"
+        assert (finished.verdict, finished.reason) == ("failure", reason)
+
+    play(scenario, {"hungry": fakes.Script(exit=fakes.OOM)})
+
+
+@pytest.mark.parametrize("fault", ["prepare", "create", "copy_in", "copy_out"])
+def test_what_the_provider_fails_at_is_not_the_changes_fault(play, fault):
+    async def scenario(world: World) -> None:
+        setattr(world.provider.faults, fault, "no space left")
+        finished = await world.finish(1, "x")
+        assert finished.verdict == "infra"
+        assert finished.reason is not None
+        assert "no space left" in finished.reason
+        setattr(world.provider.faults, fault, None)
+        await world.destroy(1)
+        assert (await world.finish(2, "x")).verdict == "success"
+
+    play(scenario)
+
+
+def test_a_machine_that_dies_is_not_the_changes_fault(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "die")
+        assert (finished.verdict, finished.reason) == ("infra", "machine 1 is gone")
+        assert world.server.of(StepFinished)[0].exit_status is None
+
+    play(scenario, {"die": fakes.Script(exit=fakes.DIES)})
+
+
+def test_a_source_that_is_not_there_is_not_the_changes_fault(play):
+    async def scenario(world: World) -> None:
+        run = world.run(1, "x")
+        source = dataclasses.replace(run.build.source, url="/nonexistent")
+        assert (await world.finish(1, "x", source=source)).verdict == "infra"
+        source = dataclasses.replace(run.build.source, commit="1" * 40)
+        assert (await world.finish(2, "x", source=source)).verdict == "infra"
+
+    play(scenario)
+
+
+def test_too_many_artefacts_fail_a_build_and_are_not_kept(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "leave", artefact_limit=2048)
+        reason = "left more than 2 KiB of artefacts"
+        assert (finished.verdict, finished.reason) == ("failure", reason)
+        assert not any(each.last for each in world.server.of(ArtefactData))
+
+    play(scenario, {"leave": fakes.Script(leaves={"big": b"x" * 5000})})
+
+
+def test_a_build_is_cancelled_while_its_machine_is_made(play):
+    async def scenario(world: World) -> None:
+        world.provider.may_create.clear()
+        await world.server.say(world.run(1, "x"))
+        await world.provider.creating.wait()
+        await world.server.say(Cancel(machine=1), Cancel(machine=1))
+        finished = await world.server.hears(BuildFinished, 1)
+        assert finished.verdict == "cancelled"
+        await world.destroy(1)
+        assert await world.provider.list() == []
+        world.provider.may_create.set()
+        assert (await world.finish(2, "x")).verdict == "success"
+        assert (await world.finish(3, "x")).verdict == "success"
+
+    play(scenario)
+
+
+def test_a_build_is_cancelled_before_it_began(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.run(1, "x"), Cancel(machine=1), Destroy(machine=1))
+        await world.server.hears(MachineGone, 1)
+        assert world.server.of(BuildFinished)[0].verdict == "cancelled"
+
+    play(scenario)
+
+
+def test_a_step_is_cancelled(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.run(1, "slow"))
+        await world.provider.stepping.wait()
+        await world.server.say(Cancel(machine=1))
+        assert (await world.server.hears(BuildFinished, 1)).verdict == "cancelled"
+        assert world.provider.made[0].killed == 1
+        assert world.server.of(StepFinished)[0].exit_status is None
+        assert await world.provider.list() == [1]
+
+    play(scenario, {"slow": fakes.Script(exit=fakes.FOREVER)})
+
+
+def test_a_machine_that_does_not_go_is_tried_until_it_does(play):
+    async def scenario(world: World) -> None:
+        world.provider.faults.destroy = 3
+        await world.finish(1, "x")
+        await world.server.say(Destroy(machine=1), Destroy(machine=1))
+        await world.server.hears(MachineGone, 1)
+        assert world.provider.faults.destroy == 0
+        assert await world.provider.list() == []
+
+    play(scenario)
+
+
+def test_repeated_and_unknown_orders_are_harmless(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.run(1, "x"), world.run(1, "x"))
+        await world.server.hears(BuildFinished, 1)
+        await world.server.say(world.run(1, "x"), Cancel(machine=1))
+        await world.destroy(1)
+        assert len(world.server.of(BuildFinished)) == 1
+        world.server.heard.clear()
+        await world.destroy(1)
+        world.server.heard.clear()
+        await world.server.say(world.run(1, "x"))
+        await world.server.hears(MachineGone, 1)
+        await world.destroy(99)
+        await world.server.say(Cancel(machine=98))
+        await world.server.hears(MachineGone, 98)
+        assert len(world.provider.made) == 1
+
+    play(scenario)
+
+
+def test_more_than_the_host_has_room_for_is_refused(play):
+    async def scenario(world: World) -> None:
+        await world.finish(1, "x")
+        await world.finish(2, "x")
+        finished = await world.finish(3, "x")
+        assert finished.verdict == "infra"
+        assert finished.reason == "the host has no free slot: 2 of 2 are taken"
+        await world.destroy(1)
+        await world.destroy(3)
+        assert (await world.finish(4, "x")).verdict == "success"
+        assert [made.id for made in world.provider.made] == [1, 2, 4]
+
+    play(scenario)
+
+
+def test_what_an_earlier_life_left_is_gone_before_hello(play):
+    async def scenario(world: World) -> None:
+        assert world.server.of(Hello)[0].machines == ()
+        assert await world.provider.list() == []
+
+    def prepare(provider: fakes.FakeProvider) -> None:
+        provider.existing |= {5: None, 6: None}
+        provider.faults.purge = 1
+
+    play(scenario, prepare=prepare)
+
+
+def test_what_an_earlier_life_left_and_does_not_go_is_named_and_tried_again(play):
+    async def scenario(world: World) -> None:
+        assert world.server.of(Hello)[0].machines == (5,)
+        world.provider.faults.purge = 0
+        await world.server.hears(MachineGone, 5)
+
+    def prepare(provider: fakes.FakeProvider) -> None:
+        provider.existing[5] = None
+        provider.faults.purge = 10**9
+
+    play(scenario, prepare=prepare, grace=0.02)
+
+
+def test_the_end_of_the_transport_destroys_everything(tmp_path, repository):
+    async def scenario() -> None:
+        provider = fakes.FakeProvider({"slow": fakes.Script(exit=fakes.FOREVER)})
+        async with connected(tmp_path, repository, provider) as world:
+            await world.server.say(world.run(1, "slow"))
+            await provider.stepping.wait()
+            provider.may_create.clear()
+            provider.creating.clear()
+            await world.server.say(world.run(2, "x"))
+            await provider.creating.wait()
+            world.server.transport.close()
+        assert provider.existing == {}
+        assert provider.made[0].killed == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_breaks_the_protocol_is_left(tmp_path):
+    async def scenario() -> None:
+        ours, theirs = transport.pair()
+        async with asyncio.TaskGroup() as group:
+            host = agent.Agent("here", 1, fakes.FakeProvider(), tmp_path)
+            group.create_task(host.serve(ours))
+            await theirs.read()
+            await theirs.write(b"GET / HTTP/1.1\r\n\r\n")
+
+    with pytest.raises(ExceptionGroup) as raised:
+        asyncio.run(scenario())
+    assert raised.group_contains(InfraError, match="broke the protocol")
+
+
+def test_a_stopped_agent_does_not_serve(tmp_path):
+    async def scenario() -> None:
+        host = agent.Agent("here", 1, fakes.FakeProvider(), tmp_path)
+        host.stop()
+        ours, theirs = transport.pair()
+        await host.serve(ours)
+        assert await theirs.read() == b""
+
+    asyncio.run(scenario())
+
+
+def test_a_host_shows_that_it_lives(tmp_path):
+    async def scenario() -> None:
+        ours, theirs = transport.pair()
+        connection = protocol.ServerConnection()
+        host = agent.Agent("here", 1, fakes.FakeProvider(), tmp_path)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            group.create_task(host.serve(ours))
+            connection.receive(await theirs.read())
+            welcome = Welcome(version=messages.VERSION, heartbeat=0.01, token="t")
+            await theirs.write(connection.send(welcome))
+            assert connection.receive(await theirs.read()) == [Heartbeat()]
+            assert connection.receive(await theirs.read()) == [Heartbeat()]
+            host.stop()
+
+    asyncio.run(scenario())
