@@ -29,7 +29,7 @@ class Process(Protocol):
     """A process in a machine."""
 
     def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
-        """What it writes, in chunks as they come; ends when it has exited and its pipes are drained.
+        """What it writes, in chunks as they come; ends when it has exited and all is read.
 
         A grandchild that keeps a pipe open does not keep the iterator open.
         """
@@ -60,7 +60,12 @@ class Machine(Protocol):
         cwd: str,
         stdin: bytes | None = None,
     ) -> Process:
-        """Start a process as the build's user."""
+        """Start a process as the build's user, who is root inside.
+
+        `env` is added to what the machine itself sets, such as PATH and where its trust store is;
+        nothing of the host's environment is inherited. A program that can't be started ends with
+        126 or 127, as in a shell, and says why on stderr.
+        """
         ...
 
     async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
@@ -74,7 +79,7 @@ class Machine(Protocol):
     def usage(self) -> Usage: ...
 
     async def destroy(self) -> None:
-        """Kill everything in it and remove every trace. Repeatable; raises InfraError if some stays."""
+        """Kill all that is in it and remove every trace. Repeatable; InfraError if some stays."""
         ...
 
 

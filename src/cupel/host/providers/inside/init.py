@@ -1,0 +1,265 @@
+"""The machine's init: process 1 of its pid namespace, and the agent's hand in it.
+
+It is the same Python process that was forked for the machine: all modules are loaded before the
+host's files go out of sight. It ends when the agent's socket closes; the kernel then kills all
+that is left in the machine. A build can't signal it (process 1), trace it or read its memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import resource
+import select
+import signal
+import socket
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from cupel.host.providers.inside import netlink, syscalls, wire
+from cupel.host.providers.inside.plan import Plan
+
+# chown, dac_override, dac_read_search, fowner, fsetid, kill, setgid, setuid, setpcap,
+# net_bind_service, sys_chroot, setfcap: what package managers and test suites use.
+KEPT_CAPABILITIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 18, 31})
+_LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+_MASKED = ("kcore", "keys", "kmsg", "sysrq-trigger", "timer_list", "interrupts")
+_MADE_VICTIM = "500"
+"""Added to the badness of what a build starts, so that the kernel kills it and not its init."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Groups:
+    """The control groups of the machine as open files: their paths are not to be seen inside."""
+
+    init: list[int]
+    build: list[int]
+
+    @classmethod
+    def open(cls, plan: Plan) -> Groups:
+        return cls(
+            [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.init_groups],
+            [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.build_groups],
+        )
+
+    def close(self) -> None:
+        for descriptor in (*self.init, *self.build):
+            os.close(descriptor)
+
+
+def main(plan: Plan, agent: socket.socket, groups: Groups, parent: socket.socket) -> NoReturn:
+    """Become the machine's init and serve the agent until it goes away."""
+    try:
+        syscalls.die_with_parent()
+        with parent:
+            go, trees, _, _ = socket.recv_fds(parent, 1, 1 + len(plan.binds))
+        if go:
+            _enter(plan, groups, *trees)
+            wire.send(agent, {"event": "ready"})
+            Init(plan, agent, groups).serve()
+    except OSError as error:
+        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            wire.send(agent, {"event": "failed", "text": str(error)})
+    finally:
+        os._exit(0)
+
+
+def _enter(plan: Plan, groups: Groups, root: int, *binds: int) -> None:
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    syscalls.die_with_parent()  # forgotten by the kernel when the uid changed
+    syscalls.hide_memory()
+    _join(groups.build)
+    os.fchdir(root)  # before the mounts are copied, so that the copy is where we are
+    os.close(root)
+    syscalls.unshare(syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWNS)
+    _join(groups.init)
+    syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    _change_root(plan, binds)
+    socket.sethostname(plan.name)
+    netlink.up("lo")
+    for network in plan.unreachable:
+        netlink.unreachable(network)
+
+
+def _join(groups: list[int]) -> None:
+    for procs in groups:
+        os.write(procs, b"0")
+
+
+def _change_root(plan: Plan, binds: tuple[int, ...]) -> None:
+    """Make the file system that we are in the only one."""
+    devices = {name: syscalls.open_tree(f"/dev/{name}") for name in _DEVICES}
+    # The kernel locks mounts that come from a namespace of more privilege; a copy is not locked.
+    root = syscalls.open_tree(".")
+    syscalls.move_mount(root, ".")
+    os.fchdir(root)
+    os.close(root)
+    syscalls.pivot_root(".", ".")
+    # From here on every path is the machine's own. The host's tree still lies on top of it, out
+    # of reach but there: the kernel lets us mount /proc and /sys only while it sees the host's.
+    _mount_kernel_files()
+    _mount_devices(plan, devices)
+    for (_, target), tree in zip(plan.binds, binds, strict=True):
+        Path(target).mkdir(parents=True, exist_ok=True)
+        syscalls.move_mount(tree, target)
+        os.close(tree)
+    syscalls.umount(".", syscalls.MNT_DETACH)
+    os.chdir("/")
+
+
+def _mount_kernel_files() -> None:
+    quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    for path in ("/proc", "/sys", "/dev"):
+        Path(path).mkdir(exist_ok=True)
+    syscalls.mount("proc", "/proc", "proc", quiet)
+    syscalls.mount("sysfs", "/sys", "sysfs", quiet | syscalls.MS_RDONLY)
+    # User namespaces inside would hand builds the kernel's whole attack surface.
+    _set("/proc/sys/user/max_user_namespaces", "0")
+    _set("/proc/sys/net/ipv4/ping_group_range", "0 65535")
+    syscalls.mount("/proc/sys", "/proc/sys", None, syscalls.MS_BIND)
+    read_only = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
+    syscalls.mount("none", "/proc/sys", None, read_only | quiet)
+
+
+def _set(path: str, value: str) -> None:
+    with contextlib.suppress(OSError):
+        Path(path).write_text(value)
+
+
+def _mount_devices(plan: Plan, devices: dict[str, int]) -> None:
+    plain = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
+    syscalls.mount("tmpfs", "/dev", "tmpfs", plain, "mode=755,size=64k")
+    for name, tree in devices.items():
+        os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+        syscalls.move_mount(tree, f"/dev/{name}")
+        os.close(tree)
+    for name, target in _LINKS.items():
+        Path(f"/dev/{name}").symlink_to(target)
+    for name in ("pts", "shm"):
+        Path(f"/dev/{name}").mkdir()
+    syscalls.mount("devpts", "/dev/pts", "devpts", plain, "newinstance,ptmxmode=666,mode=620,gid=5")
+    shared = syscalls.MS_NOSUID | syscalls.MS_NODEV
+    size = f"mode=1777,size={plan.shared_memory}"
+    syscalls.mount("tmpfs", "/dev/shm", "tmpfs", shared, size)  # noqa: S108
+    for name in _MASKED:
+        with contextlib.suppress(FileNotFoundError):
+            syscalls.mount("/dev/null", f"/proc/{name}", None, syscalls.MS_BIND)
+
+
+class Init:
+    """Starts what the agent asks for, says how it ended, and reaps everything."""
+
+    def __init__(self, plan: Plan, agent: socket.socket, groups: Groups) -> None:
+        self._plan = plan
+        self._agent = agent
+        self._groups = groups
+        self._started: dict[int, int] = {}
+        """The agent's number of each process that it asked for, by pid."""
+        self._capabilities = range(int(_LAST_CAPABILITY.read_text()) + 1)
+
+    def serve(self) -> None:
+        wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        poll = select.poll()
+        poll.register(self._agent, select.POLLIN)
+        poll.register(wake_read, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == wake_read:
+                    os.read(wake_read, 4096)
+                    self._reap()
+                elif not self._obey():
+                    return
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._started.pop(pid, None)
+            if number is not None:
+                code = os.waitstatus_to_exitcode(status)
+                wire.send(self._agent, {"event": "exited", "number": number, "status": code})
+
+    def _obey(self) -> bool:
+        received = wire.receive(self._agent)
+        if received is None:
+            return False
+        frame, descriptors = received
+        if frame["order"] == "exec":
+            self._exec(frame, descriptors)
+        else:
+            self._kill(frame["number"])
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return True
+
+    def _kill(self, number: int) -> None:
+        for pid, known in self._started.items():
+            if known == number:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+
+    def _exec(self, frame: wire.Frame, descriptors: list[int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.write(descriptors[2], f"cupel: can't start a process: {error}\n".encode())
+            wire.send(self._agent, {"event": "exited", "number": frame["number"], "status": 126})
+            return
+        if pid == 0:
+            self._become(frame, descriptors)
+        self._started[pid] = frame["number"]
+
+    def _become(self, frame: wire.Frame, descriptors: list[int]) -> NoReturn:
+        argv: list[str] = frame["argv"]
+        try:
+            signal.set_wakeup_fd(-1)
+            os.setsid()
+            _join(self._groups.build)
+            for target, descriptor in enumerate(descriptors):
+                os.dup2(descriptor, target)
+            syscalls.close_from(3)
+            self._confine()
+            os.chdir(frame["cwd"])
+            os.execvpe(argv[0], argv, frame["env"])  # noqa: S606
+        except OSError as error:
+            where = error.filename or argv[0]
+            os.write(2, f"cupel: can't start {argv[0]}: {where}: {error.strerror}\n".encode())
+            os._exit(127 if error.errno == errno.ENOENT else 126)
+        finally:
+            os._exit(126)
+
+    def _confine(self) -> None:
+        """Give up what a build must not have; the last thing before it starts."""
+        _set("/proc/self/oom_score_adj", _MADE_VICTIM)
+        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        os.umask(0o022)
+        if self._plan.cpus:
+            os.sched_setaffinity(0, self._plan.cpus)
+        for name, value in self._plan.rlimits.items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+        for capability in self._capabilities:
+            if capability not in KEPT_CAPABILITIES:
+                syscalls.drop_from_bounding_set(capability)
+        syscalls.no_new_privileges()

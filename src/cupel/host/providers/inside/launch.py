@@ -1,0 +1,132 @@
+"""The launcher: a small process beside the agent that forks a process for each machine.
+
+It imports nothing but the standard library, so a machine costs a fork of few pages instead of the
+start of an interpreter. A machine's process (still real root) lays out the root file system in
+its own mount namespace, starts the user-space network, and waits for the machine's init, its
+child in the machine's namespaces, to end. When the agent dies, its sockets close: the launcher
+and every init see that and end, and with an init everything that it started.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from cupel.host.providers.inside import init, rootfs, syscalls, wire
+from cupel.host.providers.inside.plan import UIDS, Plan
+
+_NAMESPACES = (
+    syscalls.CLONE_NEWUSER
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWUTS
+    | syscalls.CLONE_NEWIPC
+)
+
+
+def main(descriptor: int) -> None:
+    """Serve the agent: each frame carries the socket of a machine to make."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the agent alone
+    with socket.socket(fileno=descriptor) as agent:
+        while (received := wire.receive(agent)) is not None:
+            _, (connection,) = received
+            if os.fork() == 0:
+                agent.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _machine(socket.socket(fileno=connection))
+            os.close(connection)
+
+
+def _machine(agent: socket.socket) -> None:
+    """Make one machine as the agent's first frame says; never returns."""
+    os.setsid()
+    wire.send(agent, {"event": "born", "pid": os.getpid()})
+    received = wire.receive(agent)
+    if received is None:
+        os._exit(0)
+    frame, (log,) = received
+    os.dup2(log, 2)
+    os.close(log)
+    try:
+        child = _make(Plan(**frame), agent)
+    except (OSError, subprocess.SubprocessError) as error:
+        wire.send(agent, {"event": "failed", "text": str(error)})
+        os._exit(1)
+    agent.close()
+    os.waitpid(child, 0)
+    os._exit(0)
+
+
+def _make(plan: Plan, agent: socket.socket) -> int:
+    for procs in plan.init_groups:
+        _join(procs)
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    ours, theirs = socket.socketpair()
+    groups = init.Groups.open(plan)
+    child = syscalls.clone(_NAMESPACES)
+    if child == 0:
+        ours.close()
+        init.main(plan, agent, groups, theirs)
+    theirs.close()
+    groups.close()
+    for table in ("uid_map", "gid_map"):
+        _write(f"/proc/{child}/{table}", f"0 {plan.base} {UIDS}")
+    network = _start_network(plan, child)
+    user_namespace = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    root = rootfs.assemble(plan, user_namespace)
+    trees = [rootfs.shown(source, user_namespace) for source, _ in plan.binds]
+    if network is not None:
+        _await_network(network)
+    _hand_over(ours, root, trees)
+    return child
+
+
+def _hand_over(child: socket.socket, root: Path, trees: list[int]) -> None:
+    """Give the init its root and its binds: it may not walk the host's paths to them."""
+    descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY)
+    socket.send_fds(child, [b"g"], [descriptor, *trees])
+    child.close()
+
+
+def _join(procs: str) -> None:
+    _write(procs, "0")
+
+
+def _write(path: str, text: str) -> None:
+    Path(path).write_text(text)
+
+
+def _start_network(plan: Plan, child: int) -> int | None:
+    """Start the network of the child's network namespace; where it says that it is ready."""
+    if not plan.network:
+        return None
+    ready_read, ready_write = os.pipe()
+    exit_read, exit_write = os.pipe()
+    command = [
+        *plan.network,
+        f"--ready-fd={ready_write}",
+        f"--exit-fd={exit_read}",
+        f"--userns-path=/proc/{child}/ns/user",
+        "--netns-type=path",
+        f"/proc/{child}/ns/net",
+        "tap0",
+    ]
+    # It ends when the write end of the exit pipe, which stays open here, closes with us.
+    subprocess.Popen(
+        command, pass_fds=(ready_write, exit_read), stdin=subprocess.DEVNULL, stdout=2, env={}
+    )
+    os.set_inheritable(exit_write, False)
+    os.close(ready_write)
+    os.close(exit_read)
+    return ready_read
+
+
+def _await_network(ready: int) -> None:
+    if os.read(ready, 1) != b"1":
+        raise OSError("the user-space network did not start")
+    os.close(ready)

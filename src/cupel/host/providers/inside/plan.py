@@ -1,0 +1,38 @@
+"""What the agent tells a machine's process about the machine to make."""
+
+from __future__ import annotations
+
+import dataclasses
+
+UIDS = 65536
+"""How many user and group ids a machine has."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that is decided about a machine. Plain values, so that it travels as JSON.
+
+    `base` is the host's id of the machine's uid and gid 0. `files` are texts to write below the
+    root, `copies` maps paths below the root to files of the host. `binds` are pairs of a host's
+    directory and the path where it is shown. `disk_template` is an empty ext4 file system to
+    copy; without it the machine's files stay in memory. Sizes are in bytes.
+    """
+
+    name: str
+    base: int
+    image: str
+    directory: str
+    disk_template: str | None
+    disk_size: int
+    shared_memory: int
+    files: dict[str, str]
+    copies: dict[str, str]
+    binds: list[tuple[str, str]]
+    init_groups: list[str]
+    build_groups: list[str]
+    rlimits: dict[str, int]
+    cpus: list[int]
+    network: list[str]
+    """The command of the user-space network, to which its last words are added; empty: none."""
+    unreachable: list[str]
+    """IPv4 networks that the machine must not reach, as `address/bits`."""

@@ -1,0 +1,134 @@
+"""A machine's root file system: a limited disk laid over an image by copy-on-write.
+
+All mounts are made in the machine's private mount namespace: they vanish with its processes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+from cupel.host.providers.inside import syscalls
+from cupel.host.providers.inside.plan import Plan
+
+_LOOP_CTL_GET_FREE = 0x4C82
+_LOOP_CONFIGURE = 0x4C0A
+_LO_FLAGS_AUTOCLEAR = 4
+_LOOP_CONFIG = struct.Struct("=II 5Q4I64s64s32s2Q 8Q")
+_ATTEMPTS = 100
+
+# A machine's disk never outlives it: nothing needs to be on the platter at any moment.
+_EXT4_OPTIONS = "nobarrier,noinit_itable,noauto_da_alloc"
+
+
+def assemble(plan: Plan, user_namespace: int) -> Path:
+    """Mount the machine's root below its directory; the path. Its root user owns new files."""
+    directory = Path(plan.directory)
+    disk, lower, root = directory / "disk", directory / "lower", directory / "root"
+    for path in (disk, lower, root):
+        path.mkdir(mode=0o700)
+    _mount_disk(plan, directory, disk)
+    upper, work = disk / "upper", disk / "work"
+    for path in (upper, work):
+        _make_directory(plan, path)
+    _write_files(plan, upper)
+    # The upper must not be mapped: an overlay with a mapped upper silently becomes read-only.
+    syscalls.move_mount(shown(plan.image, user_namespace), str(lower))
+    layers = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    syscalls.mount("overlay", str(root), "overlay", 0, f"{layers},redirect_dir=on,volatile")
+    return root
+
+
+def shown(source: str, user_namespace: int) -> int:
+    """A read-only mount of a directory, not attached yet, whose root user is the machine's."""
+    tree = syscalls.open_tree(source)
+    attributes = syscalls.MountAttr
+    flags = attributes.IDMAP | attributes.RDONLY | attributes.NODEV | attributes.NOSUID
+    syscalls.mount_setattr(tree, flags, user_namespace)
+    return tree
+
+
+def _make_directory(plan: Plan, path: Path) -> None:
+    path.mkdir(mode=0o755)
+    os.chown(path, plan.base, plan.base)
+
+
+def _write_files(plan: Plan, upper: Path) -> None:
+    for path, text in plan.files.items():
+        _write(plan, upper, path, text.encode())
+    for path, source in plan.copies.items():
+        _write(plan, upper, path, Path(source).read_bytes())
+
+
+def _write(plan: Plan, upper: Path, path: str, data: bytes) -> None:
+    """Write a file of the machine's root; the upper is empty yet, so no link can mislead."""
+    target = upper / path.strip("/")
+    for parent in reversed(target.relative_to(upper).parents[:-1]):
+        if not (upper / parent).is_dir():
+            _make_directory(plan, upper / parent)
+    target.write_bytes(data)
+    os.chown(target, plan.base, plan.base)
+
+
+def _mount_disk(plan: Plan, directory: Path, target: Path) -> None:
+    if plan.disk_template is None:
+        size = f"size={plan.disk_size}"
+        syscalls.mount("tmpfs", str(target), "tmpfs", syscalls.MS_NODEV, size)
+        return
+    path = directory / "disk.img"
+    _copy_sparse(Path(plan.disk_template), path)
+    with path.open("r+b") as image:
+        device, loop = _attach(image.fileno())
+    # Without a name the space is free again the moment that the machine's mounts are gone,
+    # even when nobody is left to clean up, and what was written need not reach the disk.
+    path.unlink()
+    try:
+        syscalls.mount(
+            device, str(target), "ext4", syscalls.MS_NODEV | syscalls.MS_NOATIME, _EXT4_OPTIONS
+        )
+    finally:
+        os.close(loop)
+
+
+def _copy_sparse(source: Path, target: Path) -> None:
+    """Copy the parts of a file that hold data; the rest stays a hole."""
+    with source.open("rb") as old, target.open("xb") as new:
+        size = os.fstat(old.fileno()).st_size
+        new.truncate(size)
+        position = 0
+        while True:
+            try:
+                start = os.lseek(old.fileno(), position, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                raise
+            position = os.lseek(old.fileno(), start, os.SEEK_HOLE)
+            new.seek(start)
+            new.write(os.pread(old.fileno(), position - start, start))
+
+
+def _attach(image: int) -> tuple[str, int]:
+    """A free loop device with the file in it, and its descriptor; it frees itself when unused."""
+    with Path("/dev/loop-control").open("rb") as control:
+        for _ in range(_ATTEMPTS):
+            number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+            device = f"/dev/loop{number}"
+            loop = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(loop, _LOOP_CONFIGURE, _loop_config(image))
+            except OSError as error:
+                os.close(loop)
+                if error.errno != errno.EBUSY:  # another took it first
+                    raise
+            else:
+                return device, loop
+    raise OSError(errno.EBUSY, "no loop device is free")
+
+
+def _loop_config(image: int) -> bytes:
+    info = (0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0)
+    return _LOOP_CONFIG.pack(image, 4096, *info, *(0,) * 8)

@@ -1,0 +1,302 @@
+"""Control groups: limits, accounting and killing as a whole, on v2, v1, a mix of both, or none.
+
+Below the root of each hierarchy stands `cupel-<hash of the state directory>`, in it `m<id>` for
+each machine, in that `init` for what serves the machine and `build` for what runs in it. Only
+`build` is limited: a build that uses up its share can't keep the machine's init from answering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cupel.errors import InfraError
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+PERIOD = 100_000
+"""Microseconds over which a cpu quota is counted."""
+LIMITED = ("memory", "pids", "cpu")
+_ACCOUNTED = ("memory", "pids", "cpu", "cpuacct")
+_POLL = 0.002
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Flavour:
+    """What this computer offers: mount points of v1 controllers and of the v2 hierarchy."""
+
+    v1: tuple[tuple[str, Path], ...]
+    v2: Path | None
+    v2_controllers: frozenset[str]
+
+    @property
+    def enforced(self) -> frozenset[str]:
+        """The limits that can be set here, of `LIMITED`."""
+        return (frozenset(name for name, _ in self.v1) | self.v2_controllers) & frozenset(LIMITED)
+
+    @property
+    def text(self) -> str:
+        if self.v1 and self.v2:
+            return "hybrid: v1 controllers beside a v2 hierarchy"
+        if self.v1:
+            return "v1"
+        return "v2" if self.v2 else "none"
+
+    def controller(self, name: str) -> tuple[int, Path] | None:
+        """The version (1 or 2) and the hierarchy of a controller."""
+        for known, path in self.v1:
+            if known == name:
+                return 1, path
+        if self.v2 is not None and name in self.v2_controllers:
+            return 2, self.v2
+        return None
+
+    @property
+    def hierarchies(self) -> tuple[Path, ...]:
+        paths = [path for name, path in self.v1 if name in _ACCOUNTED]
+        return tuple(dict.fromkeys([*paths, *([self.v2] if self.v2 else [])]))
+
+
+def detect(mountinfo: str) -> Flavour:
+    """Read which hierarchies are mounted and writable, from the text of a mountinfo file."""
+    v1: dict[str, Path] = {}
+    v2: Path | None = None
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        path, kind = Path(_unescape(left.split()[4])), right.split()[0]
+        if kind == "cgroup" and os.access(path, os.W_OK):
+            v1.update(dict.fromkeys(right.split()[-1].split(","), path))
+        elif kind == "cgroup2" and os.access(path, os.W_OK):
+            v2 = path
+    controllers = _words(v2 / "cgroup.controllers") if v2 else []
+    return Flavour(
+        v1=tuple((name, v1[name]) for name in _ACCOUNTED if name in v1),
+        v2=v2,
+        v2_controllers=frozenset(controllers) & frozenset(LIMITED) - v1.keys(),
+    )
+
+
+def _unescape(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`memory` in bytes, `cpus` in cores."""
+
+    memory: int
+    cpus: float
+    pids: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The control groups of one machine."""
+
+    tops: tuple[Path, ...]
+    memory: tuple[int, Path] | None
+    cpu: Path | None
+    """The directory whose accounting of cpu time counts."""
+
+    @property
+    def init(self) -> list[str]:
+        return [str(top / "init" / "cgroup.procs") for top in self.tops]
+
+    @property
+    def build(self) -> list[str]:
+        return [str(top / "build" / "cgroup.procs") for top in self.tops]
+
+    def cpu_seconds(self) -> float | None:
+        if self.cpu is None:
+            return None
+        with contextlib.suppress(OSError):
+            if (self.cpu / "cpuacct.usage").exists():
+                return int((self.cpu / "cpuacct.usage").read_text()) / 1e9
+            return _keyed(self.cpu / "cpu.stat")["usage_usec"] / 1e6
+        return None
+
+    def memory_peak(self) -> int | None:
+        if self.memory is None:
+            return None
+        version, path = self.memory
+        with contextlib.suppress(OSError):
+            name = "memory.max_usage_in_bytes" if version == 1 else "memory.peak"
+            return int((path / name).read_text())
+        return None
+
+    def oom_kills(self) -> int:
+        if self.memory is None:
+            return 0
+        version, path = self.memory
+        with contextlib.suppress(OSError):
+            name = "memory.oom_control" if version == 1 else "memory.events"
+            return _keyed(path / name).get("oom_kill", 0)
+        return 0
+
+
+class Tree:
+    """The control groups of all machines of one state directory."""
+
+    def __init__(self, state: Path, flavour: Flavour) -> None:
+        name = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12]
+        self.flavour = flavour
+        self.roots = tuple(path / f"cupel-{name}" for path in flavour.hierarchies)
+
+    def prepare(self) -> frozenset[str]:
+        """Make the groups that hold the machines; which of `LIMITED` can be enforced."""
+        for root in self.roots:
+            root.mkdir(exist_ok=True)
+        enforced = {name for name in LIMITED if any(name == known for known, _ in self.flavour.v1)}
+        if self.flavour.v2 is not None:
+            for name in self.flavour.v2_controllers:
+                if _enable(self.flavour.v2, name) and _enable(self.flavour.v2 / self._name, name):
+                    enforced.add(name)
+        return frozenset(enforced)
+
+    @property
+    def _name(self) -> str:
+        return self.roots[0].name
+
+    def group(self, machine: int) -> Group:
+        """The groups of a machine, whether they exist or not."""
+        return Group(
+            tops=tuple(root / f"m{machine}" for root in self.roots),
+            memory=self._build_directory("memory", machine),
+            cpu=self._accounting(machine),
+        )
+
+    def _build_directory(self, controller: str, machine: int) -> tuple[int, Path] | None:
+        if (found := self.flavour.controller(controller)) is None:
+            return None
+        return found[0], found[1] / self._name / f"m{machine}" / "build"
+
+    def _accounting(self, machine: int) -> Path | None:
+        found = self._build_directory("cpuacct", machine)
+        if found is not None:
+            return found[1]
+        v2 = self.flavour.v2
+        return v2 / self._name / f"m{machine}" / "build" if v2 else None
+
+    def create(self, machine: int, limits: Limits, enforced: Iterable[str]) -> Group:
+        group = self.group(machine)
+        for top in group.tops:
+            for path in (top, top / "init", top / "build"):
+                path.mkdir()
+        for name in enforced:
+            if (found := self._build_directory(name, machine)) is not None:
+                if found[0] == 2:
+                    _enable(found[1].parent, name)
+                _limit(name, found[0], found[1], limits)
+        return group
+
+    def machines(self) -> set[int]:
+        """The machines that have a group."""
+        found: set[int] = set()
+        for root in self.roots:
+            if root.is_dir():
+                names = [entry.name for entry in root.iterdir()]
+                found.update(int(name[1:]) for name in names if re.fullmatch(r"m\d+", name))
+        return found
+
+    async def remove(self, group: Group, *, timeout: float = 10.0) -> None:
+        """Kill all that is in the machine's groups and remove them; InfraError if that fails."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not _removed(group.tops):
+                    _kill(group.tops)
+                    await asyncio.sleep(_POLL)
+        except TimeoutError:
+            left = [str(top) for top in group.tops if top.exists()]
+            raise InfraError(
+                f"processes in {', '.join(left)} can't be killed",
+                hint=f"pids {_members(group.tops)}; is one of them waiting for a disk?",
+            ) from None
+
+    def close(self) -> None:
+        """Remove the groups that hold the machines, unless there are some."""
+        for root in self.roots:
+            with contextlib.suppress(OSError):
+                root.rmdir()
+
+
+def _enable(directory: Path, controller: str) -> bool:
+    """Let the children of a v2 group have a controller."""
+    switch = directory / "cgroup.subtree_control"
+    try:
+        if controller not in _words(switch):
+            switch.write_text(f"+{controller}")
+    except OSError:
+        return False
+    return True
+
+
+def _limit(controller: str, version: int, path: Path, limits: Limits) -> None:
+    match controller, version:
+        case "memory", 1:
+            _write(path / "memory.limit_in_bytes", limits.memory)
+            with contextlib.suppress(OSError):  # only where the kernel accounts for swap
+                _write(path / "memory.memsw.limit_in_bytes", limits.memory)
+        case "memory", _:
+            _write(path / "memory.max", limits.memory)
+            with contextlib.suppress(OSError):
+                _write(path / "memory.swap.max", 0)
+        case "cpu", 1:
+            _write(path / "cpu.cfs_period_us", PERIOD)
+            _write(path / "cpu.cfs_quota_us", int(limits.cpus * PERIOD))
+        case "cpu", _:
+            _write(path / "cpu.max", f"{int(limits.cpus * PERIOD)} {PERIOD}")
+        case _:
+            _write(path / "pids.max", limits.pids)
+
+
+def _write(path: Path, value: int | str) -> None:
+    path.write_text(str(value))
+
+
+def _kill(tops: Sequence[Path]) -> None:
+    for top in tops:
+        with contextlib.suppress(OSError):
+            (top / "cgroup.kill").write_text("1")
+            return
+    for pid in _members(tops):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _members(tops: Sequence[Path]) -> list[int]:
+    found: set[int] = set()
+    for top in tops:
+        for name in ("init", "build"):
+            found.update(int(word) for word in _words(top / name / "cgroup.procs"))
+    return sorted(found)
+
+
+def _removed(tops: Sequence[Path]) -> bool:
+    """Remove the groups as far as they are empty; whether nothing is left."""
+    for top in tops:
+        for path in (top / "build", top / "init", top):
+            try:
+                path.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return False
+    return True
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+def _keyed(path: Path) -> dict[str, int]:
+    pairs = (line.split() for line in path.read_text().splitlines())
+    return {key: int(value) for key, value in pairs}

@@ -1,0 +1,73 @@
+"""The agent's end of the launcher: starts it when needed and hands it the sockets of machines."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from cupel.errors import InfraError
+from cupel.host.providers.inside import wire
+
+_SOURCES = Path(__file__).parents[4]
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from cupel.host.providers.inside import launch; launch.main(int(sys.argv[2]))"
+)
+
+
+class Launcher:
+    """One small process that forks the machines' own; started again should it end."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def connect(self) -> socket.socket:
+        """A new socket to the process of a machine to come."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            for attempt in (1, 2):
+                try:
+                    self._hand_over(theirs.fileno())
+                except OSError as error:
+                    self.close()
+                    if attempt == 2:
+                        ours.close()
+                        raise InfraError(
+                            f"the launcher of machines does not run: {error}"
+                        ) from error
+                else:
+                    break
+        return ours
+
+    def _hand_over(self, descriptor: int) -> None:
+        if self._socket is None:
+            self._start()
+        assert self._socket is not None
+        header, body = wire.encode({})
+        self._socket.sendmsg([header + body], wire.ancillary([descriptor]))
+
+    def _start(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            # -I -S: nothing of the host's environment or packages, and a fast start.
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_SOURCES), str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={"PATH": os.defpath},
+                start_new_session=True,
+            )
+
+    def close(self) -> None:
+        """Stop it. Machines that exist go on."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None

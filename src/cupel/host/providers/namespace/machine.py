@@ -1,0 +1,236 @@
+"""A namespace machine, as the agent sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+from cupel.errors import InfraError
+from cupel.host.providers.inside import wire
+from cupel.host.providers.interface import Stream, Usage
+from cupel.host.providers.namespace import cgroups
+from cupel.host.providers.namespace.channel import Channel
+from cupel.host.providers.namespace.process import NamespaceProcess
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "USER": "root",
+    "LOGNAME": "root",
+    "SHELL": "/bin/bash",
+    "LANG": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+_UNPACK = 'mkdir -p -- "$1" && exec tar -xf - --no-same-owner -C "$1"'
+_PACK = 'exec tar -cf - -C "$1" .'
+
+
+class NamespaceMachine:
+    """See `interface.Machine`."""
+
+    def __init__(
+        self,
+        machine: int,
+        *,
+        image: str,
+        base: int,
+        env: Mapping[str, str],
+        notes: Sequence[str],
+        group: cgroups.Group,
+        remove: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.id = machine
+        self.image = image
+        self.notes = tuple(notes)
+        self.env = {**ENVIRONMENT, **env}
+        """What every process gets, unless it is given other values."""
+        self.pid = 0
+        self._base = base
+        self._group = group
+        self._remove = remove
+        self._channel: Channel | None = None
+        self._usage = Usage()
+        self._processes: dict[int, NamespaceProcess] = {}
+        self._running: dict[int, NamespaceProcess] = {}
+        self._number = 0
+        self._born: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def attach(self, sock: socket.socket) -> None:
+        self._channel = Channel(sock, self._hear)
+
+    async def born(self) -> int:
+        """The pid of the machine's process, once it exists."""
+        await self._born
+        return self.pid
+
+    async def start(self, plan: wire.Frame, log: int) -> None:
+        """Tell the machine's process what to make and wait until it stands."""
+        assert self._channel is not None
+        await self._channel.send(plan, [log])
+        await self._ready
+
+    def _hear(self, frame: wire.Frame | None) -> None:
+        match frame:
+            case None:
+                self._fail("it ended before it was ready")
+                for process in self._running.values():
+                    process.end(None)
+                self._running.clear()
+            case {"event": "born", "pid": int(pid)}:
+                self.pid = pid
+                self._born.set_result(None)
+            case {"event": "ready"}:
+                self._ready.set_result(None)
+            case {"event": "failed", "text": str(text)}:
+                self._fail(text)
+            case {"event": "exited", "number": int(number), "status": int(status)}:
+                if (ended := self._running.pop(number, None)) is not None:
+                    ended.end(status)
+
+    def _fail(self, why: str) -> None:
+        for future in (self._born, self._ready):
+            if not future.done():
+                future.set_exception(InfraError(f"machine {self.id} can't be made: {why}"))
+                future.exception()  # it may be that nobody waits for it
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdin: bytes | None = None,
+    ) -> NamespaceProcess:
+        descriptor = os.open("/dev/null", os.O_RDONLY) if stdin is None else _in_memory(stdin)
+        return await self._exec(argv, env=env, cwd=cwd, stdin=descriptor)
+
+    async def _exec(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, stdin: int
+    ) -> NamespaceProcess:
+        """Start a process; takes `stdin` over, which is closed here whatever happens."""
+        channel = self._channel
+        with contextlib.ExitStack() as ours:
+            ours.callback(os.close, stdin)
+            if channel is None or not channel.open:
+                raise InfraError(f"machine {self.id} is gone")
+            (out, out_inside), (err, err_inside) = os.pipe(), os.pipe()
+            ours.callback(os.close, out_inside)
+            ours.callback(os.close, err_inside)
+            self._number += 1
+            number = self._number
+            process = NamespaceProcess(out, err, lambda: self._kill(number))
+            self._processes[number] = self._running[number] = process
+            # Owned by the machine's root, who may open them again as /dev/stdout.
+            for descriptor in (out_inside, err_inside):
+                os.fchown(descriptor, self._base, self._base)
+            order = {
+                "order": "exec",
+                "number": number,
+                "argv": list(argv),
+                "env": {**self.env, **env},
+                "cwd": cwd,
+            }
+            try:
+                await channel.send(order, [stdin, out_inside, err_inside])
+            except BaseException:
+                self._running.pop(number, None)
+                process.close()
+                raise
+            return process
+
+    async def _kill(self, number: int) -> None:
+        if self._channel is not None and self._channel.open:
+            with contextlib.suppress(InfraError):  # gone with the machine: just as dead
+                await self._channel.send({"order": "kill", "number": number})
+
+    async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
+        stdin, feed = os.pipe()
+        os.fchown(stdin, self._base, self._base)
+        os.set_blocking(feed, False)
+        try:
+            argv = ["/bin/sh", "-c", _UNPACK, "sh", target]
+            process = await self._exec(argv, env={}, cwd="/", stdin=stdin)
+        except BaseException:
+            os.close(feed)
+            raise
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pour(tar, feed))
+            errors = await _errors(process)
+        await _succeeded(process, errors, f"unpacking to {target} on machine {self.id}")
+
+    async def copy_out(self, source: str) -> AsyncIterator[bytes]:
+        argv = ["/bin/sh", "-c", _PACK, "sh", source]
+        process = await self.exec(argv, env={}, cwd="/")
+        errors = bytearray()
+        try:
+            async with contextlib.aclosing(process.output()) as output:
+                async for stream, data in output:
+                    if stream is Stream.OUT:
+                        yield data
+                    elif len(errors) < 4096:
+                        errors += data
+        finally:
+            await process.kill()
+        await _succeeded(process, bytes(errors), f"packing {source} on machine {self.id}")
+
+    def usage(self) -> Usage:
+        now = Usage(
+            cpu_seconds=self._group.cpu_seconds(),
+            memory_peak=self._group.memory_peak(),
+            oom_kills=self._group.oom_kills(),
+        )
+        if now.cpu_seconds is not None or now.memory_peak is not None:
+            self._usage = now
+        return self._usage
+
+    async def destroy(self) -> None:
+        self.usage()
+        if self._channel is not None:
+            self._channel.close()
+        for process in self._processes.values():
+            process.close()
+        self._processes.clear()
+        await self._remove()
+
+
+def _in_memory(data: bytes) -> int:
+    descriptor = os.memfd_create("stdin")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+async def _errors(process: NamespaceProcess) -> bytes:
+    errors = bytearray()
+    async for _, data in process.output():
+        if len(errors) < 4096:
+            errors += data
+    return bytes(errors)
+
+
+async def _pour(source: AsyncIterator[bytes], pipe: int) -> None:
+    """Write a stream to a pipe at the pace of its reader, until either ends."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(
+        asyncio.streams.FlowControlMixin, os.fdopen(pipe, "wb", buffering=0)
+    )
+    writer = asyncio.StreamWriter(transport, protocol, None, loop)
+    try:
+        async for data in source:
+            writer.write(data)
+            await writer.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        return
+    finally:
+        writer.close()
+
+
+async def _succeeded(process: NamespaceProcess, errors: bytes, what: str) -> None:
+    status = await process.wait()
+    if status != 0:
+        raise InfraError(f"{what} failed", hint=errors.decode(errors="replace").strip() or None)

@@ -1,0 +1,141 @@
+"""What a machine whose label grants a network gets: a way out and, of the host, what that needs.
+
+The way out is a user-space network: it alters nothing of the host's own and ends with the machine.
+It refuses the host's loopback; the host's own addresses and the link-local network, where clouds
+keep their credentials, are made unreachable inside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import socket
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+# Our own /24 of the range set aside for benchmarks, which no office network uses.
+CIDR = "198.18.0.0/24"
+RESOLVER = "198.18.0.3"
+LINK_LOCAL = "169.254.0.0/16"
+COMMAND = (
+    "--configure",
+    "--mtu=65520",
+    f"--cidr={CIDR}",
+    "--disable-host-loopback",
+    "--enable-sandbox",
+    "--enable-seccomp",
+)
+
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+_BUNDLES = (
+    BUNDLE,
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_TRUST = (
+    "SSL_CERT_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+    "CARGO_HTTP_CAINFO",
+    "AWS_CA_BUNDLE",
+)
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+_INDEXES = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_RETRIES",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+    "NPM_CONFIG_REGISTRY",
+    "npm_config_registry",
+    "GOPROXY",
+    "GONOSUMDB",
+    "GOSUMDB",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """`env` for processes, `copies` of host files by path inside, and what could not be granted."""
+
+    env: tuple[tuple[str, str], ...]
+    copies: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def grant(environ: Mapping[str, str]) -> Grant:
+    """The host's trust store, proxies and package indexes, from its files and its environment.
+
+    Whatever has credentials in it or names a file of the host stays outside.
+    """
+    env, notes = {}, []
+    names = [*_PROXIES, *(name.upper() for name in _PROXIES), *_INDEXES]
+    for name in names:
+        kept, dropped = _usable(environ.get(name, ""))
+        if kept:
+            env[name] = kept
+        if dropped:
+            notes.append(f"{name} is not shown to builds: it {dropped}")
+    bundle = _bundle(environ)
+    if bundle is not None:
+        env.update(dict.fromkeys(_TRUST, BUNDLE))
+    return Grant(
+        env=tuple(env.items()),
+        copies=((BUNDLE, str(bundle)),) if bundle else (),
+        notes=tuple(notes),
+    )
+
+
+def _bundle(environ: Mapping[str, str]) -> Path | None:
+    candidates = [environ[name] for name in _TRUST if environ.get(name)]
+    return next((Path(path) for path in (*candidates, *_BUNDLES) if Path(path).is_file()), None)
+
+
+def _usable(value: str) -> tuple[str, str | None]:
+    """The words of a setting that a machine can use, and why others were left out."""
+    kept, why = [], None
+    for word in value.split():
+        try:
+            url = urllib.parse.urlsplit(word)
+            credentials = url.username is not None
+        except ValueError:
+            continue
+        if url.scheme == "file" or word.startswith(("/", "./")):
+            continue
+        if credentials:
+            why = "holds credentials"
+        elif url.hostname is not None and _is_loopback(url.hostname):
+            why = "points at the host's loopback, which machines can't reach"
+        else:
+            kept.append(word)
+    return " ".join(kept), why
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def unreachable() -> list[str]:
+    """The networks that machines must not reach: the host's own addresses and link-local ones."""
+    own = [
+        f"{address.address}/32"
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
+        if address.family == socket.AF_INET and not address.address.startswith("127.")
+    ]
+    return [LINK_LOCAL, *sorted(set(own))]

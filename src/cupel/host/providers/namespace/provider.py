@@ -1,0 +1,227 @@
+"""Makes, finds and removes namespace machines."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from cupel.errors import InfraError
+from cupel.host.messages import ImageSpec, MachineSpec
+from cupel.host.providers.inside.plan import UIDS, Plan
+from cupel.host.providers.interface import Progress
+from cupel.host.providers.namespace import cgroups, disk, network, record
+from cupel.host.providers.namespace.launcher import Launcher
+from cupel.host.providers.namespace.machine import NamespaceMachine
+from cupel.image import build, catalogue, definition
+
+# The first of the ids that no distribution gives to users, and that systemd's own containers
+# leave alone; 4096 ranges of 65536 reach up to where ids become negative in old programs.
+FIRST_UID = 1_879_048_192
+RANGES = 4096
+START_SECONDS = 60.0
+
+
+class NamespaceProvider:
+    """See `interface.Provider`. `environ` is where proxies and package indexes are read from.
+
+    `images` may be shared by several providers; by default they are kept in the state directory.
+    """
+
+    name = "namespace"
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        first_uid: int = FIRST_UID,
+        images: Path | None = None,
+    ) -> None:
+        self._state = state
+        self._environ = os.environ if environ is None else environ
+        self._first_uid = first_uid
+        self._catalogue = catalogue.Catalogue(images or state / "images")
+        self._templates = disk.Templates(state / "disks")
+        self._launcher = Launcher()
+        self._tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
+        self._enforced: frozenset[str] | None = None
+
+    async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
+        self._catalogue.sweep()
+        return await self._catalogue.ensure(_define(spec.image), progress)
+
+    async def create(
+        self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = MappingProxyType({})
+    ) -> NamespaceMachine:
+        image = self._catalogue.find(_define(spec.image))
+        if image is None:
+            raise InfraError(f"the image of {spec.label} is not built yet")
+        directory = self._directory(machine)
+        if directory.exists() or machine in self._tree.machines():
+            raise InfraError(f"something of machine {machine} exists already")
+        enforced, notes = self._enforcement()
+        size, template = await self._disk(spec, notes)
+        grant = network.grant(self._environ) if spec.network else None
+        made = NamespaceMachine(
+            machine,
+            image=image,
+            base=self._base(machine),
+            env=dict(grant.env) if grant else {},
+            notes=[*notes, *(grant.notes if grant else ())],
+            group=self._tree.group(machine),
+            remove=lambda: self.purge(machine),
+        )
+        limits = cgroups.Limits(memory=spec.memory, cpus=spec.cpus, pids=spec.pids)
+        plan = self._plan(machine, spec, enforced, grant, binds)
+        plan = dataclasses.replace(
+            plan,
+            image=str(self._catalogue.rootfs(image)),
+            disk_size=size,
+            disk_template=str(template) if template else None,
+        )
+        try:
+            await self._start(made, plan, limits, enforced)
+        except BaseException:
+            await asyncio.shield(made.destroy())
+            raise
+        return made
+
+    async def _start(
+        self,
+        made: NamespaceMachine,
+        plan: Plan,
+        limits: cgroups.Limits,
+        enforced: frozenset[str],
+    ) -> None:
+        directory = Path(plan.directory)
+        directory.mkdir(parents=True, mode=0o700)
+        log = directory / "init.log"
+        async with asyncio.timeout(START_SECONDS):
+            made.attach(self._launcher.connect())
+            # Known by its pid before it may do anything that outlives an agent's crash.
+            record.write(directory, record.of_process(await made.born()))
+            self._tree.create(made.id, limits, enforced)
+            with log.open("wb") as file:
+                try:
+                    await made.start(dataclasses.asdict(plan), file.fileno())
+                except InfraError as error:
+                    said = log.read_text(errors="replace")[-2000:].strip()
+                    raise InfraError(error.message, hint=said or None) from error
+
+    def _plan(
+        self,
+        machine: int,
+        spec: MachineSpec,
+        enforced: frozenset[str],
+        grant: network.Grant | None,
+        binds: Mapping[Path, str],
+    ) -> Plan:
+        name = f"cupel-m{machine}"
+        group = self._tree.group(machine)
+        return Plan(
+            name=name,
+            base=self._base(machine),
+            image="",
+            directory=str(self._directory(machine)),
+            disk_template=None,
+            disk_size=0,
+            shared_memory=spec.memory // 2,
+            files=_files(name, with_network=grant is not None),
+            copies=dict(grant.copies) if grant else {},
+            binds=[(str(source), target) for source, target in binds.items()],
+            init_groups=group.init,
+            build_groups=group.build,
+            rlimits=_rlimits(spec, enforced),
+            cpus=_affinity(spec.cpus) if "cpu" not in enforced else [],
+            network=_network_command() if grant else [],
+            unreachable=network.unreachable() if grant else [],
+        )
+
+    def _enforcement(self) -> tuple[frozenset[str], list[str]]:
+        """Which limits control groups enforce here, and what is done about the others."""
+        if self._enforced is None:
+            self._enforced = self._tree.prepare()
+        instead = {
+            "memory": "memory is limited for each process, not for the machine",
+            "pids": "processes are limited by RLIMIT_NPROC, not by a control group",
+            "cpu": "cpus are limited by pinning, not by a quota",
+        }
+        return self._enforced, [
+            text for name, text in instead.items() if name not in self._enforced
+        ]
+
+    async def _disk(self, spec: MachineSpec, notes: list[str]) -> tuple[int, Path | None]:
+        if disk.tool() is None:
+            notes.append("files are kept in memory: there is no loop device or mkfs.ext4 here")
+            return min(spec.disk, spec.memory // 2), None
+        self._state.mkdir(parents=True, exist_ok=True)
+        size = disk.available(spec.disk, self._state)
+        if size < disk.SMALLEST:
+            raise InfraError(
+                f"the disk of {self._state} is full", hint="machines need at least 1 GiB of it"
+            )
+        if size < spec.disk:
+            notes.append(f"the disk has {size >> 20} MiB, not {spec.disk >> 20}: no more is free")
+        return size, await self._templates.get(size)
+
+    async def list(self) -> Sequence[int]:
+        machines = self._state / "machines"
+        names = [path.name for path in machines.iterdir()] if machines.is_dir() else []
+        return sorted(self._tree.machines() | {int(name) for name in names if name.isdecimal()})
+
+    async def purge(self, machine: int) -> None:
+        directory = self._directory(machine)
+        if directory.exists():
+            record.kill(directory)
+        await self._tree.remove(self._tree.group(machine))
+        await asyncio.to_thread(record.forget, directory)
+
+    async def close(self) -> None:
+        self._launcher.close()
+        self._tree.close()
+
+    def _directory(self, machine: int) -> Path:
+        return self._state.resolve() / "machines" / str(machine)
+
+    def _base(self, machine: int) -> int:
+        return self._first_uid + machine % RANGES * UIDS
+
+
+def _define(spec: ImageSpec) -> definition.Definition:
+    return definition.define(spec.suite, spec.packages, build.architecture())
+
+
+def _files(name: str, *, with_network: bool) -> dict[str, str]:
+    resolver = f"nameserver {network.RESOLVER}\n" if with_network else ""
+    return {
+        "etc/hostname": f"{name}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost\n",
+        "etc/resolv.conf": f"{resolver}options timeout:2 attempts:3\n",
+    }
+
+
+def _network_command() -> list[str]:
+    program = shutil.which("slirp4netns")
+    if program is None:
+        raise InfraError(
+            "a machine with a network needs slirp4netns", hint="apt-get install slirp4netns"
+        )
+    return [program, *network.COMMAND]
+
+
+def _rlimits(spec: MachineSpec, enforced: frozenset[str]) -> dict[str, int]:
+    limits = {"RLIMIT_CORE": 0}
+    if "memory" not in enforced:
+        limits["RLIMIT_AS"] = spec.memory
+    if "pids" not in enforced:
+        limits["RLIMIT_NPROC"] = spec.pids
+    return limits
+
+
+def _affinity(cpus: float) -> list[int]:
+    return sorted(os.sched_getaffinity(0))[: max(1, round(cpus))]

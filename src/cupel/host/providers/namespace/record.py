@@ -1,0 +1,88 @@
+"""What is written down of a machine before it is made, so that an agent's heir can remove it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from cupel.errors import InfraError
+
+_FILE = "machine.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A machine's process: its pid, when it started (clock ticks since boot) and in which boot."""
+
+    pid: int
+    started: int
+    boot: str
+
+
+def of_process(pid: int) -> Record:
+    return Record(pid=pid, started=_start_time(pid) or 0, boot=_boot())
+
+
+def write(directory: Path, record: Record) -> None:
+    path = directory / _FILE
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(dataclasses.asdict(record)))
+    temporary.replace(path)
+
+
+def kill(directory: Path) -> bool:
+    """Kill the recorded process if it is still that one; whether it is there."""
+    try:
+        record = Record(**json.loads((directory / _FILE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return False
+    if record.boot != _boot():
+        return False
+    try:
+        process = os.pidfd_open(record.pid)
+    except OSError:
+        return False
+    try:
+        # Compared after the descriptor is held: the pid can't become another's in between.
+        if _start_time(record.pid) != record.started:
+            return False
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(process)
+    return True
+
+
+def forget(directory: Path) -> None:
+    """Remove the machine's directory, its own record last."""
+    if not directory.exists():
+        return
+    try:
+        for entry in directory.iterdir():
+            if entry.name == _FILE:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+        shutil.rmtree(directory)
+    except OSError as error:
+        raise InfraError(f"{directory} can't be removed: {error}") from error
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _start_time(pid: int) -> int | None:
+    """Field 22 of /proc/PID/stat; None when there is no such process or it is dead."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
