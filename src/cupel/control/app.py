@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import structlog
@@ -25,7 +26,7 @@ from cupel.control.pushes import Pushes
 from cupel.control.states import Repositories, States
 from cupel.core import events
 from cupel.core.model import LIVE_ITEMS, Branch, Build, BuildState, Item, Project
-from cupel.errors import Forbidden
+from cupel.errors import Forbidden, InfraError
 from cupel.forge.builtin import HookServer
 from cupel.git import hooks, repository
 from cupel.git.serve import GitHttp
@@ -37,6 +38,9 @@ log = structlog.get_logger(__name__)
 HOST_TOKEN = "embedded host"  # noqa: S105 - a name, not a secret
 _HOUSEKEEPING = 600.0
 """Seconds between two rounds of tidying."""
+
+_ROUNDS_A_DAY = 144
+"""Repositories are packed in one round of so many."""
 
 
 class Cupel:
@@ -151,11 +155,20 @@ class Cupel:
         return None
 
     async def _keep_house(self) -> None:
-        while True:
+        for number in itertools.count(1):
             for project in await self._projects():
-                await self._see_heads(project)
-                await self._drop_states(project)
+                await self._tidy(project, pack=number % _ROUNDS_A_DAY == 0)
             await asyncio.sleep(_HOUSEKEEPING)
+
+    async def _tidy(self, project: Project, *, pack: bool) -> None:
+        """Trouble with one repository is no reason to neglect the others."""
+        try:
+            await self._see_heads(project)
+            await self._drop_states(project)
+            if pack:
+                await repository.maintain(self.repositories.path(project.name))
+        except InfraError as error:
+            log.warning("could not tidy", project=project.name, error=str(error))
 
     async def _drop_states(self, project: Project) -> None:
         """Let go of speculative states that nobody will land or build any more."""

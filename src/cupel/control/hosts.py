@@ -22,7 +22,7 @@ from cupel.host import messages
 from cupel.host.protocol import ServerConnection
 from cupel.host.transport import Transport
 from cupel.log.append import LogWriter
-from cupel.log.store import LogStore
+from cupel.log.stream import LogStore
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from cupel.control.follow import Follower
 from cupel.control.states import States
 from cupel.core import events
 from cupel.core.model import Change, ChangeState, PatchSet, Pipeline, Project
-from cupel.errors import ConfigError, NotFound
+from cupel.errors import NotFound, UserError
 from cupel.forge import examine
 from cupel.forge import push as pushing
 from cupel.forge.builtin import Became, RefResult, Say
@@ -127,7 +127,7 @@ class Pushes:
                     await self._states.jobs(
                         push.repo, proposed.commit, pipeline, env=dict(push.env)
                     )
-            except ConfigError as error:
+            except UserError as error:
                 message = f"commit {proposed.commit[:12]} has a configuration that cannot be used"
                 refusals.append(Refusal(ref=proposal.review.ref, message=message, hint=str(error)))
         return refusals

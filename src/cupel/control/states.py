@@ -11,7 +11,7 @@ from cupel.config import load as configuration
 from cupel.core import events
 from cupel.core.actions import Land, PrepareState
 from cupel.core.model import Job, Pipeline, Project
-from cupel.errors import Bug, ConfigError
+from cupel.errors import Bug, UserError
 from cupel.git import commits, merge, repository
 
 _AT_ONCE = 4
@@ -55,7 +55,7 @@ class States:
             await repository.keep_state(repo, buildset.id, made.commit)
             try:
                 jobs, notice = await self.jobs(repo, made.commit, item.pipeline)
-            except ConfigError as error:
+            except UserError as error:
                 return events.StateMisconfigured(buildset_id=buildset.id, error=str(error))
             return events.StatePrepared(
                 buildset_id=buildset.id,
