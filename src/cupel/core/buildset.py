@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections import Counter
 from dataclasses import replace
 
 from cupel.core import lifecycle
@@ -67,11 +68,10 @@ def _failing(reason: Reason, detail: str | None, *, complete: bool = True) -> Ou
 
 
 def _evaluate_ready(buildset: Buildset, builds: list[Build], policy: Policy) -> Outcome:
-    last = latest(builds)
-    final = {name for name, build in last.items() if _is_final(build, policy)}
+    final = _finals(builds, policy)
     complete = all(job.name in final for job in buildset.jobs)
     voting = [job for job in buildset.jobs if job.voting]
-    decided = [last[job.name] for job in voting if job.name in final]
+    decided = [final[job.name] for job in voting if job.name in final]
     for build in decided:
         if build.verdict in CONVICTING:
             return _failing(Reason.BUILD_FAILED, _tell(build), complete=complete)
@@ -91,11 +91,31 @@ def _tell(build: Build) -> str:
     return f"{build.job} {build.verdict}{why}"
 
 
-def _is_final(build: Build, policy: Policy) -> bool:
-    """Whether no other attempt will follow."""
-    if build.state is not BuildState.FINISHED:
-        return False
-    return build.verdict is not Verdict.INFRA or build.attempt >= policy.attempts
+RESTARTED = "its host started anew"
+"""The reason of a build that was lost with a restart: no mark against the build."""
+
+_RESTARTS = 10
+"""So many times the policy's attempts are made if all are lost with restarts: the build may well
+be what brings its host down."""
+
+
+def _finals(builds: list[Build], policy: Policy) -> dict[str, Build]:
+    """By job, the last attempt, if no other will follow."""
+    lost = Counter(
+        build.job
+        for build in builds
+        if build.verdict is Verdict.INFRA and build.reason != RESTARTED
+    )
+    return {
+        name: build
+        for name, build in latest(builds).items()
+        if build.state is BuildState.FINISHED
+        and (
+            build.verdict is not Verdict.INFRA
+            or lost[name] >= policy.attempts
+            or build.attempt >= _RESTARTS * policy.attempts
+        )
+    }
 
 
 def advance(draft: Draft, item: Item, buildset: Buildset, policy: Policy) -> None:
@@ -103,11 +123,12 @@ def advance(draft: Draft, item: Item, buildset: Buildset, policy: Policy) -> Non
     if buildset.state is not BuildsetState.READY:
         return
     for job in buildset.jobs:
-        last = latest(draft.builds(buildset.id))
-        build = last.get(job.name)
+        builds = draft.builds(buildset.id)
+        final = _finals(builds, policy)
+        build = latest(builds).get(job.name)
         if build is None:
-            _begin(draft, item, buildset, job, last, policy)
-        elif build.state is BuildState.FINISHED and not _is_final(build, policy):
+            _begin(draft, item, buildset, job, final)
+        elif build.state is BuildState.FINISHED and job.name not in final:
             retry = _new_build(draft, item, buildset, job, attempt=build.attempt + 1)
             draft.tell(
                 "build.retried",
@@ -116,12 +137,10 @@ def advance(draft: Draft, item: Item, buildset: Buildset, policy: Policy) -> Non
             )
 
 
-def _begin(
-    draft: Draft, item: Item, buildset: Buildset, job: Job, last: dict[str, Build], policy: Policy
-) -> None:
-    needed = [last.get(name) for name in job.needs]
+def _begin(draft: Draft, item: Item, buildset: Buildset, job: Job, final: dict[str, Build]) -> None:
+    needed = [final.get(name) for name in job.needs]
     for build in needed:
-        if build is not None and _is_final(build, policy) and build.verdict is not Verdict.SUCCESS:
+        if build is not None and build.verdict is not Verdict.SUCCESS:
             _skip(draft, item, buildset, job, f"needs {build.job}, which ended as {build.verdict}")
             return
     if all(build is not None and build.verdict is Verdict.SUCCESS for build in needed):

@@ -114,7 +114,7 @@ def _change_pushed(draft: Draft, fact: events.ChangePushed) -> None:
     if fact.approved_by is not None:
         _approved(draft, change.id, fact.patch_set.number, fact.approved_by)
         change = draft.get(Change, change.id)
-    if admission.way_in(draft, change) is None:
+    if not admission.enters(draft, change):
         item.enqueue(draft, Pipeline.CHECK, change, fact.patch_set)
 
 
@@ -245,9 +245,9 @@ def _host_connected(draft: Draft, fact: events.HostConnected) -> None:
     for machine in draft.all(Machine):
         if machine.host_id == host.id and machine.state is not MachineState.GONE:
             if machine.id not in fact.machines:
-                _machine_gone(draft, machine.id, "its host started anew")
+                _machine_gone(draft, machine.id, buildset.RESTARTED)
             else:
-                _fail_machine(draft, machine, "its host started anew")
+                _fail_machine(draft, machine, buildset.RESTARTED)
     for machine_id in fact.machines:
         _found(draft, machine_id, host)
 
