@@ -56,21 +56,25 @@ async def everything_live(tx: Transaction) -> list[Row]:
 
 
 async def _changes_of(tx: Transaction, items: Sequence[Item]) -> list[Row]:
-    wanted = await tx.select(Change, {"wants_land": True, "state": (ChangeState.OPEN,)})
-    known = {change.id: change for change in wanted}
+    """The changes of items, those that want to land, and what open ones of them need, downwards.
+
+    Below a change that has ended nothing is looked at: history is not walked.
+    """
+    found = await tx.select(Change, {"wants_land": True, "state": (ChangeState.OPEN,)})
+    known = {change.id: change for change in found}
     missing = {item.change_id for item in items if item.change_id is not None} - set(known)
-    patch_sets: dict[int, PatchSet] = {}
-    while True:
-        changes = await tx.select(Change, {"id": missing}) if missing else []
-        known.update({change.id: change for change in changes})
-        fresh = set(known) - {p.change_id for p in patch_sets.values()}
-        for patch_set in await tx.select(PatchSet, {"change_id": fresh}) if fresh else []:
-            patch_sets[patch_set.id] = patch_set
-        missing = {p.needs_change for p in patch_sets.values() if p.needs_change} - set(known)
-        if not missing:
-            break
+    found += await tx.select(Change, {"id": missing})
+    patch_sets: list[PatchSet] = []
+    while found:
+        known |= {change.id: change for change in found}
+        versions = await tx.select(PatchSet, {"change_id": {change.id for change in found}})
+        patch_sets += versions
+        open_ones = {change.id for change in found if change.state is ChangeState.OPEN}
+        needed = {p.needs_change for p in versions if p.change_id in open_ones and p.needs_change}
+        missing = needed - set(known)
+        found = await tx.select(Change, {"id": missing}) if missing else []
     approvals = await tx.select(Approval, {"change_id": set(known), "withdrawn_at": None})
-    return [*known.values(), *patch_sets.values(), *approvals]
+    return [*known.values(), *patch_sets, *approvals]
 
 
 async def concerning(tx: Transaction, facts: Iterable[events.Fact]) -> list[Row]:

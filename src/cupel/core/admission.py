@@ -35,6 +35,16 @@ def needed(draft: Draft, change: Change) -> Change | None:
     return None if below is None or below.state is ChangeState.LANDED else below
 
 
+def is_outdated(draft: Draft, change: Change) -> bool:
+    """Whether the change is built on another patch set of the one below than its present one.
+
+    Merging it would bring in what was withdrawn from below, which nobody has approved.
+    """
+    own = draft.patch_set(change.id, change.patch_set)
+    below = draft.find(Change, own.needs_change)
+    return below is not None and own.parent != draft.patch_set(below.id, below.patch_set).commit
+
+
 def plan(draft: Draft) -> None:
     """Enqueue every fit change whose needs are in the gate, dependencies first.
 
@@ -59,11 +69,18 @@ def way_in(draft: Draft, change: Change) -> list[Change] | None:
     stack: list[Change] = []
     at: Change | None = change
     while at is not None and draft.gate_item(at.id) is None:
-        if not may_enter(draft, at) or at in stack:
+        if not may_enter(draft, at) or is_outdated(draft, at) or at in stack:
             return None
         stack.append(at)
         at = needed(draft, at)
     return stack
+
+
+def enters(draft: Draft, change: Change) -> bool:
+    """Whether the present patch set goes into the gate, where an older one may still be."""
+    below = needed(draft, change)
+    fit = may_enter(draft, change) and not is_outdated(draft, change)
+    return fit and (below is None or way_in(draft, below) is not None)
 
 
 def up_and_down(draft: Draft, change: Change) -> list[Change]:

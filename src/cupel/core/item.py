@@ -121,7 +121,10 @@ def leave(
 
 
 def land(draft: Draft, item: Item) -> Item:
-    """The branch now stands at the item's state."""
+    """The branch now stands at the item's state.
+
+    A patch set that was pushed meanwhile came too late: the change is what has landed of it.
+    """
     project = draft.get(Project, item.project_id)
     change = draft.get(Change, item.change_id)
     buildset = draft.get(Buildset, item.buildset_id)
@@ -134,6 +137,7 @@ def land(draft: Draft, item: Item) -> Item:
         replace(
             change,
             state=lifecycle.step(lifecycle.CHANGE, change.state, "land"),
+            patch_set=item.patch_set or change.patch_set,
             wants_land=False,
             landed_commit=buildset.commit,
             updated_at=draft.now,
