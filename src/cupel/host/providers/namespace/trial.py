@@ -1,0 +1,77 @@
+"""Finds out whether machines can be made here, by making one of nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+from cupel.errors import InfraError
+from cupel.host.providers.inside import wire
+from cupel.host.providers.inside.plan import Plan
+from cupel.host.providers.namespace.launcher import Launcher
+
+_SECONDS = 10.0
+_DISK = 1 << 20
+
+
+def attempt(directory: Path, base: int) -> float:
+    """Make and end a machine with an empty image on the file system of `directory`.
+
+    Returns the seconds that it took to stand. Raises `InfraError` that says what failed.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix=".cupel-trial-", dir=directory))
+    launcher = Launcher()
+    try:
+        (scratch / "image").mkdir()
+        with launcher.connect() as sock, (scratch / "log").open("wb") as log:
+            sock.settimeout(_SECONDS)
+            began = time.perf_counter()
+            _until_ready(sock, _plan(scratch, base), log.fileno())
+            took = time.perf_counter() - began
+            sock.shutdown(socket.SHUT_WR)
+            wire.receive(sock)  # the end: nothing of it runs any more
+            return took
+    except OSError as error:
+        raise InfraError(f"no machine can be made: {error}") from error
+    finally:
+        launcher.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _until_ready(sock: socket.socket, plan: Plan, log: int) -> None:
+    wire.receive(sock)
+    header, body = wire.encode(dataclasses.asdict(plan))
+    sock.sendmsg([header], wire.ancillary([log]))
+    sock.sendall(body)
+    match wire.receive(sock):
+        case ({"event": "ready"}, _):
+            return
+        case ({"text": str(text)}, _):
+            raise InfraError(f"no machine can be made: {text}")
+        case _:
+            raise InfraError("no machine can be made: its process ended at once")
+
+
+def _plan(scratch: Path, base: int) -> Plan:
+    return Plan(
+        name="cupel-trial",
+        base=base,
+        image=str(scratch / "image"),
+        directory=str(scratch),
+        disk_template=None,
+        disk_size=_DISK,
+        shared_memory=_DISK,
+        files={},
+        copies={},
+        binds=[],
+        init_groups=[],
+        build_groups=[],
+        rlimits={},
+        cpus=[],
+        network=[],
+        unreachable=[],
+    )
