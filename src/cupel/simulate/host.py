@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cupel.core import events
 from cupel.core.actions import CancelBuild, DestroyMachine, RunBuild
@@ -44,6 +44,7 @@ class FakeHost:
         report: Callable[[FakeHost, events.Fact], None],
         chance: random.Random,
         faults: Faults,
+        durations: Mapping[str, float],
     ) -> None:
         self.name = name
         self.slots = slots
@@ -61,6 +62,7 @@ class FakeHost:
         self._report = report
         self._chance = chance
         self.faults = faults
+        self._durations = durations
 
     # What the server can tell it.
 
@@ -147,7 +149,8 @@ class FakeHost:
         self._timeline.after(takes, end)
 
     def _fate(self, action: RunBuild) -> tuple[float, Verdict, str | None]:
-        takes = self._git.own_patch(action.item.commit).takes
+        own = self._git.own_patch(action.item.commit).takes
+        takes = self._durations.get(action.job.name, own)
         roll = self._chance.random()
         if roll < self.faults.infra:
             return takes * self._chance.random(), Verdict.INFRA, "the disk failed"

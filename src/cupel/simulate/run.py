@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 
 from cupel.errors import CupelError
 from cupel.simulate import scenario
@@ -28,7 +27,7 @@ def simulate(seed: int, what: Scenario = scenario.STORM) -> Trace:
     world = scenario.world(seed, what)
     broken: str | None = None
     try:
-        scenario.Director(world, what, random.Random(f"people {seed}")).schedule()
+        scenario.Director(world, what, scenario.dice(f"people {seed}")).schedule()
         world.run_for(what.seconds)
         world.calm()
         world.settle()

@@ -47,6 +47,8 @@ class Server:
         self.faults = faults
         self.up = False
         self.deaths = 0
+        self.doomed: int | None = None
+        """At how many more points it may die before it does."""
         self.life = 0
         """Grows with every start: what an earlier life had under way is no more."""
         self._disk = disk
@@ -90,6 +92,10 @@ class Server:
         self._timeline.after(DOWN, self.start)
 
     def _doom(self, where: str) -> None:
+        if self.doomed is not None:
+            self.doomed = self.doomed - 1 or None
+            if self.doomed is None:
+                raise Killed(where)
         if self._chance.random() < self.faults.kill:
             raise Killed(where)
 
@@ -136,6 +142,8 @@ class Server:
             self.record(events.HostLost(name=host.name, reason="no heartbeat"))
 
     def _perhaps_again(self, fact: events.Fact) -> None:
+        if isinstance(fact, events.HostConnected):
+            return  # A connection begins once: a second hello on it ends it.
         if self._chance.random() < self.faults.doubled:
             delay = self._chance.choice((0.05, 5.0, 500.0))
             self._timeline.after(delay, functools.partial(self._hear_again, fact))

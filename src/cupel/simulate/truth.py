@@ -74,16 +74,20 @@ def rest(world: World) -> list[str]:
             if host.connected and host.machines
         ),
         *(
-            f"machine {machine} was made {count} times"
-            for machine, count in _made(world).items()
-            if count > 1
+            f"machine {machine} was made for builds {sorted(builds)}"
+            for machine, builds in _made(world).items()
+            if len(builds) > 1
         ),
         *_landings(world),
     ]
 
 
-def _made(world: World) -> Counter[int]:
-    return Counter(machine for host in world.hosts.values() for machine, _ in host.made)
+def _made(world: World) -> dict[int, set[int]]:
+    made: dict[int, set[int]] = {}
+    for host in world.hosts.values():
+        for machine, build in host.made:
+            made.setdefault(machine, set()).add(build)
+    return made
 
 
 def _landings(world: World) -> Iterator[str]:

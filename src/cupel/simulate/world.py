@@ -24,6 +24,7 @@ from cupel.core.model import (
     Change,
     ChangeState,
     Event,
+    Host,
     Item,
     ItemState,
     Job,
@@ -48,7 +49,7 @@ RETRY = 1.0
 """Seconds after which a person tries again whose request was not answered."""
 
 
-class Broken(AssertionError):  # noqa: N818 - it is what the tests see
+class Broken(AssertionError):
     """An invariant does not hold."""
 
 
@@ -97,13 +98,15 @@ class World:
         faults: Faults = faulty.NONE,
         make_server: type[Server] = Server,
     ) -> None:
-        self.chance = random.Random(seed)
+        self.chance = random.Random(seed)  # noqa: S311 - nothing is secret here
         self.faults = faults
         self.jobs: dict[Pipeline, tuple[Job, ...]] = {
             Pipeline.GATE: _jobs(gate),
             Pipeline.CHECK: _jobs(check),
             Pipeline.POST: _jobs(post),
         }
+        self.durations: dict[str, float] = {}
+        """Seconds that builds of a job take, where it is not their change that says so."""
         self.timeline = Timeline()
         self.git = Git()
         self.trace: list[str] = []
@@ -129,10 +132,14 @@ class World:
             slots,
             timeline=self.timeline,
             repositories=self.git,
-            report=lambda host, fact: self.server.hear(host, fact),
+            report=self._report,
             chance=self.chance,
             faults=self.faults,
+            durations=self.durations,
         )
+
+    def _report(self, host: FakeHost, fact: events.Fact) -> None:
+        self.server.hear(host, fact)
 
     def _server(self, make_server: type[Server]) -> Server:
         return make_server(
@@ -316,6 +323,10 @@ class World:
 
         self.timeline.after(after, back)
 
+    def die_at(self, moment: int) -> None:
+        """Kill the server at the so-manieth point at which it could die, counted from 1."""
+        self.server.doomed = moment
+
     def kill_server(self) -> None:
         if self.server.up:
             self.server.die("by a signal")
@@ -337,7 +348,7 @@ class World:
         quiet = 0
         while quiet < 3:
             before = len(self.events)
-            self.run_for(PULSE)
+            self.run_for(PULSE * 1.1)  # Not on the pulse itself, whose plan would be under way.
             busy = len(self.timeline) > 1 or len(self.events) > before or not self.server.up
             quiet = 0 if busy else quiet + 1
             if self.timeline.now > end:
@@ -478,6 +489,12 @@ class World:
             event.kind == kind and (ref is None or event.change_id == ref.id)
             for event in self.events
         )
+
+    def host_of(self, ref: Ref, build: Build | None = None) -> str:
+        """The host of a build in the gate, by default of the newest one."""
+        of = build if build is not None else self.builds(ref)[-1]
+        machine = self.rows.get(Machine, of.machine_id)
+        return self.rows.get(Host, machine.host_id).name
 
     def machines(self) -> list[Machine]:
         return self.rows.all(Machine)
