@@ -84,8 +84,7 @@ def _refuse(kind: str, text: str) -> None:
 def perform(directory: Path, act: Callable[[Stage], Awaitable[None]]) -> None:
     """Run `act` on a stage of its own."""
 
-    async def run() -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
+    async def run(listener: socket.socket) -> None:
         told = rows.busy(time.time())
         served = rows.served(
             await told.world.store(),
@@ -110,7 +109,8 @@ def perform(directory: Path, act: Callable[[Stage], Awaitable[None]]) -> None:
                 server.should_exit = True
 
     _complaints.clear()
-    asyncio.run(run())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(run(listener))
     assert _complaints == []
 
 

@@ -565,7 +565,7 @@ def write_logs(logs: LogStore, told: Busy) -> LogWriter:
     failed.close()
     running = logs.writer(told.running_build)
     _install(running, now)
-    running.append(1, "out", now - 20, PYTEST_LOG[:230].encode())
+    running.append(1, "out", now - 20, "".join(PYTEST_LOG.splitlines(keepends=True)[:5]).encode())
     return running
 
 

@@ -45,7 +45,7 @@ router = fastapi.APIRouter(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A line as shown; `heading` is set where a step begins."""
+    """A line as shown; `heading` is set where a step begins, `continues` if it goes on with one."""
 
     number: int
     at: float
@@ -53,6 +53,7 @@ class Entry:
     stream: str
     text: str
     heading: str | None
+    continues: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,7 @@ def entries(lines: Sequence[Line], steps: Sequence[StepView], *, before: int) ->
                 stream=line.stream,
                 text=line.text,
                 heading=names.get(line.step, MAKING) if new else None,
+                continues=line.continues,
             )
         )
         before = line.step

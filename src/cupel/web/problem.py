@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -27,7 +28,6 @@ _STATUS: tuple[tuple[type[CupelError], int], ...] = (
     (Conflict, 409),
     (UserError, 400),
     (InfraError, 503),
-    (Bug, 500),
 )
 
 _HEADINGS: Mapping[int, str] = {
@@ -51,10 +51,16 @@ class PageRoute(APIRoute):
         async def shown(request: fastapi.Request) -> Response:
             try:
                 return await handle(request)
+            except Bug as error:
+                return await mistake(request, error)
             except CupelError as error:
                 return await page(request, status_of(error), error.message, error.hint)
             except RequestValidationError:
                 return await page(request, 404, "this address is not one of ours", None)
+            except HTTPException:
+                raise
+            except Exception as error:
+                return await mistake(request, error)
 
         return shown
 
@@ -65,8 +71,6 @@ def status_of(error: CupelError) -> int:
 
 
 async def page(request: fastapi.Request, status: int, message: str, hint: str | None) -> Response:
-    if status >= 500:
-        log.error("a page failed", path=request.url.path, message=message)
     return await site.of(request).page(
         request,
         "problem.html",
@@ -76,6 +80,14 @@ async def page(request: fastapi.Request, status: int, message: str, hint: str | 
         message=message,
         hint=hint,
     )
+
+
+async def mistake(request: fastapi.Request, error: Exception) -> Response:
+    """Our own fault: its id, and nothing of what is inside, goes to the browser."""
+    number = secrets.token_hex(8)
+    log.error("bug", id=number, method=request.method, path=request.url.path, exc_info=error)
+    hint = f"the server's log says more under the id {number}"
+    return await page(request, 500, "this is a bug in Cupel", hint)
 
 
 def install(app: fastapi.FastAPI) -> None:

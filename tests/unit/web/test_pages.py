@@ -205,6 +205,21 @@ def test_what_is_not_there_says_so_in_the_same_look(path: str, tmp_path: Path) -
     assert "cupel.css" in page
 
 
+def test_our_own_mistake_is_a_page_that_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*args: object, **named: object) -> None:
+        raise RuntimeError("the secret inside")
+
+    async def act(visitor: Visitor) -> str:
+        return await visitor.see("/queue", 500)
+
+    monkeypatch.setattr(queue.views, "queue_views", fail)
+    page = visit(World(), tmp_path, act)
+    assert "Cupel made a mistake" in page
+    assert "secret" not in page
+
+
 def test_programs_get_problems_as_data(tmp_path: Path) -> None:
     async def act(visitor: Visitor) -> None:
         answer = await visitor.client.get("/api/nope", headers=HTML)

@@ -140,15 +140,11 @@ function tick() {
   setInterval(update, 1000);
 }
 
-/** @param {HTMLElement} log */
+/** New lines come into view while the end is in view. @param {HTMLElement} log */
 function tail(log) {
   const { tail: address = "", last: from = "0", step = "0" } = log.dataset;
-  const follow = document.getElementById("follow");
-  const box = follow?.querySelector("input");
   const count = document.getElementById("log-count");
   let last = Number(from);
-  if (follow) follow.hidden = false;
-  addEventListener("wheel", (event) => { if (box && event.deltaY < 0) box.checked = false; }, { passive: true });
 
   const source = new PatientSource((id) => {
     const [after, at] = id ? id.split("-") : [from, step];
@@ -160,16 +156,14 @@ function tail(log) {
     if (number <= last) return;
     last = number;
     document.getElementById("log-empty")?.remove();
+    const watched = log.getBoundingClientRect().bottom <= innerHeight + 80;
     log.insertAdjacentHTML("beforeend", message.data);
     if (count) count.textContent = `${last.toLocaleString("en")} ${last === 1 ? "line" : "lines"}`;
-    if (box?.checked && !document.hidden) log.lastElementChild?.scrollIntoView({ block: "nearest" });
+    if (watched) log.lastElementChild?.scrollIntoView({ block: "nearest" });
     const live = document.getElementById("live");
     if (live && message.data.includes("<h3")) htmx.trigger(live, "sse:changed");
   });
-  source.addEventListener("end", () => {
-    source.close();
-    if (follow) follow.hidden = true;
-  });
+  source.addEventListener("end", () => source.close());
 }
 
 /** A link to a line that is on another part of the log leads there. */
