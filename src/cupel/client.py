@@ -92,18 +92,17 @@ def _checked(url: str) -> str:
 class Client:
     """Speaks to one server; a context manager. Each method raises the errors of `cupel.errors`."""
 
-    def __init__(self, address: Address, *, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(self, address: Address, *, http: httpx2.Client | None = None) -> None:
+        """`http` speaks in place of a new one, with the address as its base."""
         self.url = address.url
-        headers = {"User-Agent": f"cupel/{cupel.__version__}"}
-        if address.token is not None:
-            headers["Authorization"] = f"Bearer {address.token}"
-        self._http = httpx2.Client(
+        self._http = http or httpx2.Client(
             base_url=address.url,
-            headers=headers,
             timeout=TIMEOUT,
-            transport=transport,
             trust_env=not _is_local(address.url),  # a proxy cannot reach this computer's loopback
         )
+        self._http.headers["User-Agent"] = f"cupel/{cupel.__version__}"
+        if address.token is not None:
+            self._http.headers["Authorization"] = f"Bearer {address.token}"
 
     def __enter__(self) -> Self:
         return self

@@ -1,1 +1,1 @@
-"""The command line, one module per noun."""
+"""The command line: one module per noun or command; each imports what it needs when it runs."""

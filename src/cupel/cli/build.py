@@ -1,0 +1,112 @@
+"""`cupel build`: attempts at jobs."""
+
+from __future__ import annotations
+
+import click
+
+from cupel.cli import output
+from cupel.cli.change import NUMBER
+from cupel.cli.session import Session, pass_session
+from cupel.web import text
+
+
+@click.group()
+def build() -> None:
+    """The builds: attempts at jobs."""
+
+
+@build.command("list")
+@click.option("--project", help="Only this project's.")
+@click.option(
+    "--state",
+    type=click.Choice(["queued", "starting", "running", "cancelling", "finished"]),
+    help="Only these.",
+)
+@click.option("--limit", type=click.IntRange(1, 500), default=50, help="How many at most; 50.")
+@click.option("--before", type=int, help="Only older ones than this number.")
+@output.json_option
+@pass_session
+def list_all(
+    session: Session,
+    project: str | None,
+    state: str | None,
+    limit: int,
+    before: int | None,
+    as_json: bool,
+) -> None:
+    """List builds, newest first."""
+    with session.client() as client:
+        page = client.builds(project=project, state=state, limit=limit, before=before)
+    if as_json:
+        output.document(page)
+        return
+    output.table(
+        ("BUILD", "STATE", "PROJECT", "PIPELINE", "CHANGE", "JOB", "TOOK"),
+        (
+            (
+                each.id,
+                output.state(each.icon),
+                each.project,
+                each.pipeline,
+                f"#{each.change}" if each.change else None,
+                each.job,
+                None if each.seconds is None else text.duration(each.seconds),
+            )
+            for each in page.entries
+        ),
+    )
+    if page.next is not None:
+        click.echo(f"older ones: --before {page.next}")
+
+
+@build.command()
+@click.argument("number", metavar="BUILD", type=NUMBER)
+@output.json_option
+@pass_session
+def show(session: Session, number: int, as_json: bool) -> None:
+    """Show all of a build: its steps, its machine and what it left."""
+    with session.client() as client:
+        found = client.build(number)
+    if as_json:
+        output.document(found)
+        return
+    usage = found.usage
+    output.fields(
+        [
+            ("build", f"{found.id} {found.job}, attempt {found.attempt}"),
+            ("state", output.state(found.icon, found.reason)),
+            ("change", f"#{found.change} {found.title}" if found.change else found.title),
+            ("pipeline", f"{found.project} {found.branch} {found.pipeline}"),
+            ("machine", _machine(found.on, found.label)),
+            ("waited", text.duration(found.waited)),
+            ("took", None if found.seconds is None else text.duration(found.seconds)),
+            ("cpu", None if usage.cpu_seconds is None else text.duration(usage.cpu_seconds)),
+            ("memory", None if usage.memory_peak is None else text.size(usage.memory_peak)),
+            ("log", None if found.log_lines is None else f"{found.log_lines} lines"),
+        ]
+    )
+    click.echo()
+    output.table(
+        ("STEP", "STATE", "TOOK", "NAME"),
+        (
+            (
+                each.number,
+                output.state(each.state),
+                None if each.seconds is None else text.duration(each.seconds),
+                each.name,
+            )
+            for each in found.steps
+        ),
+    )
+    if found.artefacts:
+        click.echo()
+        rows = ((each.path, text.size(each.size), each.sha256[:16]) for each in found.artefacts)
+        output.table(("ARTEFACT", "SIZE", "SHA-256"), rows)
+
+
+def _machine(on: object, label: str) -> str:
+    from cupel.control.views import MachineRef
+
+    if not isinstance(on, MachineRef):
+        return label
+    return f"{on.id} on {on.host}, {label} {(on.image or '')[:19]}".rstrip()

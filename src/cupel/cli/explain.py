@@ -1,0 +1,75 @@
+"""`cupel explain`: jobs as they would run, everything expanded."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cupel.cli import output, terminal
+from cupel.errors import NotFound
+
+if TYPE_CHECKING:
+    from cupel.core.model import Job
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option(
+    "--pipeline",
+    type=click.Choice(["check", "gate", "post"]),
+    default="gate",
+    help="The pipeline that would run it; gate.",
+)
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="The working tree; the current one.",
+)
+@output.json_option
+def explain(job: str | None, pipeline: str, path: Path, as_json: bool) -> None:
+    """Show jobs as they would run, everything expanded.
+
+    JOB is the name of a job in the configuration, or of one cell of its matrix; without it, all
+    that the pipeline runs are shown.
+    """
+    from cupel.cli import worktree
+    from cupel.config import freeze
+    from cupel.core.model import Pipeline
+
+    loaded = worktree.read(path).load()
+    frozen = freeze.freeze(loaded.config, Pipeline(pipeline))
+    jobs = [each for each in frozen if job is None or job in (each.name, each.base)]
+    if job is not None and not jobs:
+        names = ", ".join(dict.fromkeys(each.base for each in frozen)) or "none"
+        raise NotFound(f"{pipeline} runs no job {job}", hint=f"it runs: {names}")
+    if as_json:
+        output.document([dataclasses.asdict(each) for each in jobs])
+        return
+    if loaded.notice:
+        click.echo(f"{terminal.plain(loaded.notice)}\n")
+    for number, each in enumerate(jobs):
+        if number:
+            click.echo()
+        _explain(each)
+
+
+def _explain(job: Job) -> None:
+    output.fields(
+        [
+            ("job", job.name),
+            ("machine", job.label),
+            ("needs", ", ".join(job.needs)),
+            ("inputs", ", ".join(job.inputs) or "everything"),
+            ("timeout", f"{job.timeout:g} s"),
+            ("votes", "yes" if job.voting else "no"),
+            ("environment", " ".join(f"{key}={value}" for key, value in job.env)),
+        ]
+    )
+    for number, step in enumerate(job.steps, start=1):
+        click.echo(f"step {number}: {terminal.single(step.name)}")
+        for text in step.run.rstrip("\n").split("\n"):
+            click.echo(f"    {terminal.plain(text)}")

@@ -1,0 +1,40 @@
+"""What all commands share: the state directory, and how to reach the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cupel.client import Address, Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """`connect` makes the client; tests put theirs in its place."""
+
+    state: Path | None = None
+    url: str | None = None
+    token: str | None = None
+    connect: Callable[[Address], Client] | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The state directory."""
+        from cupel import client
+
+        return self.state or client.default_state()
+
+    def client(self) -> Client:
+        """The server to speak to. Raises InfraError when none is known."""
+        from cupel import client
+
+        address = client.find(url=self.url, token=self.token, state=self.directory)
+        return (self.connect or client.Client)(address)
+
+
+pass_session = click.make_pass_decorator(Session)

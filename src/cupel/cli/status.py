@@ -1,0 +1,154 @@
+"""`cupel status`: the queues at a glance, once or live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from cupel.cli import output
+from cupel.cli.change import name_of
+from cupel.cli.session import Session, pass_session
+from cupel.errors import UserError
+from cupel.web import text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cupel.client import Client
+    from cupel.control.views import ItemView, JobView, QueueView
+
+REFRESH = 1.0
+"""Seconds between two looks of `--watch`."""
+
+RECENT = 5
+AHEAD = 3
+COLUMNS = ("CHANGE", "STATE", "PROVED ON", "JOBS", "FOR", "AUTHOR", "TITLE")
+
+
+@click.command()
+@click.argument("project", required=False)
+@click.option("--watch", is_flag=True, help="Stay and follow what happens, until Ctrl-C.")
+@output.json_option
+@pass_session
+def status(session: Session, project: str | None, watch: bool, as_json: bool) -> None:
+    """Show the queues: what is proved on what, and waits for what.
+
+    Those of PROJECT, or of all projects.
+    With --json, the queues; with --json --watch, a line of JSON whenever they change.
+    """
+    with session.client() as client:
+        if watch and as_json:
+            _watch_json(client, project)
+        elif watch:
+            _watch(client, project)
+        elif as_json:
+            output.document(client.queues(project))
+        else:
+            _print(client.queues(project))
+
+
+def _print(queues: Sequence[QueueView]) -> None:
+    """The queues in which something goes on or did lately, else a word that nothing does."""
+    shown = [queue for queue in queues if _items(queue)]
+    for number, queue in enumerate(shown):
+        if number:
+            click.echo()
+        output.table(COLUMNS, _rows(queue), title=_title(queue))
+    if not shown:
+        click.echo("nothing is queued, and nothing was lately")
+
+
+def _watch(client: Client, project: str | None) -> None:
+    """Draw the queues anew every second."""
+    if not output.is_terminal():
+        raise UserError("--watch draws on a terminal", hint="`--watch --json` is for programs")
+    from rich.live import Live
+
+    console = output.console()
+    with Live(_drawn(client.queues(project)), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(REFRESH)
+            live.update(_drawn(client.queues(project)), refresh=True)
+
+
+def _watch_json(client: Client, project: str | None) -> None:
+    """Print the queues when something but the time has changed."""
+    before: list[object] = []
+    while True:
+        queues = client.queues(project)
+        still = [_timeless(queue.model_dump(mode="json")) for queue in queues]
+        if still != before:
+            output.line(queues)
+            before = still
+        time.sleep(REFRESH)
+
+
+def _timeless(value: object) -> object:
+    """The same without durations, which change by themselves."""
+    match value:
+        case dict():
+            return {key: _timeless(each) for key, each in value.items() if key != "seconds"}
+        case list():
+            return [_timeless(each) for each in value]
+        case _:
+            return value
+
+
+def _drawn(queues: Sequence[QueueView]) -> RenderableType:
+    from rich.console import Group
+
+    tables = [
+        output.rich_table(COLUMNS, list(_rows(queue)), title=_title(queue))
+        for queue in queues
+        if _items(queue)
+    ]
+    return Group(*tables) if tables else "nothing is queued, and nothing was lately"
+
+
+def _title(queue: QueueView) -> str:
+    head = (queue.head or "unborn")[:12]
+    return f"{queue.project} {queue.branch} at {head}: {len(queue.gate)} in the gate"
+
+
+def _items(queue: QueueView) -> list[ItemView]:
+    return [*queue.gate, *queue.check, *queue.post, *queue.recent[:RECENT]]
+
+
+def _rows(queue: QueueView) -> Iterator[tuple[output.Text, ...]]:
+    for item in _items(queue):
+        name = f"#{item.change}" if item.change else item.commit[:12]
+        yield (
+            name if item.pipeline == "gate" else f"{name} {item.pipeline}",
+            output.state(item.status, item.text or item.waiting),
+            _proved_on(item),
+            _jobs(item.jobs),
+            text.elapsed(item.seconds),
+            name_of(item.author),
+            item.title,
+        )
+
+
+def _proved_on(item: ItemView) -> str:
+    """The branch, and the changes between it and the item; the farther ones only counted."""
+    if item.proof is None or item.finished_at is not None or item.proof.onto is None:
+        return ""
+    shown = " ".join(f"+#{number}" for number in item.proof.ahead[-AHEAD:])
+    more = item.proof.ahead_count - min(AHEAD, len(item.proof.ahead))
+    return " ".join(filter(None, (item.branch, f"+{more} more" if more > 0 else "", shown)))
+
+
+def _jobs(jobs: Sequence[JobView]) -> str:
+    """Each job when there are few, else how many are in which state."""
+    if len(jobs) <= 3:
+        return " ".join(f"{_symbol(job)} {job.name}" for job in jobs)
+    counts: dict[str, int] = {}
+    for job in jobs:
+        counts[_symbol(job)] = counts.get(_symbol(job), 0) + 1
+    return " ".join(f"{symbol}{count}" for symbol, count in counts.items())
+
+
+def _symbol(job: JobView) -> str:
+    return output.STYLES.get(job.icon, ("·", ""))[0]

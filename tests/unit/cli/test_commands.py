@@ -1,0 +1,191 @@
+import asyncio
+import json
+
+import pytest
+
+from cupel.control import views
+from cupel.core.model import Policy, Verdict
+from cupel.errors import Conflict
+from unit.cli.calls import Command
+from unit.control_views import world
+
+
+def test_status_shows_each_queue_in_landing_order(cupel: Command) -> None:
+    said = cupel("status")
+    assert said.code == 0
+    title, columns, *rows = said.out.splitlines()
+    assert title == f"demo main at {world.HEAD[:12]}: 3 in the gate"
+    assert columns.split() == ["CHANGE", "STATE", "PROVED", "ON", "JOBS", "FOR", "AUTHOR", "TITLE"]
+    assert [row.split()[0] for row in rows] == ["#21", "#22", "#23", "#20", "#19"]
+    assert "▶ running: 0 of 2 jobs done" in rows[1]
+    assert "main +#21 +#22" in rows[2]
+    assert "✗ rejected: a job failed: lint failure" in rows[4]
+
+
+def test_status_of_one_project_as_json(cupel: Command) -> None:
+    queues = json.loads(cupel("status", "demo", "--json").out)
+    assert [views.QueueView.model_validate(each).branch for each in queues] == ["main", "stable"]
+
+
+def test_status_of_an_unknown_project(cupel: Command) -> None:
+    said = cupel("status", "nobody")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "cupel: there is no project nobody\n  `cupel project list` has them all\n"
+
+
+def test_status_watched_needs_a_terminal(cupel: Command) -> None:
+    said = cupel("status", "--watch")
+    assert (said.code, "terminal" in said.err) == (2, True)
+
+
+def test_projects(cupel: Command) -> None:
+    assert "demo     main stable  4     3       1          http" in cupel("project", "list").out
+    said = cupel("project", "add", "new", "--approvals", "2", "--no-self-approval")
+    assert said.code == 0
+    assert "git remote add cupel http://127.0.0.1:8470/new.git" in said.out
+    policy = Policy(approvals=2, self_approval=False)
+    assert cupel.world.commands.asked == [("add_project", "new", None, None, policy, "ada")]
+    assert json.loads(cupel("project", "list", "--json").out)[1]["name"] == "new"
+
+
+def test_a_directory_to_import_is_named_in_full(
+    cupel: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cupel.world.state / "mine").mkdir()
+    monkeypatch.chdir(cupel.world.state)
+    cupel("project", "add", "a", "--from", "mine", "--branch", "trunk")
+    cupel("project", "add", "b", "--from", "https://example.com/b.git")
+    sources = [asked[2] for asked in cupel.world.commands.asked]
+    assert sources == [str(cupel.world.state / "mine"), "https://example.com/b.git"]
+
+
+@pytest.mark.parametrize("action", ["approve", "withdraw", "land", "dequeue", "abandon"])
+def test_decisions(cupel: Command, action: str) -> None:
+    said = cupel(action, "#22")
+    assert (said.code, said.out) == (0, "change 22 is open: 0 of 2 jobs done\n")
+    assert cupel.world.commands.asked[0][:3] == (action, 22, "ada")
+    assert json.loads(cupel(action, "22", "--json").out)["id"] == 22
+
+
+def test_a_decision_that_does_not_fit_says_so(cupel: Command) -> None:
+    cupel.world.commands.error = Conflict("change 20 is landed", hint="nothing is left to do")
+    said = cupel("land", "20")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "cupel: change 20 is landed\n  nothing is left to do\n"
+
+
+def test_an_approval_of_a_patch_set(cupel: Command) -> None:
+    cupel("approve", "22", "--patch-set", "1")
+    assert cupel.world.commands.asked == [("approve", 22, "ada", 1)]
+
+
+def test_changes(cupel: Command) -> None:
+    said = cupel("change", "list", "--limit", "2")
+    assert [line.split()[0] for line in said.out.splitlines()[1:3]] == ["#23", "#22"]
+    assert said.out.endswith("older ones: --before 22\n")
+    landed = json.loads(cupel("change", "list", "--state", "landed", "--json").out)
+    assert [each["id"] for each in landed["entries"]] == [20]
+
+
+def test_a_change(cupel: Command) -> None:
+    said = cupel("change", "show", "22")
+    assert "approved by  bob (1 of 1)" in said.out
+    assert "needed by    #23" in said.out
+    assert "    Why." in said.out
+    assert "222    tests (python=3.12)  ! infra: the host was lost" in said.out
+    assert "not landed   a job failed: lint failure" in cupel("change", "show", "19").out
+
+
+def test_builds(cupel: Command) -> None:
+    listed = cupel("build", "list", "--state", "running").out.splitlines()
+    assert listed[1].split()[:3] == ["223", "▶", "running"]
+    shown = cupel("build", "show", "223").out
+    assert "machine   1223 on here, debian-12 sha256:abc" in shown
+    assert "2     ▶ running  50 s  pytest" in shown
+    left = cupel("build", "show", "211").out
+    assert "dist/demo.whl" in left
+    assert json.loads(cupel("build", "show", "211", "--json").out)["verdict"] == "success"
+
+
+def test_machines_and_hosts(cupel: Command) -> None:
+    assert "1223" in cupel("machine", "list").out
+    assert "1211" in cupel("machine", "list", "--gone").out
+    assert json.loads(cupel("machine", "list", "--json").out)["entries"][0]["host"] == "here"
+    assert "here  ✓ connected  1     4      any" in cupel("host", "list").out
+    assert json.loads(cupel("host", "list", "--json").out)[0]["used"] == 1
+
+
+def test_tokens(cupel: Command) -> None:
+    said = cupel("token", "create", "ci", "--scope", "write", "--days", "2")
+    assert said.out.startswith("cupel_")
+    cupel.token, owner = said.out.strip(), cupel.token
+    assert cupel("land", "22").code == 0
+    cupel.token = owner
+    listed = json.loads(cupel("token", "list", "--json").out)
+    number = next(each["id"] for each in listed if each["name"] == "ci")
+    assert "ci" in cupel("token", "list").out
+    assert cupel("token", "revoke", str(number)).out == f"token {number} is revoked\n"
+    cupel.token = said.out.strip()
+    refused = cupel("land", "22")
+    assert (refused.code, "token" in refused.err) == (2, True)
+
+
+def test_a_login_link(cupel: Command) -> None:
+    assert cupel("login").out.startswith("http://127.0.0.1:8470/login?token=cupel_")
+    assert json.loads(cupel("login", "--json").out)["url"]
+
+
+HOSTILE = b"one\n\x1b]0;owned\x07\x1b[2Jtwo\x1b[31m red\x1b[0m\n10%\r99%\nhalf"
+
+
+def write(cupel: Command, build: int = 223) -> None:
+    writer = cupel.world.logs.writer(build)
+    writer.append(0, "out", 5.0, b"collecting\n")
+    writer.append(1, "err", 65.0, HOSTILE)
+    writer.close()
+
+
+def test_a_log_does_nothing_to_the_terminal(cupel: Command) -> None:
+    write(cupel)
+    assert cupel("logs", "223").out == "collecting\none\ntwo red\n99%\nhalf\n"
+
+
+def test_a_raw_log_is_as_printed(cupel: Command) -> None:
+    write(cupel)
+    assert "\x1b[31m red" in cupel("logs", "#223", "--raw").out
+
+
+def test_a_log_by_step_and_with_times(cupel: Command) -> None:
+    write(cupel)
+    assert cupel("logs", "223", "--step", "1").out == "collecting\n"
+    assert cupel("logs", "223", "--step", "install", "--times").out == "00:00:05 collecting\n"
+    said = cupel("logs", "223", "--step", "deploy")
+    assert (said.code, "1 install, 2 pytest" in said.err) == (2, True)
+
+
+def test_a_log_as_json_lines(cupel: Command) -> None:
+    write(cupel)
+    lines = [json.loads(line) for line in cupel("logs", "223", "--json").out.splitlines()]
+    assert [(line["step"], line["stream"]) for line in lines[:2]] == [(1, "out"), (2, "err")]
+
+
+def test_logs_of_what_failed(cupel: Command) -> None:
+    write(cupel, 222)
+    said = cupel("logs", "--failed", "22")
+    assert said.out.startswith("==> build 222, tests (python=3.12): infra <==\ncollecting\n")
+    none = cupel("logs", "--failed", "21")
+    assert (none.code, none.err) == (2, "cupel: no build of change 21 has failed\n")
+
+
+def test_logs_want_one_thing(cupel: Command) -> None:
+    for argv in (["logs"], ["logs", "1", "--failed", "2"]):
+        assert cupel(*argv).code == 2
+
+
+@pytest.mark.parametrize(("verdict", "code"), [(Verdict.SUCCESS, 0), (Verdict.FAILURE, 1)])
+def test_a_followed_log_ends_with_the_verdict(cupel: Command, verdict: Verdict, code: int) -> None:
+    write(cupel)
+    done = world.finished(world.build(223, 122, 22, world.TESTS), verdict)
+    asyncio.run(cupel.world.put(done))
+    assert cupel("logs", "-f", "223").code == code
+    assert cupel("logs", "223").code == 0
