@@ -51,13 +51,15 @@ def _machine(agent: socket.socket) -> None:
     frame, (log,) = received
     os.dup2(log, 2)
     os.close(log)
+    plan = Plan(**frame)
     try:
-        child = _make(Plan(**frame), agent)
+        child = _make(plan, agent)
     except (OSError, subprocess.SubprocessError) as error:
         wire.send(agent, {"event": "failed", "text": str(error)})
         os._exit(1)
     agent.close()
     os.waitpid(child, 0)
+    rootfs.abandon(plan)
     os._exit(0)
 
 

@@ -18,13 +18,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cupel.errors import InfraError
+from cupel.host.providers.namespace import record
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 PERIOD = 100_000
 """Microseconds over which a cpu quota is counted."""
 LIMITED = ("memory", "pids", "cpu")
 _ACCOUNTED = ("memory", "pids", "cpu", "cpuacct")
-_POLL = 0.002
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,11 +206,14 @@ class Tree:
 
     async def remove(self, group: Group, *, timeout: float = 10.0) -> None:
         """Kill all that is in the machine's groups and remove them; InfraError if that fails."""
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + record.PATIENCE
         try:
             async with asyncio.timeout(timeout):
                 while not _removed(group.tops):
-                    _kill(group.tops)
-                    await asyncio.sleep(_POLL)
+                    if loop.time() > patience:
+                        _kill(group.tops)
+                    await asyncio.sleep(record.POLL)
         except TimeoutError:
             left = [str(top) for top in group.tops if top.exists()]
             raise InfraError(

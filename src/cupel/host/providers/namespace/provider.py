@@ -176,9 +176,8 @@ class NamespaceProvider:
 
     async def purge(self, machine: int) -> None:
         directory = self._directory(machine)
-        if directory.exists():
-            record.kill(directory)
         await self._tree.remove(self._tree.group(machine))
+        await record.end(directory)
         await asyncio.to_thread(record.forget, directory)
 
     async def close(self) -> None:
