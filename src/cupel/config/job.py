@@ -75,13 +75,13 @@ STEP_RUN = Field(
 class StepShape:
     """A step: a shell script, or a mapping with its name and script."""
 
-    _record = Record(wanted="a shell script or a mapping", fields=(STEP_NAME, STEP_RUN))
+    record = Record(wanted="a shell script or a mapping", fields=(STEP_NAME, STEP_RUN))
 
     def read(self, value: Value, problems: Problems) -> Placed[Step]:
         if isinstance(value, Table):
             return Placed(self._named(value, problems), value.at)
         if not isinstance(value, Scalar):
-            raise wrong_type(value, self._record.wanted)
+            raise wrong_type(value, self.record.wanted)
         script = SCRIPT.read(value, problems)
         return Placed(Step(name=first_line(script), run=script), value.at)
 
@@ -93,12 +93,12 @@ class StepShape:
                 "“: ” makes a mapping of this step",
                 "put the script in quotes, or write it below “- |”",
             )
-        found = self._record.read(table, problems)
+        found = self.record.read(table, problems)
         script = found.get(STEP_RUN, "")
         return Step(name=found.get(STEP_NAME, first_line(script)), run=script)
 
     def schema(self) -> Schema:
-        return {"anyOf": [SCRIPT.schema(), self._record.schema()]}
+        return {"anyOf": [SCRIPT.schema(), self.record.schema()]}
 
 
 def first_line(script: str) -> str:

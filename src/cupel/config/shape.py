@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import re
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -193,7 +194,6 @@ class Record:
     wanted: str
     fields: tuple[Field[Any], ...]
     later: frozenset[str] = frozenset()
-    unknown_hint: str | None = None
 
     def read(self, value: Value, problems: Problems) -> Found:
         if not isinstance(value, Table):
@@ -217,8 +217,6 @@ class Record:
         name = entry.key.text
         if name in self.later:
             problems.add(entry.key.at, f"{show(name)} is not supported by this version of Cupel")
-        elif self.unknown_hint:
-            problems.add(entry.key.at, f"unknown key {show(name)}", self.unknown_hint)
         else:
             names = [field.key for field in self.fields]
             problems.add_unknown(
@@ -226,10 +224,11 @@ class Record:
             )
 
     def _require(self, table: Table, present: set[str], problems: Problems) -> None:
-        known = {field.key for field in self.fields}
+        unknown = present - {field.key for field in self.fields}
         for field in self.fields:
-            misspelt = difflib.get_close_matches(field.key, present - known)
-            if field.required and field.key not in present and not misspelt:
+            if not field.required or field.key in present:
+                continue
+            if not difflib.get_close_matches(field.key, itertools.islice(unknown, 100)):
                 problems.add(table.at, f"the key {show(field.key)} is missing", field.text)
 
     def schema(self) -> Schema:

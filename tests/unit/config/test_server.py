@@ -1,0 +1,138 @@
+"""The server's own configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cupel.config import server
+from cupel.config.problem import ConfigErrors
+from cupel.config.server import ImageConfig, LabelConfig, ServerConfig
+from cupel.errors import InfraError
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(ConfigErrors) as caught:
+        server.parse(text)
+    return str(caught.value).replace("cupel.yaml:", "")
+
+
+def test_everything_that_can_be_said() -> None:
+    config = server.parse(
+        """
+        listen: "[::1]:0"
+        slots: 7
+        read: anyone
+        database: postgresql://me@db/cupel
+        labels:
+          big:
+            image: {suite: trixie, packages: [git, g++, git]}
+            network: full
+            cpus: 0.5
+            memory: 1.5G
+            disk: 20G
+            pids: 100
+          plain: {}
+        limits: {log: 1M, artefacts: 0, keep: 30d}
+        """
+    )
+    assert config == ServerConfig(
+        slots=7,
+        listen="[::1]:0",
+        read="anyone",
+        database="postgresql://me@db/cupel",
+        labels={
+            "big": LabelConfig(
+                image=ImageConfig(suite="trixie", packages=("git", "g++")),
+                network=True,
+                cpus=0.5,
+                memory=3 << 29,
+                disk=20 << 30,
+                pids=100,
+            ),
+            "plain": LabelConfig(),
+        },
+        log_limit=1 << 20,
+        artefact_limit=0,
+        keep=30 * 86_400.0,
+    )
+
+
+@pytest.mark.parametrize(("cpus", "slots"), [(None, 2), (1, 2), (16, 16)])
+def test_defaults(cpus: int | None, slots: int) -> None:
+    assert server.parse("", cpus=cpus) == ServerConfig(slots=slots)
+    networks = {name: label.network for name, label in server.DEFAULT_LABELS.items()}
+    assert networks == {"debian-12": False, "debian-12-net": True}
+
+
+WRONG = {
+    "a": '1:1: expected a mapping with settings of the server, found the text "a"',
+    "slot: 1": '1:1: unknown key "slot"\n  did you mean "slots"?',
+    "slots: 0": "1:8: 0 is out of bounds\n  1 to 10000 is possible",
+    "slots: 1.5": '1:8: expected a count of machines, found "1.5"',
+    "listen: 8470": '1:9: "8470" is not an address and a port\n  write it as in',
+    "listen: 1.2.3.4:99999": '1:9: "1.2.3.4:99999" has no such port',
+    "read: nobody": '1:7: expected anyone or login, found "nobody"\n  possible: anyone, login',
+    "labels: {}": "1:9: no labels: no job could run",
+    "labels: {a b: {}}": '1:10: "a b" is not a label',
+    "labels: {a: 3}": "1:13: expected a mapping that describes a machine, found the number 3",
+    "labels: {a: {memory: 4g}}": '1:22: expected a size, found "4g"\n  write it as in 512M or 4G',
+    "labels: {a: {memory: 1}}": "1:22: 1 is out of bounds\n  64M to 64T is possible",
+    "labels: {a: {network: yes}}": "1:23: yes without quotes is a boolean",
+    "labels: {a: {network: ful}}": (
+        '1:23: expected none or full, found "ful"\n  did you mean "full"?'
+    ),
+    "labels: {a: {provider: vm}}": '1:14: "provider" is not supported by this version of Cupel',
+    "labels: {a: {image: {packages: [--x]}}}": '1:33: "--x" is not the name of a package',
+    "labels: {a: {image: {suite: ../x}}}": '1:29: "../x" is not a suite of Debian',
+    "limits: {keep: 5}": "1:16: 5 is out of bounds\n  1h to 36500d is possible",
+    "limits: {logs: 5}": '1:10: unknown key "logs"\n  did you mean "log"?',
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_told_with_its_place(text: str) -> None:
+    assert refusal(text).startswith(WRONG[text])
+
+
+@given(st.text(max_size=100))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(ConfigErrors):
+        server.parse(text)
+
+
+def test_the_first_start_writes_the_defaults_in_comments(tmp_path: Path) -> None:
+    config = server.load(tmp_path)
+    text = (tmp_path / "cupel.yaml").read_text()
+    assert text == server.default_text()
+    assert config == server.parse("", cpus=config.slots)
+    assert server.load(tmp_path) == config
+
+
+def test_the_comments_are_the_defaults() -> None:
+    shown = re.sub(r"^# ( *[a-z0-9-]+:( .*)?)$", r"\1", server.default_text(), flags=re.MULTILINE)
+    config = server.parse(shown)
+    assert config == ServerConfig(slots=2, database="postgresql://cupel@localhost/cupel")
+
+
+def test_a_file_of_ones_own_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "cupel.yaml").write_text("slots: 3\n")
+    assert server.load(tmp_path).slots == 3
+    assert (tmp_path / "cupel.yaml").read_text() == "slots: 3\n"
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    (tmp_path / "cupel.yaml").write_text("slots: 3\nslots: 4\n")
+    with pytest.raises(ConfigErrors, match=re.escape(f"{tmp_path}/cupel.yaml:2:1: duplicate")):
+        server.load(tmp_path)
+
+
+def test_what_cannot_be_read_is_not_the_users_fault(tmp_path: Path) -> None:
+    (tmp_path / "cupel.yaml").mkdir()
+    with pytest.raises(InfraError, match="cannot read"):
+        server.load(tmp_path)
