@@ -19,7 +19,9 @@ from cupel.control.auth import Scope
 from cupel.core.model import Build, BuildState, Change, Event, Verdict
 from cupel.log.append import LogWriter
 from cupel.web import app as web
-from fakes import rows
+from fakes import busy
+from fakes import served as fakes_served
+from fakes.served import Served
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -37,8 +39,8 @@ pytestmark = [
 class Stage:
     """A running server with a busy world, and a browser to look at it."""
 
-    told: rows.Busy
-    served: rows.Served
+    told: busy.Busy
+    served: Served
     log: LogWriter
     browser: Browser
 
@@ -85,14 +87,14 @@ def perform(directory: Path, act: Callable[[Stage], Awaitable[None]]) -> None:
     """Run `act` on a stage of its own."""
 
     async def run(listener: socket.socket) -> None:
-        told = rows.busy(time.time())
-        served = rows.served(
+        told = busy.busy(time.time())
+        served = fakes_served.served(
             await told.world.store(),
             directory,
             time.time,
             url=f"http://127.0.0.1:{listener.getsockname()[1]}",
         )
-        log = rows.write_logs(served.logs, told)
+        log = busy.write_logs(served.logs, told)
         application = api.create(served)
         web.mount(application, served)
         server = uvicorn.Server(uvicorn.Config(application, log_config=None))
@@ -114,7 +116,7 @@ def perform(directory: Path, act: Callable[[Stage], Awaitable[None]]) -> None:
     assert _complaints == []
 
 
-def every_page(told: rows.Busy) -> list[str]:
+def every_page(told: busy.Busy) -> list[str]:
     return [
         "/", "/queue", "/queue/cachetools", "/changes?state=all", "/machines", "/events", "/login",
         f"/changes/{told.failing_change}", f"/changes/{told.rejected_change}",

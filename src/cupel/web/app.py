@@ -9,9 +9,20 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from cupel.control.context import Context
-from cupel.web import build, change, event, live, log, login, machine, problem, queue, security
-from cupel.web.site import STATIC, Site
+from cupel.web import (
+    artefact,
+    build,
+    change,
+    event,
+    live,
+    log,
+    login,
+    machine,
+    problem,
+    queue,
+    security,
+)
+from cupel.web.site import STATIC, Server, Site
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -26,13 +37,13 @@ class _Static(StaticFiles):
         return response
 
 
-def mount(app: fastapi.FastAPI, cupel: Context) -> None:
+def mount(app: fastapi.FastAPI, cupel: Server) -> None:
     """Add the pages, their static files, and what guards every response of the application.
 
     Call it after the API's exception handlers are in place: for programs they stay as they are.
     """
     app.state.site = Site(cupel)
-    for noun in (queue, change, build, log, machine, live, event, login):
+    for noun in (queue, change, build, artefact, log, machine, live, event, login):
         app.include_router(noun.router)
     app.mount("/static", _Static(directory=STATIC), name="static")
     problem.install(app)

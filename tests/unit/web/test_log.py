@@ -13,7 +13,9 @@ from cupel.core.model import Build, BuildState, Event, Verdict
 from cupel.log.stream import LogStore
 from cupel.web import log
 from cupel.web.site import Site
-from fakes import rows
+from fakes import busy
+from fakes import served as fakes_served
+from fakes.served import Served
 
 
 def step(number: int, name: str) -> StepView:
@@ -71,9 +73,9 @@ def test_a_heading_stands_where_a_step_begins(tmp_path: Path) -> None:
 class Running:
     """A build that runs, with its log, and the tail of it that a page gets."""
 
-    def __init__(self, told: rows.Busy, served: rows.Served) -> None:
+    def __init__(self, told: busy.Busy, served: Served) -> None:
         self.told, self.served = told, served
-        self.writer = rows.write_logs(served.logs, told)
+        self.writer = busy.write_logs(served.logs, told)
         self.tail = log._Tail(Site(served), told.running_build)
 
     async def finish(self) -> None:
@@ -88,8 +90,8 @@ class Running:
 
 
 async def running(directory: Path) -> Running:
-    told = rows.busy()
-    served = rows.served(await told.world.store(), directory, lambda: told.world.now)
+    told = busy.busy()
+    served = fakes_served.served(await told.world.store(), directory, lambda: told.world.now)
     return Running(told, served)
 
 

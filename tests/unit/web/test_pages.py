@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import html
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from cupel.control.auth import Scope
 from cupel.core.model import BuildState, ChangeState, ItemState, Pipeline, Verdict
 from cupel.web import queue, site
-from fakes import rows
-from fakes.rows import Settings, World
+from fakes import busy, rows
+from fakes.rows import World
+from fakes.served import Settings
 from unit.web.visit import HTML, Visitor, visit
 
 HOSTILE = (
@@ -23,7 +26,7 @@ HOSTILE = (
 )
 
 
-def paths(told: rows.Busy) -> list[str]:
+def paths(told: busy.Busy) -> list[str]:
     return [
         "/", "/queue", "/queue/cachetools", "/queue/nightjar", "/changes", "/changes?state=all",
         "/changes?state=landed&project=cachetools", "/machines", "/events", "/login",
@@ -33,10 +36,10 @@ def paths(told: rows.Busy) -> list[str]:
 
 
 def test_every_page_of_a_busy_server(tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> None:
-        rows.write_logs(visitor.served.logs, told).close()
+        busy.write_logs(visitor.served.logs, told).close()
         for path in paths(told):
             page = await visitor.see(path)
             assert page.rstrip().endswith("</html>")
@@ -98,7 +101,7 @@ def test_hostile_text_is_shown_as_text(text: str, tmp_path: Path) -> None:
 
 
 def test_a_failing_item_stands_off_the_lane(tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> str:
         return await visitor.see("/queue/cachetools")
@@ -111,7 +114,7 @@ def test_a_failing_item_stands_off_the_lane(tmp_path: Path) -> None:
 
 
 def test_buttons_are_for_those_who_may(tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> None:
         assert "Dequeue" not in await visitor.see("/queue/cachetools")
@@ -124,7 +127,7 @@ def test_buttons_are_for_those_who_may(tmp_path: Path) -> None:
 
 
 def test_a_button_asks_for_what_it_says(tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> None:
         csrf = await visitor.log_in()
@@ -138,7 +141,7 @@ def test_a_button_asks_for_what_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", [{}, {"csrf": "guessed"}])
 def test_a_form_of_another_site_changes_nothing(form: dict[str, str], tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> None:
         await visitor.log_in()
@@ -152,7 +155,7 @@ def test_a_form_of_another_site_changes_nothing(form: dict[str, str], tmp_path: 
 
 @pytest.mark.parametrize("scopes", [None, [Scope.READ]])
 def test_nobody_acts_without_leave(scopes: list[Scope] | None, tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> None:
         csrf = await visitor.log_in(*scopes) if scopes else ""
@@ -164,7 +167,7 @@ def test_nobody_acts_without_leave(scopes: list[Scope] | None, tmp_path: Path) -
 
 
 def test_a_closed_server_shows_nothing_to_strangers(tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> None:
         for path in (*paths(told)[:-1], "/events/stream", "/builds/1/tail"):
@@ -231,7 +234,7 @@ def test_programs_get_problems_as_data(tmp_path: Path) -> None:
 
 
 def test_a_refresh_sends_only_what_differs(tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> None:
         asks = {"HX-Request": "true"}
@@ -252,6 +255,31 @@ def test_a_refresh_sends_only_what_differs(tmp_path: Path) -> None:
     visit(told.world, tmp_path, act)
 
 
+def test_an_artefact_is_downloaded_and_never_shown(tmp_path: Path) -> None:
+    told = busy.busy()
+    content = b"<script>alert(1)</script>"
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        member = tarfile.TarInfo("html/ä index.html")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+
+    async def act(visitor: Visitor) -> None:
+        receiver = visitor.served.artefacts.receiver(told.failed_build, 1 << 20)
+        receiver.feed(tar.getvalue())
+        receiver.finish()
+        path = f"/builds/{told.failed_build}/artefacts/"
+        answer = await visitor.client.get(path + "html/ä index.html")
+        assert answer.content == content
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-security-policy"] == "sandbox"
+        assert answer.headers["content-disposition"].startswith("attachment;")
+        for missing in ("nope", "../../secret", "%2e%2e/%2e%2e/log"):
+            assert (await visitor.client.get(path + missing)).status_code == 404
+
+    visit(told.world, tmp_path, act)
+
+
 def test_static_files_are_kept_for_ever_under_their_digest(tmp_path: Path) -> None:
     async def act(visitor: Visitor) -> None:
         page = await visitor.see("/")
@@ -265,7 +293,7 @@ def test_static_files_are_kept_for_ever_under_their_digest(tmp_path: Path) -> No
 
 
 def test_health_of_a_branch(tmp_path: Path) -> None:
-    told = rows.busy()
+    told = busy.busy()
 
     async def act(visitor: Visitor) -> list[str]:
         async with visitor.served.store.read() as tx:

@@ -13,8 +13,9 @@ from cupel.api import app as api
 from cupel.control import auth
 from cupel.control.auth import Scope
 from cupel.web import app as web
-from fakes import rows
-from fakes.rows import Served, World
+from fakes import served as fakes_served
+from fakes.rows import World
+from fakes.served import Served
 
 T = TypeVar("T")
 HTML = {"Accept": "text/html"}
@@ -48,7 +49,7 @@ def visit(
 
     async def run() -> T:
         store = await world.store()
-        served = rows.served(store, directory, lambda: world.now, **given)
+        served = fakes_served.served(store, directory, lambda: world.now, **given)
         application = api.create(served)
         web.mount(application, served)
         transport = httpx2.ASGITransport(app=application, client=("127.0.0.1", 1))

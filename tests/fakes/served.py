@@ -1,0 +1,60 @@
+"""A running Cupel without an engine, for those who serve it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from cupel.artefact.store import ArtefactStore
+from cupel.control.auth import Auth
+from cupel.control.clock import Clock
+from cupel.control.feed import Feed
+from cupel.log.stream import LogStore
+from cupel.store.memory import MemoryStore
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    read: str = "anyone"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Commands that only remember what was asked: (what, change, user)."""
+
+    asked: list[tuple[str, int, str]] = dataclasses.field(default_factory=list)
+
+    def __getattr__(self, what: str) -> object:
+        async def ask(change_id: int, *, user: str) -> None:
+            self.asked.append((what, change_id, user))
+
+        return ask
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Served:
+    """A running Cupel without an engine: what `control.context.Context` asks for."""
+
+    state: Path
+    store: MemoryStore
+    clock: Clock
+    logs: LogStore
+    artefacts: ArtefactStore
+    auth: Auth
+    url: str = "http://127.0.0.1:8470"
+    config: Settings = dataclasses.field(default_factory=Settings)
+    feed: Feed = dataclasses.field(default_factory=Feed)
+    commands: Asked = dataclasses.field(default_factory=Asked)
+
+
+def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Served:
+    return Served(
+        state=state,
+        store=store,
+        clock=clock,
+        logs=LogStore(state / "logs"),
+        artefacts=ArtefactStore(state / "artefacts"),
+        auth=Auth(store, clock),
+        **given,
+    )
