@@ -52,6 +52,7 @@ LOOKS: dict[str, Look] = {
     "removed": Look("skip", "removed", "quiet"),
     "cancelled": Look("stop", "cancelled", "quiet"),
     "skipped": Look("skip", "skipped", "quiet"),
+    "not run": Look("skip", "not run", "quiet"),
     "superseded": Look("skip", "superseded", "quiet"),
     "abandoned": Look("stop", "abandoned", "quiet"),
     "gone": Look("skip", "gone", "quiet"),
