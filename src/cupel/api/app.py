@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cupel
 from cupel.api import (
+    artefacts,
     builds,
     changes,
     document,
@@ -37,6 +38,7 @@ ROUTERS = (
     changes.router,
     builds.router,
     logs.router,
+    artefacts.router,
     machines.router,
     hosts.router,
     tokens.router,

@@ -17,13 +17,11 @@ from cupel.api.nouns import LineView
 from cupel.control import views
 from cupel.control.context import Context
 from cupel.control.feed import Subscription
+from cupel.control.hosts import SERVER_STEP
 from cupel.core.model import BuildState
 from cupel.log.stream import Line, LogReader
 
 router = fastapi.APIRouter(prefix="/api/builds", tags=["builds"], dependencies=[READER])
-
-SERVER_STEP = 0xFFFF
-"""The step of what the server itself remarks: the last that a log can hold."""
 
 CHUNK = 256 << 10
 BATCH = 1000

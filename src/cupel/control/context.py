@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from cupel.artefact.store import ArtefactStore
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
@@ -59,5 +60,7 @@ class Context(Protocol):
     def commands(self) -> Commands: ...
     @property
     def logs(self) -> LogStore: ...
+    @property
+    def artefacts(self) -> ArtefactStore: ...
     @property
     def auth(self) -> Auth: ...

@@ -7,8 +7,13 @@ from cupel.control import auth
 from cupel.control.auth import Scope
 from unit.api.calls import Server, call, get
 
+EXAMPLE = {"id": "22", "name": "demo", "project": "demo", "path": "x"}
+
 READS = sorted(
-    path.replace("{id}", "22").replace("{name}", "demo").replace("{project}", "demo")
+    path.replace("{id}", "22")
+    .replace("{name}", "demo")
+    .replace("{project}", "demo")
+    .replace("{path}", "x")
     for path, methods in app.bare().openapi()["paths"].items()
     if "get" in methods and path != "/api/tokens"
 )

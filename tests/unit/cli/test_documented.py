@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import click.testing
 
 from cupel.cli import main
 from cupel.cli.exits import MEANING, Exit
@@ -62,7 +63,7 @@ def test_every_command_and_option_has_help() -> None:
 
 
 def test_help_works_for_every_command_and_its_first_line_is_not_cut() -> None:
-    top = alone("--help")
+    top = click.testing.CliRunner().invoke(main.cli, ["--help"], terminal_width=100)
     assert top.exit_code == 0
     assert "..." not in top.output.partition("Commands:")[2]
     for name, _ in commands():

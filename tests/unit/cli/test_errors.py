@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from cupel import client
 from cupel.cli import main
@@ -50,7 +51,8 @@ def test_a_token_that_is_refused(cupel: Command) -> None:
 )
 def test_the_server_says_whose_fault_it_is(cupel: Command, error: Exception, code: int) -> None:
     cupel.world.commands.error = error
-    said = cupel("land", "22")
+    with structlog.testing.capture_logs():
+        said = cupel("land", "22")
     assert said.code == code
     assert "Traceback" not in said.err
 

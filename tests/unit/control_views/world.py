@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import replace
 from pathlib import Path
 
+from cupel.artefact.store import ArtefactStore
 from cupel.control.auth import Auth
 from cupel.control.feed import Feed
 from cupel.core.model import (
@@ -328,6 +329,7 @@ class World:
         self.store = MemoryStore()
         self.feed = Feed()
         self.logs = LogStore(directory / "logs")
+        self.artefacts = ArtefactStore(directory / "artefacts")
         self.commands = Commands(self.store)
         self.auth = Auth(self.store, self.clock)
 

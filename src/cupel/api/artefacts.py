@@ -1,0 +1,99 @@
+"""Artefacts: the files that builds left. They are hostile: nothing of them runs in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO
+from urllib.parse import quote
+
+import fastapi
+from fastapi.responses import StreamingResponse
+
+from cupel.api.caller import FETCHER, Cupel
+from cupel.control import views
+from cupel.errors import NotFound
+
+router = fastapi.APIRouter(prefix="/api/builds", tags=["artefacts"], dependencies=[FETCHER])
+
+PIECE = 256 << 10
+
+EMPTY_TAR = bytes(1024)
+"""The tar of a build that left nothing."""
+
+SAFE = {
+    ".txt": "text/plain",
+    ".log": "text/plain",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".gif": "image/gif",
+}
+"""Types that no browser runs anything of; every other file is just bytes."""
+
+GUARD = {
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@router.get("/{id}/artefacts", operation_id="artefact_list", summary="What a build left")
+async def list_all(cupel: Cupel, id: int) -> list[views.ArtefactView]:
+    async with cupel.store.read() as tx:
+        await views.build_row(tx, id)
+        return await views.artefact_list(tx, id)
+
+
+@router.get(
+    "/{id}/artefacts.tar",
+    operation_id="artefact_tar",
+    summary="All that a build left, as a tar",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-tar": {}}, "description": "Empty for nothing"}},
+)
+async def tar(cupel: Cupel, id: int) -> StreamingResponse:
+    async with cupel.store.read() as tx:
+        await views.build_row(tx, id)
+    pieces: Iterator[bytes]
+    try:
+        pieces = cupel.artefacts.tar(id)
+    except NotFound:
+        # Who needs a job gets what it left, also when that is nothing.
+        pieces = iter([EMPTY_TAR])
+    return StreamingResponse(
+        pieces,
+        media_type="application/x-tar",
+        headers={**GUARD, "Content-Disposition": f'attachment; filename="build-{id}.tar"'},
+    )
+
+
+@router.get(
+    "/{id}/artefacts/{path:path}",
+    operation_id="artefact",
+    summary="One file that a build left",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "The file"}},
+)
+async def show(cupel: Cupel, id: int, path: str) -> StreamingResponse:
+    async with cupel.store.read() as tx:
+        found = next((row for row in await views.artefact_list(tx, id) if row.path == path), None)
+    if found is None:
+        raise NotFound(f"build {id} left no file {path!r}")
+    name = PurePosixPath(path)
+    return StreamingResponse(
+        _pieces(cupel.artefacts.open(id, path)),
+        media_type=SAFE.get(name.suffix.lower(), "application/octet-stream"),
+        headers={
+            **GUARD,
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.name, safe='')}",
+            "Content-Length": str(found.size),
+            "ETag": f'"{found.sha256}"',
+        },
+    )
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE):
+            yield piece
