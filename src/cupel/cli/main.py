@@ -7,7 +7,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -19,6 +19,7 @@ from cupel.errors import CupelError
 
 COMMANDS: Mapping[str, str] = {
     "up": "up:up",
+    "demo": "demo:demo",
     "doctor": "doctor:doctor",
     "project": "project:project",
     "status": "status:status",
@@ -102,22 +103,40 @@ def run(argv: Sequence[str] | None = None, session: Session | None = None) -> in
         return Exit.USER
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except CupelError as error:
-        _say(error.message, error.hint)
-        return error.exit_code
+    except (CupelError, ExceptionGroup) as error:
+        return _end_with(error)
     except SystemExit as leaving:
         # Click leaves by itself when it has completed a word for a shell, and when whoever reads
         # us has seen enough, which is no failure.
         return int(leaving.code or 0) if "_CUPEL_COMPLETE" in os.environ else Exit.OK
     except Exception as error:
-        if os.environ.get("CUPEL_TRACEBACK"):
-            raise
-        _say(
-            f"this is a bug in Cupel: {type(error).__name__}: {error}",
-            "CUPEL_TRACEBACK=1 shows where; please report it",
-        )
-        return Exit.BUG
+        return _end_with(error)
     return code if isinstance(code, int) else Exit.OK
+
+
+def _end_with(error: Exception) -> int:
+    """Say what went wrong; the exit code. Of a group of errors the first that is no bug counts."""
+    leaves = list(_leaves(error))
+    known = next((leaf for leaf in leaves if isinstance(leaf, CupelError)), None)
+    if known is not None:
+        _say(known.message, known.hint)
+        return known.exit_code
+    if os.environ.get("CUPEL_TRACEBACK"):
+        raise error
+    _say(
+        f"this is a bug in Cupel: {type(leaves[0]).__name__}: {leaves[0]}",
+        "CUPEL_TRACEBACK=1 shows where; please report it",
+    )
+    return Exit.BUG
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    """The errors of a group, at any depth; of another error, itself."""
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 def _say(message: str, hint: str | None) -> None:
