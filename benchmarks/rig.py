@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from cupel.demo import play, releases
+from cupel.demo import releases
 from cupel.demo.server import Api, running
 
 CONFIG = """\
@@ -75,7 +75,8 @@ class Bench:
 
     async def push(self, number: int, *options: str) -> float:
         """Commit something new on top of the branch and push it; seconds of the push alone."""
-        await releases.git(self.work, "fetch", "--quiet", f"{self.api.url}/bench.git", "main")
+        url = f"{self.api.url}/bench.git"
+        await releases.git(self.work, "fetch", "--quiet", url, "main", env=self.api.git_env)
         await releases.git(self.work, "reset", "--quiet", "--hard", "FETCH_HEAD")
         (self.work / "number").write_text(f"{number} {time.time_ns()}\n")
         await releases.commit(self.work, f"Number {number} {time.time_ns()}")
@@ -87,7 +88,7 @@ class Bench:
             f"{self.api.url}/bench.git",
             "HEAD:refs/for/main",
             *words,
-            env=play.credentials(self.api),
+            env=self.api.git_env,
         )
         return time.perf_counter() - began
 

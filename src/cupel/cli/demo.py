@@ -46,7 +46,7 @@ def demo(keep: bool, report: Path | None) -> None:
 
 async def _run(directory: Path, console: Console, *, keep: bool, report: Path | None) -> Outcome:
     def say(text: str) -> None:
-        console.print(text, markup=False)
+        console.print(text, markup=False, soft_wrap=True)
 
     say(f"cupel up --state {directory / 'state'}")
     async with server.running(directory / "state") as api:
@@ -70,11 +70,15 @@ async def _keep(api: server.Api, directory: Path, say: Any) -> None:
 def _tell(console: Console, outcome: Outcome) -> None:
     console.print("\nLanded:", style="bold")
     for change in outcome.landed:
-        console.print(f"  ✓ #{change.number} {change.title}", style="green", markup=False)
+        console.print(
+            f"  ✓ #{change.number} {change.title}", style="green", markup=False, soft_wrap=True
+        )
     console.print("Ejected:", style="bold")
     for change, reason in outcome.ejected:
-        console.print(f"  ✗ #{change.number} {change.title}", style="red", markup=False)
-        console.print(f"      {reason}", markup=False)
+        console.print(
+            f"  ✗ #{change.number} {change.title}", style="red", markup=False, soft_wrap=True
+        )
+        console.print(f"      {reason}", markup=False, soft_wrap=True)
     console.print("Is what landed what was tested?", style="bold")
     for landing in outcome.proof.landings:
         same = "=" if landing.tree == landing.tested else "≠"

@@ -103,8 +103,6 @@ def run(argv: Sequence[str] | None = None, session: Session | None = None) -> in
         return Exit.USER
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except (CupelError, ExceptionGroup) as error:
-        return _end_with(error)
     except SystemExit as leaving:
         # Click leaves by itself when it has completed a word for a shell, and when whoever reads
         # us has seen enough, which is no failure.

@@ -27,16 +27,23 @@ from cupel.store.interface import Store, Transaction
 _FIRST_LOOK = 3.0
 """Seconds that a push without `-o wait` stays to say which jobs run."""
 
+_QUIET = 1.0
+"""Seconds without news after which a change that is nowhere is said to wait outside."""
+
 _TAIL = 15
 """Lines of a failed build's log that are shown."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Followed:
-    """A change and what has been said of it. `land`: the gate's word counts, not the check's."""
+    """A change and what has been said of it. `land`: the gate's word counts, not the check's.
+
+    Places in pipelines that ended before `since` are of no interest.
+    """
 
     change_id: int
     land: bool
+    since: float
     buildset_id: int | None = None
     waits: bool = False
     said: dict[str, tuple[BuildState, Verdict | None]] = dataclasses.field(default_factory=dict)
@@ -52,35 +59,36 @@ class Follower:
         self._url = url
         self._followed: list[_Followed] = []
 
-    def add(self, change: Change, *, land: bool) -> None:
-        self._followed.append(_Followed(change_id=change.id, land=land))
+    def add(self, change: Change, *, land: bool, since: float) -> None:
+        self._followed.append(_Followed(change_id=change.id, land=land, since=since))
 
     async def follow(self, news: Subscription, say: Say, *, until_verdict: bool) -> None:
         """`news` was subscribed to before the changes were recorded, so nothing is missed."""
         try:
             async with asyncio.timeout(None if until_verdict else _FIRST_LOOK):
-                while not await self._look(say, until_verdict=until_verdict):
-                    await anext(news)
-                    news.skip()
+                quiet = False
+                while not await self._look(say, until_verdict=until_verdict, quiet=quiet):
+                    quiet = await _is_quiet(news)
         except (TimeoutError, StopAsyncIteration):
             pass
 
-    async def _look(self, say: Say, *, until_verdict: bool) -> bool:
+    async def _look(self, say: Say, *, until_verdict: bool, quiet: bool) -> bool:
         """Say what is new; whether all has been said."""
         for followed in self._followed:
             if not followed.done:
                 async with self._store.read() as tx:
-                    await self._tell(tx, followed, say)
+                    await self._tell(tx, followed, say, quiet=quiet)
         if until_verdict:
             return all(each.done for each in self._followed)
         return all(each.buildset_id is not None or each.done for each in self._followed)
 
-    async def _tell(self, tx: Transaction, followed: _Followed, say: Say) -> None:
+    async def _tell(self, tx: Transaction, followed: _Followed, say: Say, *, quiet: bool) -> None:
         change = await tx.get(Change, followed.change_id)
         item = await self._item(tx, followed)
         assert change is not None
         if item is None:
-            if followed.land and not followed.waits and change.state is ChangeState.OPEN:
+            is_waiting = quiet and followed.land and change.state is ChangeState.OPEN
+            if is_waiting and not followed.waits:
                 followed.waits = True
                 say(messages.waits_outside(change))
             return
@@ -95,7 +103,12 @@ class Follower:
         """The newest place of the change whose word counts."""
         where: dict[str, object] = {"change_id": followed.change_id}
         items = await tx.select(Item, where, descending=True)
-        items = [item for item in items if item.pipeline is not Pipeline.POST]
+        items = [
+            item
+            for item in items
+            if item.pipeline is not Pipeline.POST
+            and (item.finished_at is None or item.finished_at >= followed.since)
+        ]
         if followed.land:
             items = [item for item in items if item.pipeline is Pipeline.GATE]
         if items and items[0].reason is Reason.ENTERED_GATE:
@@ -126,3 +139,14 @@ class Follower:
         count = reader.line_count
         for line in reader.lines(max(0, count - _TAIL), _TAIL):
             say(f"      | {line.text}")
+
+
+async def _is_quiet(news: Subscription) -> bool:
+    """Wait for news and drop it: the store is read anyway. Whether none came for a while."""
+    try:
+        async with asyncio.timeout(_QUIET):
+            await anext(news)
+    except TimeoutError:
+        return True
+    news.skip()
+    return False

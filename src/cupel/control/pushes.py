@@ -87,14 +87,14 @@ class Pushes:
         proposals, refusals = await examine.examine(push, project.branches)
         results = [RefResult(ref=refusal.ref, refused=refusal.message) for refusal in refusals]
         follower = Follower(self._store, self._logs, url=self._url)
-        waiting = False
+        waiting, began = False, self._clock()
         with self._feed.subscribe() as news:
             for proposal in proposals:
                 # A client that leaves must not undo half of what it sent.
                 taken = await asyncio.shield(self._record(push, project, proposal))
                 results.append(_result(proposal.review, taken))
                 for each in taken:
-                    follower.add(each.change, land=proposal.review.options.land)
+                    follower.add(each.change, land=proposal.review.options.land, since=began)
                     say(messages.push_taken(each.change, each.patch_set, self._url, each.is_new))
                 waiting = waiting or proposal.review.options.wait
             await follower.follow(news, say, until_verdict=waiting)

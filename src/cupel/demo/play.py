@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import dataclasses
 import re
 import time
@@ -79,7 +78,7 @@ async def _push(api: Api, work: Path, scene: Scene, say: Say) -> list[Pushed]:
         "HEAD:refs/for/main",
         "-o",
         "land",
-        env=credentials(api),
+        env=api.git_env,
     )
     lines = [line.rstrip() for line in result.err.decode().splitlines()]
     for line in lines:
@@ -93,17 +92,6 @@ async def _push(api: Api, work: Path, scene: Scene, say: Say) -> list[Pushed]:
         Pushed(number=number, title=title, expected=scene.expected)
         for number, title in zip(numbers, titles, strict=True)
     ]
-
-
-def credentials(api: Api) -> dict[str, str]:
-    """What `git remote add` with the token in the URL would send, without writing it down."""
-    basic = base64.b64encode(f"developer:{api.token}".encode()).decode()
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "http.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
-        "no_proxy": "127.0.0.1",
-    }
 
 
 async def _settle(api: Api, pushed: list[Pushed], watch: Watch) -> None:

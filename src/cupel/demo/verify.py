@@ -44,7 +44,7 @@ async def verify(api: Api, clone: Path, landed: Sequence[dict[str, Any]]) -> Pro
     clone.mkdir(parents=True)
     await releases.git(
         clone, "clone", "--quiet", f"{api.url}/{releases.PACKAGE}.git", ".",
-        env={"no_proxy": "127.0.0.1"},
+        env=api.git_env,
     )  # fmt: skip
     order = (await _git(clone, "rev-list", "--first-parent", "--reverse", "HEAD")).split()
     contained = set((await _git(clone, "rev-list", "HEAD")).split())

@@ -65,14 +65,14 @@ class Watch:
     def _say_changes(self, queue: dict[str, Any], progress: str) -> None:
         if progress and progress != self._progress:
             self._progress = progress
-            self._console.print(progress, style="dim", markup=False, highlight=False)
+            self._console.print(progress, style="dim", markup=False, soft_wrap=True)
         gate = [item for item in reversed(queue["recent"]) if item["pipeline"] == "gate"]
         for item in (*gate, *queue["gate"]):
             jobs = " ".join(f"{job['name']}={job['icon']}" for job in item["jobs"])
             line = f"#{item['change']} {item['title']}: {item['status']} {jobs}".rstrip()
             if self._said.get(item["id"]) != line:
                 self._said[item["id"]] = line
-                self._console.print(line, markup=False, highlight=False)
+                self._console.print(line, markup=False, soft_wrap=True)
 
     async def _image_progress(self, api: Api, queue: dict[str, Any]) -> str:
         """While the first machine is being made, what its build's log says of that."""
