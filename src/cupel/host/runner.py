@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeVar
 
 from cupel.errors import CupelError, InfraError
 from cupel.host import protocol
@@ -20,6 +21,8 @@ from cupel.host.messages import (
     ToServer,
 )
 from cupel.host.providers.interface import Machine, Usage
+
+T = TypeVar("T")
 
 Send = Callable[[ToServer], Awaitable[None]]
 
@@ -151,8 +154,9 @@ class Runner:
             ["/bin/bash", "-eo", "pipefail", "-c", step.run], env=self._environment(), cwd=SOURCE
         )
         try:
-            async for stream, data in process.output():
-                await self._print(stream.value, data)
+            async with _closing(process.output()) as output:
+                async for stream, data in output:
+                    await self._print(stream.value, data)
             return await process.wait()
         except BaseException:
             await process.kill()
@@ -181,8 +185,9 @@ class Runner:
     async def _artefacts(self) -> Outcome:
         """Send what the build left in its directories for that."""
         sent = 0
-        async with asyncio.timeout(ARTEFACT_SECONDS):
-            async for data in self._machine.copy_out(ARTEFACTS):
+        packed = self._machine.copy_out(ARTEFACTS)
+        async with asyncio.timeout(ARTEFACT_SECONDS), _closing(packed) as tar:
+            async for data in tar:
                 sent += len(data)
                 if sent > self._build.artefact_limit:
                     limit = size(self._build.artefact_limit)
@@ -215,6 +220,16 @@ class Runner:
         peak = self.usage().memory_peak
         known = f", peak {size(peak)}" if peak is not None else ""
         return f"killed for memory: limit {size(self._memory)}{known}"
+
+
+@contextlib.asynccontextmanager
+async def _closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """End an iterator that is left early at once, and what it reads from with it."""
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
 
 
 def pieces(data: bytes) -> Iterator[bytes]:
