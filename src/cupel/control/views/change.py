@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cupel.control.views import lookup, queue
+from cupel.control.views import lane, lookup, queue
 from cupel.control.views.nouns import (
     ApprovalView,
     AttemptView,
@@ -30,7 +30,7 @@ from cupel.core.model import (
     Policy,
     Project,
 )
-from cupel.errors import NotFound
+from cupel.errors import Bug, NotFound
 from cupel.report import messages
 from cupel.store.interface import Transaction
 
@@ -65,7 +65,9 @@ async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
         raise NotFound(f"there is no change {id}", hint="`cupel change list` has them all")
     patch_sets = await tx.select(PatchSet, {"change_id": id}, order="number", descending=True)
     approvals = await tx.select(Approval, {"change_id": id})
-    newest = next(row for row in patch_sets if row.number == change.patch_set)
+    newest = next((row for row in patch_sets if row.number == change.patch_set), None)
+    if newest is None:
+        raise Bug(f"change {id} has no patch set {change.patch_set}")
     needed_by = await _needed_by(tx, id)
     needs = await lookup.by_id(tx, Change, [newest.needs_change])
     projects = await lookup.by_id(
@@ -153,29 +155,29 @@ def _patch_set(row: PatchSet) -> PatchSetView:
 async def _histories(tx: Transaction, change: Change, now: float) -> list[HistoryView]:
     """Every item of the change, newest first."""
     own = await tx.select(Item, {"change_id": change.id}, descending=True)
-    gate = await _gate_of(tx, change) if any(row.state in LIVE_ITEMS for row in own) else []
-    shown = list({row.id: row for row in [*own, *gate]}.values())
-    views = queue.item_views(await queue.rows_of(tx, shown), shown, now)
-    by_id = {view.id: view for view in views}
+    if not own:
+        return []
+    places = await _places(tx, change) if any(row.state in LIVE_ITEMS for row in own) else {}
+    views = queue.item_views(await queue.rows_of(tx, own), own, places, now)
     ids = {row.id for row in own}
-    buildsets = await tx.select(Buildset, {"item_id": ids}, descending=True) if ids else []
-    builds = await tx.select(Build, {"item_id": ids}) if ids else []
+    buildsets = await tx.select(Buildset, {"item_id": ids}, descending=True)
+    builds = await tx.select(Build, {"item_id": ids})
     return [
         HistoryView(
-            item=by_id[row.id],
+            item=view,
             buildsets=[
                 _buildset(buildset, row, builds, now)
                 for buildset in buildsets
                 if buildset.item_id == row.id
             ],
         )
-        for row in own
+        for row, view in zip(own, views, strict=True)
     ]
 
 
-async def _gate_of(tx: Transaction, change: Change) -> list[Item]:
-    """The gate that the change would stand in: it says what is ahead."""
-    return await tx.select(
+async def _places(tx: Transaction, change: Change) -> dict[int, lane.Place]:
+    """The places in the gate that the change would stand in."""
+    gate = await tx.select(
         Item,
         {
             "project_id": change.project_id,
@@ -184,6 +186,7 @@ async def _gate_of(tx: Transaction, change: Change) -> list[Item]:
             "state": LIVE_ITEMS,
         },
     )
+    return lane.places(gate, await lookup.by_id(tx, Buildset, (row.buildset_id for row in gate)))
 
 
 def _buildset(row: Buildset, item: Item, builds: Sequence[Build], now: float) -> BuildsetView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from cupel.control.views import lookup
+from cupel.control.views import lane, lookup
 from cupel.control.views.nouns import ItemView, JobView, ProofView, QueueView
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -27,7 +27,6 @@ from cupel.report import messages
 from cupel.store.interface import Transaction
 
 RECENT = 10
-AHEAD_SHOWN = 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,20 +81,18 @@ async def _queues(
         limit=RECENT * max(1, len(projects)),
     )
     heads = {(row.project_id, row.name): row.head for row in await tx.select(Branch, where)}
-    items = sorted(item_views(await rows_of(tx, [*live, *done]), [*live, *done], now), key=_order)
-    places: dict[tuple[str, str], list[ItemView]] = {}
+    shown = sorted([*live, *done], key=lambda item: (item.position, item.id))
+    rows = await rows_of(tx, shown)
+    items = item_views(rows, shown, lane.places(live, rows.buildsets), now)
+    by_branch: dict[tuple[str, str], list[ItemView]] = {}
     for item in items:
-        places.setdefault((item.project, item.branch), []).append(item)
+        by_branch.setdefault((item.project, item.branch), []).append(item)
     return [
-        _queue(row, name, heads.get((row.id, name)), places.get((row.name, name), []))
+        _queue(row, name, heads.get((row.id, name)), by_branch.get((row.name, name), []))
         for row in projects
         for name in row.branches
         if names is None or name in names
     ]
-
-
-def _order(item: ItemView) -> tuple[int, int]:
-    return (item.position, item.id)
 
 
 def _queue(project: Project, branch: str, head: str | None, items: Sequence[ItemView]) -> QueueView:
@@ -113,7 +110,7 @@ def _queue(project: Project, branch: str, head: str | None, items: Sequence[Item
 
 
 async def rows_of(tx: Transaction, items: Sequence[Item]) -> Rows:
-    """What the views of these items need, and of the gates that they stand in."""
+    """What the views of these items are made of."""
     buildsets = await lookup.by_id(tx, Buildset, (item.buildset_id for item in items))
     builds: dict[int, dict[str, Build]] = {}
     if buildsets:
@@ -129,45 +126,14 @@ async def rows_of(tx: Transaction, items: Sequence[Item]) -> Rows:
     )
 
 
-def item_views(rows: Rows, items: Sequence[Item], now: float) -> list[ItemView]:
-    """The views of these items. What is ahead of one is known if that is among them too."""
-    made_by = {
-        buildset.commit: item
-        for item in items
-        if item.pipeline is Pipeline.GATE
-        and item.state in LIVE_ITEMS
-        and (buildset := rows.buildsets.get(item.buildset_id or 0)) is not None
-        and buildset.commit is not None
-    }
-    before = _predecessors(items)
-    chains: dict[int, tuple[int, ...]] = {}
-    counts: dict[int, int] = {}
-    views = []
-    for item in sorted(items, key=lambda item: (item.position, item.id)):
-        buildset = rows.buildsets.get(item.buildset_id or 0)
-        base = made_by.get(buildset.onto) if buildset is not None and buildset.onto else None
-        if base is not None and base.id in counts and base.change_id is not None:
-            chains[item.id] = (*chains[base.id], base.change_id)[-AHEAD_SHOWN:]
-            counts[item.id] = counts[base.id] + 1
-        else:
-            chains[item.id], counts[item.id] = (), 0
-        proof = _proof(buildset, chains[item.id], counts[item.id])
-        views.append(_item(rows, item, buildset, proof, before.get(item.id), now))
-    return views
+def item_views(
+    rows: Rows, items: Sequence[Item], places: Mapping[int, lane.Place], now: float
+) -> list[ItemView]:
+    """The views of these items, in their order; `places` are those in their gates."""
+    return [_item(rows, item, places.get(item.id, lane.NOWHERE), now) for item in items]
 
 
-def _predecessors(items: Sequence[Item]) -> dict[int, int | None]:
-    """Live gate item id → the change of the item just ahead of it in its queue, if there is one."""
-    before: dict[int, int | None] = {}
-    last: dict[tuple[int, str], int | None] = {}
-    for item in sorted(items, key=lambda item: (item.position, item.id)):
-        if item.pipeline is Pipeline.GATE and item.state in LIVE_ITEMS:
-            before[item.id] = last.get((item.project_id, item.branch))
-            last[item.project_id, item.branch] = item.change_id
-    return before
-
-
-def _proof(buildset: Buildset | None, ahead: tuple[int, ...], ahead_count: int) -> ProofView | None:
+def _proof(buildset: Buildset | None, place: lane.Place) -> ProofView | None:
     if buildset is None:
         return None
     return ProofView(
@@ -177,21 +143,15 @@ def _proof(buildset: Buildset | None, ahead: tuple[int, ...], ahead_count: int) 
         onto=buildset.onto,
         commit=buildset.commit,
         tree=buildset.tree,
-        ahead=list(ahead),
-        ahead_count=ahead_count,
+        ahead=list(place.under),
+        ahead_count=place.count,
         detail=buildset.detail,
         notice=buildset.notice,
     )
 
 
-def _item(
-    rows: Rows,
-    item: Item,
-    buildset: Buildset | None,
-    proof: ProofView | None,
-    ahead: int | None,
-    now: float,
-) -> ItemView:
+def _item(rows: Rows, item: Item, place: lane.Place, now: float) -> ItemView:
+    buildset = rows.buildsets.get(item.buildset_id or 0)
     change = rows.changes.get(item.change_id or 0)
     over = item.state not in LIVE_ITEMS
     jobs = _jobs(buildset, rows.builds.get(item.buildset_id or 0, {}), over, now)
@@ -209,10 +169,10 @@ def _item(
         position=item.position,
         state=item.state,
         status=status,
-        waiting=_waiting(item, status, jobs, ahead),
+        waiting=_waiting(item, status, jobs, place.before),
         reason=item.reason,
         text=messages.item_reason(item.reason, item.detail),
-        proof=proof,
+        proof=_proof(buildset, place),
         jobs=jobs,
         enqueued_at=item.enqueued_at,
         finished_at=item.finished_at,
