@@ -192,13 +192,13 @@ class ListenShape:
 LOG = Field(
     key="log",
     shape=scalar.size(1 << 16, 1 << 40),
-    text="How much a build may print, such as `256M` (the default); the rest is dropped, and "
-    "the log says so.",
+    text="How much a build may print, such as `256M` (the default); one that prints more fails.",
 )
 ARTEFACTS = Field(
     key="artefacts",
-    shape=scalar.size(0, 1 << 40),
-    text="How much a build may leave in `$CUPEL_ARTIFACTS`, such as `1G` (the default).",
+    shape=scalar.size(1 << 16, 1 << 40),
+    text="How much a build may leave in `$CUPEL_ARTIFACTS`, such as `1G` (the default); one that "
+    "leaves more fails.",
 )
 KEEP = Field(
     key="keep",

@@ -38,7 +38,7 @@ def test_everything_that_can_be_said() -> None:
             disk: 20G
             pids: 100
           plain: {}
-        limits: {log: 1M, artefacts: 0, keep: 30d}
+        limits: {log: 1M, artefacts: 64K, keep: 30d}
         """
     )
     assert config == ServerConfig(
@@ -58,7 +58,7 @@ def test_everything_that_can_be_said() -> None:
             "plain": LabelConfig(),
         },
         log_limit=1 << 20,
-        artefact_limit=0,
+        artefact_limit=1 << 16,
         keep=30 * 86_400.0,
     )
 
