@@ -86,6 +86,10 @@ class World:
     def rows(self) -> list[Row]:
         return list(self._rows.values())
 
+    def rows_of(self, kind: type[R]) -> dict[int, R]:
+        """The rows of a class, by id."""
+        return {row.id: row for row in self.rows if isinstance(row, kind)}
+
     async def store(self) -> MemoryStore:
         """A store that holds all of it."""
         store = MemoryStore()

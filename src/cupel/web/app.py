@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from cupel.control.context import Context
 from cupel.web import (
-    artefact,
     build,
     change,
     event,
@@ -22,7 +22,7 @@ from cupel.web import (
     queue,
     security,
 )
-from cupel.web.site import STATIC, Server, Site
+from cupel.web.site import STATIC, Site
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -37,13 +37,13 @@ class _Static(StaticFiles):
         return response
 
 
-def mount(app: fastapi.FastAPI, cupel: Server) -> None:
+def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     """Add the pages, their static files, and what guards every response of the application.
 
     Call it after the API's exception handlers are in place: for programs they stay as they are.
     """
     app.state.site = Site(cupel)
-    for noun in (queue, change, build, artefact, log, machine, live, event, login):
+    for noun in (queue, change, build, log, machine, live, event, login):
         app.include_router(noun.router)
     app.mount("/static", _Static(directory=STATIC), name="static")
     problem.install(app)

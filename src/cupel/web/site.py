@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import fastapi
@@ -14,7 +14,6 @@ import jinja2
 from starlette.responses import HTMLResponse, Response
 
 import cupel
-from cupel.artefact.store import ArtefactStore
 from cupel.control import auth
 from cupel.control.auth import Principal, Scope
 from cupel.control.context import Context
@@ -26,13 +25,6 @@ HAVE = "X-Cupel-Have"
 """The header in which the browser says which version of the live part it shows."""
 
 _TIMES = re.compile(r"<time[^>]*>[^<]*</time>")
-
-
-class Server(Context, Protocol):
-    """What the pages need of a running Cupel."""
-
-    @property
-    def artefacts(self) -> ArtefactStore: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +48,7 @@ class Frame:
 class Site:
     """Renders the pages of a running Cupel."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Context) -> None:
         self.server = server
         self._environment = environment()
 
@@ -140,7 +132,7 @@ def environment() -> jinja2.Environment:
         size=text.size,
     )
     made.globals.update(
-        artefact_url=lambda build, path: f"/builds/{build}/artefacts/{quote(path)}",
+        artefact_url=lambda build, path: f"/api/builds/{build}/artefacts/{quote(path)}",
         look=status.look,
         off_lane=status.OFF_LANE,
         raw_url=lambda build: f"/api/builds/{build}/log",
