@@ -202,6 +202,7 @@ async def _live(cupel: Cupel, hosts: Hosts, door: socket.socket) -> None:
         await _told_to_stop()
         server.should_exit = True
         cupel.feed.close()
+        cupel.logs.close()
         # A push that waits for a verdict keeps its connection: its hook goes first.
         planning.cancel()
         await serving

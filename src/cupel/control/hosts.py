@@ -19,7 +19,7 @@ from cupel.core.model import Artefact, StepResult, Usage, Verdict
 from cupel.errors import Bug, InfraError
 from cupel.git.repository import state_ref
 from cupel.host import messages
-from cupel.host.protocol import ServerConnection
+from cupel.host.protocol import Phase, ServerConnection
 from cupel.host.transport import Transport
 from cupel.log.append import LogWriter
 from cupel.log.stream import LogStore
@@ -77,8 +77,10 @@ class Hosts:
             hello = await session.hello()
             if hello is None:
                 return
+            # Welcome before anything else: once it is recorded, planning may send it work.
+            await session.welcome(self._token)
             self._sessions[hello.name] = session
-            await session.welcome(hello, self._token)
+            await session.record(hello)
             await session.listen()
             reason = "it went away"
         except (InfraError, TimeoutError) as error:
@@ -183,6 +185,8 @@ class _Session:
         self._pending: list[messages.ToServer] = []
 
     async def say(self, message: messages.ToHost) -> None:
+        if self._connection.phase is Phase.CLOSED:
+            raise InfraError(f"host {self.name} is going away")
         await self._transport.write(self._connection.send(message))
 
     async def hello(self) -> messages.Hello | None:
@@ -200,7 +204,10 @@ class _Session:
         self.name = message.name
         return message
 
-    async def welcome(self, hello: messages.Hello, token: str) -> None:
+    async def welcome(self, token: str) -> None:
+        await self.say(messages.Welcome(version=messages.VERSION, heartbeat=HEARTBEAT, token=token))
+
+    async def record(self, hello: messages.Hello) -> None:
         await self._engine.record(
             events.HostConnected(
                 name=hello.name,
@@ -210,7 +217,6 @@ class _Session:
                 detail="; ".join(hello.notes) or None,
             )
         )
-        await self.say(messages.Welcome(version=messages.VERSION, heartbeat=HEARTBEAT, token=token))
 
     async def listen(self) -> None:
         while (message := await self._next()) is not None:

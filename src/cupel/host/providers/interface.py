@@ -47,10 +47,18 @@ class Process(Protocol):
 class Machine(Protocol):
     """A machine that exists. Every method but `destroy` raises `InfraError` once it is gone."""
 
-    id: int
-    image: str
-    notes: Sequence[str]
-    """Limits that are enforced by other means than cgroups, or not, in words."""
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def image(self) -> str:
+        """The digest of its root filesystem."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Limits that are enforced by other means than cgroups, or not, in words."""
+        ...
 
     async def exec(
         self,
