@@ -95,6 +95,7 @@ class Client:
     def __init__(self, address: Address, *, http: httpx2.Client | None = None) -> None:
         """`http` speaks in place of a new one, with the address as its base."""
         self.url = address.url
+        self._token = address.token
         self._http = http or httpx2.Client(
             base_url=address.url,
             timeout=TIMEOUT,
@@ -114,6 +115,13 @@ class Client:
         trace: types.TracebackType | None,
     ) -> None:
         self._http.close()
+
+    def remote(self, git_url: str) -> str:
+        """A project's address with what git needs to push there: any name, and the token."""
+        parts = urlsplit(git_url)
+        if self._token is None:
+            return git_url
+        return parts._replace(netloc=f"cupel:{self._token}@{parts.netloc}").geturl()
 
     def status(self) -> views.StatusView:
         return self._get(views.StatusView, "/api/status")

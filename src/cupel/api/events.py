@@ -66,9 +66,9 @@ async def _stream(cupel: Context, last: int | None) -> AsyncIterator[str]:
         while last is not None:
             async with cupel.store.read() as tx:
                 page = await views.event_list(tx, after=replayed, limit=REPLAY)
-            for view in page.entries:
-                yield _frame(view)
-                replayed = view.id
+            if page.entries:
+                yield "".join(map(_frame, page.entries))
+                replayed = page.entries[-1].id
             if page.next is None:
                 break
         async for event in _alive(news):

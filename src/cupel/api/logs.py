@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -69,10 +69,10 @@ async def log(
     reader = cupel.logs.reader(id)
     if format is Format.TEXT and not follow and start == 0:
         return _text(reader, range)
-    lines = follow_lines(cupel, id, start) if follow else _lines(reader, start)
+    batches = follow_lines(cupel, id, start) if follow else _lines(reader, start)
     if format is Format.JSON:
-        return StreamingResponse(_json(lines), media_type="application/jsonl")
-    return StreamingResponse(_printed(lines), media_type="text/plain")
+        return StreamingResponse(_said(batches, _json), media_type="application/jsonl")
+    return StreamingResponse(_said(batches, _printed), media_type="text/plain")
 
 
 def _text(reader: LogReader, range: str | None) -> Response:
@@ -104,27 +104,29 @@ async def _bytes(reader: LogReader, part: ranges.Part) -> AsyncIterator[bytes]:
         at += len(chunk)
 
 
-async def _lines(reader: LogReader, start: int) -> AsyncIterator[Line]:
+async def _lines(reader: LogReader, start: int) -> AsyncIterator[Sequence[Line]]:
+    """What there is from line number `start` on, many lines at once."""
     while batch := reader.lines(start, BATCH):
-        for line in batch:
-            yield line
+        yield batch
         start += len(batch)
         await asyncio.sleep(0)  # a long log must not keep others from being served
 
 
-async def follow_lines(cupel: Context, build: int, start: int) -> AsyncIterator[Line]:
+async def follow_lines(cupel: Context, build: int, start: int) -> AsyncIterator[Sequence[Line]]:
     """The lines from number `start` on, until the build has finished; before it began, too."""
     reader = cupel.logs.reader(build)
     with cupel.feed.subscribe() as news:
         while True:
-            async for line in reader.follow(start):
-                yield line
-                start = line.number + 1
-            if await _finished(cupel, build):
-                async for line in _lines(reader, start):
-                    yield line
+            over = await _finished(cupel, build)
+            async for batch in _lines(reader, start):
+                yield batch
+                start = batch[-1].number + 1
+            if over:
                 return
-            if not await _wait(news, build):
+            async for line in reader.follow(start):
+                yield (line,)
+                start = line.number + 1
+            if not await _finished(cupel, build) and not await _wait(news, build):
                 return
 
 
@@ -145,20 +147,25 @@ async def _wait(news: Subscription, build: int) -> bool:
     return False
 
 
-async def _json(lines: AsyncIterator[Line]) -> AsyncIterator[str]:
-    async for line in lines:
-        view = LineView(
-            number=line.number,
-            at=line.at,
-            step=None if line.step == SERVER_STEP else line.step + 1,
-            stream=line.stream,
-            text=line.text,
-            continues=line.continues,
-            ended=line.ended,
-        )
-        yield view.model_dump_json() + "\n"
+async def _said(
+    batches: AsyncIterator[Sequence[Line]], say: Callable[[Line], str]
+) -> AsyncIterator[str]:
+    async for batch in batches:
+        yield "".join(map(say, batch))
 
 
-async def _printed(lines: AsyncIterator[Line]) -> AsyncIterator[str]:
-    async for line in lines:
-        yield line.text + "\n" if line.ended else line.text
+def _json(line: Line) -> str:
+    view = LineView(
+        number=line.number,
+        at=line.at,
+        step=None if line.step == SERVER_STEP else line.step + 1,
+        stream=line.stream,
+        text=line.text,
+        continues=line.continues,
+        ended=line.ended,
+    )
+    return view.model_dump_json() + "\n"
+
+
+def _printed(line: Line) -> str:
+    return line.text + "\n" if line.ended else line.text

@@ -113,7 +113,7 @@ def _head(found: ChangeView) -> None:
             ("not landed", found.text),
         ]
     )
-    if found.description.strip() != found.title:
+    if found.description.strip() not in ("", found.title):
         click.echo()
         for text in found.description.rstrip().split("\n"):
             click.echo(f"    {terminal.plain(text)}")
@@ -125,7 +125,8 @@ def _builds(found: ChangeView) -> Iterator[tuple[output.Text, ...]]:
         for made in history.buildsets:
             onto = (made.onto or "itself")[:12]
             if not made.builds:
-                yield (history.item.pipeline, onto, None, None, output.state(made.state))
+                word = history.item.status if made.current else made.state
+                yield (history.item.pipeline, onto, None, None, output.state(word))
             for build in made.builds:
                 yield (
                     history.item.pipeline,

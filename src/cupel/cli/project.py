@@ -39,12 +39,13 @@ def add(
     policy = {key: value for key, value in asked.items() if value is not None}
     with session.client() as client:
         made = client.add_project(name, source=_absolute(source), branch=branch, policy=policy)
+        remote = client.remote(made.git_url)
     if as_json:
         output.document(made)
         return
     main = made.branches[0].name
     click.echo(f"{made.name} is guarded: {main} moves only through the gate.")
-    click.echo(f"  git remote add cupel {made.git_url}")
+    click.echo(f"  git remote add cupel {remote}")
     click.echo(f"  git push cupel HEAD:refs/for/{main}")
 
 

@@ -86,9 +86,9 @@ def test_a_follower_sees_a_log_from_before_it_begins_until_its_build_ends(tmp_pa
         writer = made.logs.writer(224)
         writer.append(0, "out", 1.0, b"one\n")
         await tell("build.started", 50)
-        seen.append((await first).text)
+        seen += [line.text for line in await first]
         writer.append(0, "out", 1.0, b"two\n")
-        seen.append((await anext(followed)).text)
+        seen += [line.text for line in await anext(followed)]
         writer.append(0, "out", 1.0, b"three")
         writer.close()
         queued = world.build(224, 122, 22, world.LINT)
@@ -96,7 +96,7 @@ def test_a_follower_sees_a_log_from_before_it_begins_until_its_build_ends(tmp_pa
             replace(queued, state=BuildState.FINISHED, verdict=Verdict.SUCCESS, finished_at=1.0)
         )
         await tell("build.finished", 51)
-        seen += [line.text async for line in followed]
+        seen += [line.text async for batch in followed for line in batch]
         return seen
 
     assert call(tmp_path, ask) == ["one", "two", "three"]

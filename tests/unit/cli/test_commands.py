@@ -42,7 +42,7 @@ def test_projects(cupel: Command) -> None:
     assert "demo     main stable  4     3       1          http" in cupel("project", "list").out
     said = cupel("project", "add", "new", "--approvals", "2", "--no-self-approval")
     assert said.code == 0
-    assert "git remote add cupel http://127.0.0.1:8470/new.git" in said.out
+    assert f"git remote add cupel http://cupel:{cupel.token}@127.0.0.1:8470/new.git" in said.out
     policy = Policy(approvals=2, self_approval=False)
     assert cupel.world.commands.asked == [("add_project", "new", None, None, policy, "ada")]
     assert json.loads(cupel("project", "list", "--json").out)[1]["name"] == "new"
