@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import getpass
+import ipaddress
 import json
 import os
 import signal
@@ -54,7 +56,7 @@ def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
         config = configuration.load(state)
         probe.can_isolate(probe.examine(state))
         with _listening(listen or config.listen) as door:
-            asyncio.run(_serve(state, config, door, tell))
+            asyncio.run(_serve(state, _settled(config, door), door, tell))
 
 
 def _print(text: str) -> None:
@@ -99,6 +101,14 @@ def _listening(listen: str) -> Iterator[socket.socket]:
             ) from None
         door.listen(1024)
         yield door
+
+
+def _settled(config: ServerConfig, door: socket.socket) -> ServerConfig:
+    """Who may read by default depends on who can reach the server."""
+    if config.read != "auto":
+        return config
+    local = ipaddress.ip_address(door.getsockname()[0]).is_loopback
+    return dataclasses.replace(config, read="anyone" if local else "login")
 
 
 def _url(door: socket.socket) -> str:

@@ -55,7 +55,7 @@ DEFAULT_LABELS: Mapping[str, LabelConfig] = {
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """How a server runs. `read` is `anyone` or `login`; limits are bytes of one build.
+    """How a server runs. `read` is `anyone`, `login` or `auto`; limits are bytes of one build.
 
     `database` is a URL, None for SQLite in the state directory; `keep` is how long builds' logs
     and artefacts are kept, in seconds.
@@ -63,7 +63,7 @@ class ServerConfig:
 
     slots: int
     listen: str = LISTEN
-    read: str = "login"
+    read: str = "auto"
     database: str | None = None
     labels: Mapping[str, LabelConfig] = dataclasses.field(
         default_factory=lambda: dict(DEFAULT_LABELS)
@@ -218,9 +218,10 @@ SLOTS = Field(
 )
 READ = Field(
     key="read",
-    shape=Choice(words=("anyone", "login")),
-    text="Who may look at pages, logs and repositories: `anyone` who reaches the server, or, by "
-    "default, those who `login`. Changing things always takes a login.",
+    shape=Choice(words=("anyone", "login", "auto")),
+    text="Who may look at pages, logs and repositories: `anyone` who reaches the server, or those "
+    "who `login`. By default `auto`: anyone while it listens on a loopback address, which only "
+    "this computer reaches, else those who login. Changing things always takes a login.",
 )
 DATABASE = Field(
     key="database",
@@ -313,7 +314,7 @@ def default_text() -> str:
     shown: tuple[tuple[Field[Any], str], ...] = (
         (LISTEN_AT, LISTEN),
         (SLOTS, "2"),
-        (READ, "login"),
+        (READ, "auto"),
         (DATABASE, "postgresql://cupel@localhost/cupel"),
     )
     for field, value in shown:

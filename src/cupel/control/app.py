@@ -39,6 +39,9 @@ HOST_TOKEN = "embedded host"  # noqa: S105 - a name, not a secret
 _HOUSEKEEPING = 600.0
 """Seconds between two rounds of tidying."""
 
+_BATCH = 500
+"""Builds that are looked at in one read."""
+
 _ROUNDS_A_DAY = 144
 """Repositories are packed in one round of so many."""
 
@@ -55,6 +58,7 @@ class Cupel:
         self.clock = clock
         self.url = url
         self.feed = Feed()
+        self._let_go_up_to = 0
         self.logs = LogStore(state / "logs")
         self.artefacts = ArtefactStore(state / "artefacts")
         self.auth = Auth(store, clock)
@@ -158,6 +162,7 @@ class Cupel:
         for number in itertools.count(1):
             for project in await self._projects():
                 await self._tidy(project, pack=number % _ROUNDS_A_DAY == 0)
+            await self._let_go(self.clock() - self.config.keep)
             await asyncio.sleep(_HOUSEKEEPING)
 
     async def _tidy(self, project: Project, *, pack: bool) -> None:
@@ -169,6 +174,24 @@ class Cupel:
                 await repository.maintain(self.repositories.path(project.name))
         except InfraError as error:
             log.warning("could not tidy", project=project.name, error=str(error))
+
+    async def _let_go(self, before: float) -> None:
+        """Delete logs and artefacts of builds that finished before then; their rows stay."""
+        after = self._let_go_up_to
+        while True:
+            async with self.store.read() as tx:
+                builds = await tx.select(Build, after=after, limit=_BATCH)
+            for build in builds:
+                if build.finished_at is None or build.finished_at >= before:
+                    return
+                await asyncio.to_thread(self._delete, build.id)
+                after = self._let_go_up_to = build.id
+            if len(builds) < _BATCH:
+                return
+
+    def _delete(self, build_id: int) -> None:
+        self.logs.delete(build_id)
+        self.artefacts.delete(build_id)
 
     async def _drop_states(self, project: Project) -> None:
         """Let go of speculative states that nobody will land or build any more."""
