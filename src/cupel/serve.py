@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -51,12 +52,29 @@ def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
     state directory or the address is in use, `InfraError` when builds could not be sandboxed.
     """
     tell = say or _print
+    _log_plainly()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sole_user(state.resolve()) as state:
         config = configuration.load(state)
         probe.can_isolate(probe.examine(state))
         with _listening(listen or config.listen) as door:
             asyncio.run(_serve(state, _settled(config, door), door, tell))
+
+
+def _log_plainly() -> None:
+    """One line an event on stderr. Tracebacks come without local variables, which hold secrets."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _print(text: str) -> None:

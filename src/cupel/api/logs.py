@@ -17,8 +17,8 @@ from cupel.api.nouns import LineView
 from cupel.control import views
 from cupel.control.context import Context
 from cupel.control.feed import Subscription
-from cupel.control.hosts import SERVER_STEP
 from cupel.core.model import BuildState
+from cupel.log import index
 from cupel.log.stream import Line, LogReader
 
 router = fastapi.APIRouter(prefix="/api/builds", tags=["builds"], dependencies=[READER])
@@ -158,7 +158,7 @@ def _json(line: Line) -> str:
     view = LineView(
         number=line.number,
         at=line.at,
-        step=None if line.step == SERVER_STEP else line.step + 1,
+        step=None if line.step == index.NO_STEP else line.step + 1,
         stream=line.stream,
         text=line.text,
         continues=line.continues,

@@ -21,6 +21,7 @@ from cupel.git.repository import state_ref
 from cupel.host import messages
 from cupel.host.protocol import Phase, ServerConnection
 from cupel.host.transport import Transport
+from cupel.log import index
 from cupel.log.append import LogWriter
 from cupel.log.stream import LogStore
 
@@ -28,9 +29,6 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT = 5.0
 """Seconds within which a host must say something; three such silences and it is lost."""
-
-SERVER_STEP = 0xFFFF
-"""The step number of lines that belong to no step: how the machine was made."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -257,7 +255,7 @@ class _Session:
                 running.log.append(message.step, message.stream, message.at, message.data)
             case messages.Progress():
                 text = f"{message.text}\n".encode()
-                running.log.append(SERVER_STEP, "cupel", self._clock(), text)
+                running.log.append(index.NO_STEP, "cupel", self._clock(), text)
             case messages.MachineReady():
                 await self._engine.record(
                     events.MachineReady(machine_id=message.machine, image=message.image)
@@ -289,7 +287,7 @@ class _Session:
                 running.stored = tuple((file.path, file.size, file.sha256) for file in stored)
         except (InfraError, ValueError) as error:
             text = f"the artefacts were not kept: {error}\n".encode()
-            running.log.append(SERVER_STEP, "cupel", self._clock(), text)
+            running.log.append(index.NO_STEP, "cupel", self._clock(), text)
 
     async def _finish(self, running: _Running, message: messages.BuildFinished) -> None:
         _close(running)

@@ -15,6 +15,9 @@ from cupel.errors import Bug
 
 STREAMS = ("out", "err", "cupel")
 
+NO_STEP = 0xFFFF
+"""The step of lines that belong to none, such as how the machine was made."""
+
 CONTINUES = 1
 """Flag: the text goes on where the stream's last record stopped, in the same line."""
 

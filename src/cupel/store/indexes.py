@@ -18,7 +18,13 @@ UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
 INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     model.Change: (("project_id", "key"), ("state",)),
     model.Approval: (("change_id",),),
-    model.Item: (("state",), ("project_id", "branch", "pipeline"), ("change_id",)),
+    model.PatchSet: (("needs_change",),),
+    model.Item: (
+        ("state",),
+        ("project_id", "branch", "pipeline"),
+        ("change_id",),
+        ("finished_at",),
+    ),
     model.Buildset: (("item_id",), ("state",)),
     model.Build: (("buildset_id",), ("item_id",), ("state",), ("machine_id",)),
     model.Machine: (("state",), ("host_id",), ("build_id",)),

@@ -77,7 +77,7 @@ WRONG = {
     "slots: 1.5": '1:8: expected a count of machines, found "1.5"',
     "listen: 8470": '1:9: "8470" is not an address and a port\n  write it as in',
     "listen: 1.2.3.4:99999": '1:9: "1.2.3.4:99999" has no such port',
-    "read: nobody": '1:7: expected anyone or login or auto, found "nobody"\n  possible: anyone, login, auto',
+    "read: nobody": '1:7: expected anyone or login or auto, found "nobody"',
     "labels: {}": "1:9: no labels: no job could run",
     "labels: {a b: {}}": '1:10: "a b" is not a label',
     "labels: {a: 3}": "1:13: expected a mapping that describes a machine, found the number 3",

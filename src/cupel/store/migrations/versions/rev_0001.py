@@ -202,6 +202,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("change_id IS NOT NULL"),
     )
     op.create_index(
+        "ix_items_finished_at",
+        "items",
+        ["finished_at"],
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_index(
         "ix_items_project_id_branch_pipeline", "items", ["project_id", "branch", "pipeline"]
     )
     op.create_index("ix_items_state", "items", ["state"])
@@ -241,6 +248,13 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_patch_sets")),
         sa.UniqueConstraint("change_id", "number", name=op.f("uq_patch_sets_change_id_number")),
+    )
+    op.create_index(
+        "ix_patch_sets_needs_change",
+        "patch_sets",
+        ["needs_change"],
+        sqlite_where=sa.text("needs_change IS NOT NULL"),
+        postgresql_where=sa.text("needs_change IS NOT NULL"),
     )
     op.create_table(
         "planner",
