@@ -14,7 +14,7 @@ RESERVE = 1 << 30
 SMALLEST = 64 << 20
 _TOOLS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 # No journal and no reserve: a crash ends the machine anyway, and its root is not real root.
-_OPTIONS = ("-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode")
+_OPTIONS = ("-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal,^resize_inode")
 _EXTENDED = "lazy_itable_init=1,nodiscard"
 
 

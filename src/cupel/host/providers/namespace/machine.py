@@ -52,7 +52,7 @@ class NamespaceMachine:
         self._group = group
         self._remove = remove
         self._channel: Channel | None = None
-        self._usage = Usage()
+        self._destroyed = False
         self._processes: dict[int, NamespaceProcess] = {}
         self._running: dict[int, NamespaceProcess] = {}
         self._number = 0
@@ -157,10 +157,14 @@ class NamespaceMachine:
         except BaseException:
             os.close(feed)
             raise
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_pour(tar, feed))
-            errors = await _errors(process)
-        await _succeeded(process, errors, f"unpacking to {target} on machine {self.id}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                errors = group.create_task(_errors(process))
+                await _pour(tar, feed)
+        except ExceptionGroup as failed:
+            await process.kill()
+            raise failed.exceptions[0] from None
+        await _succeeded(process, errors.result(), f"unpacking to {target} on machine {self.id}")
 
     async def copy_out(self, source: str) -> AsyncIterator[bytes]:
         argv = ["/bin/sh", "-c", _PACK, "sh", source]
@@ -178,23 +182,26 @@ class NamespaceMachine:
         await _succeeded(process, bytes(errors), f"packing {source} on machine {self.id}")
 
     def usage(self) -> Usage:
-        now = Usage(
+        if self._destroyed:
+            raise InfraError(f"machine {self.id} is gone")
+        return Usage(
             cpu_seconds=self._group.cpu_seconds(),
             memory_peak=self._group.memory_peak(),
             oom_kills=self._group.oom_kills(),
         )
-        if now.cpu_seconds is not None or now.memory_peak is not None:
-            self._usage = now
-        return self._usage
 
     async def destroy(self) -> None:
-        self.usage()
+        self.hang_up()
+        await self._remove()
+
+    def hang_up(self) -> None:
+        """Tell the machine to end, and have no more to do with it."""
+        self._destroyed = True
         if self._channel is not None:
             self._channel.close()
         for process in self._processes.values():
             process.close()
         self._processes.clear()
-        await self._remove()
 
 
 def _in_memory(data: bytes) -> int:

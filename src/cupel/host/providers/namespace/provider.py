@@ -50,6 +50,7 @@ class NamespaceProvider:
         self._launcher = Launcher()
         self._tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
         self._enforced: frozenset[str] | None = None
+        self._made: dict[int, NamespaceMachine] = {}
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         self._catalogue.sweep()
@@ -84,10 +85,14 @@ class NamespaceProvider:
             disk_size=size,
             disk_template=str(template) if template else None,
         )
+        self._made[machine] = made
         try:
             await self._start(made, plan, limits, enforced)
-        except BaseException:
+        except BaseException as error:
             await asyncio.shield(made.destroy())
+            if isinstance(error, OSError):  # TimeoutError is one
+                text = str(error) or f"it took longer than {START_SECONDS:.0f} s"
+                raise InfraError(f"machine {machine} can't be made: {text}") from error
             raise
         return made
 
@@ -176,9 +181,12 @@ class NamespaceProvider:
 
     async def purge(self, machine: int) -> None:
         directory = self._directory(machine)
+        if (made := self._made.get(machine)) is not None:
+            made.hang_up()
         await self._tree.remove(self._tree.group(machine))
         await record.end(directory)
         await asyncio.to_thread(record.forget, directory)
+        self._made.pop(machine, None)
 
     async def close(self) -> None:
         self._launcher.close()

@@ -1,0 +1,55 @@
+"""What machines of a state directory could leave behind, looked for all over the computer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cupel.host.providers.namespace import cgroups
+
+
+def of(state: Path) -> dict[str, list[str]]:
+    """Everything that is left, by kind; kinds of which nothing is left are missing."""
+    found = {
+        "directories": _entries(state / "machines"),
+        "control groups": _groups(state),
+        "processes": _processes(state),
+        "loop devices": _loops(state),
+        "mounts": _mounts(Path("/proc/self/mountinfo"), state),
+    }
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _entries(directory: Path) -> list[str]:
+    return [str(path) for path in directory.iterdir()] if directory.is_dir() else []
+
+
+def _groups(state: Path) -> list[str]:
+    tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
+    return [str(group) for root in tree.roots for group in root.glob("m[0-9]*")]
+
+
+def _processes(state: Path) -> list[str]:
+    """The processes that see a mount of the state directory."""
+    return [
+        path.parent.name for path in Path("/proc").glob("[0-9]*/mountinfo") if _mounts(path, state)
+    ]
+
+
+def _mounts(mountinfo: Path, state: Path) -> list[str]:
+    try:
+        lines = mountinfo.read_text().splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if f"{state}/machines" in line]
+
+
+def _loops(state: Path) -> list[str]:
+    files = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [str(file) for file in files if _text(file).startswith(f"{state}/")]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from cupel.host.providers.namespace import network
+
+
+def test_proxies_and_indexes_of_the_host_are_shown() -> None:
+    environ = {
+        "https_proxy": "http://proxy.example:3128",
+        "NO_PROXY": "example,.internal",
+        "PIP_INDEX_URL": "https://index.example/simple",
+        "NPM_CONFIG_REGISTRY": "https://npm.example/",
+        "SECRET": "x",
+    }
+    shown = dict(network.grant(environ).env)
+    assert {name: shown[name] for name in environ if name in shown} == {
+        name: value for name, value in environ.items() if name != "SECRET"
+    }
+    assert "SECRET" not in shown
+
+
+def test_files_of_the_host_are_left_out_without_ado() -> None:
+    environ = {"PIP_EXTRA_INDEX_URL": "file:///opt/wheels https://index.example/simple"}
+    grant = network.grant(environ)
+    assert dict(grant.env)["PIP_EXTRA_INDEX_URL"] == "https://index.example/simple"
+    assert grant.notes == ()
+
+
+def test_credentials_are_not_shown_and_it_is_said() -> None:
+    grant = network.grant({"PIP_INDEX_URL": "https://me:secret@index.example/simple"})
+    assert "PIP_INDEX_URL" not in dict(grant.env)
+    assert not any("secret" in note for note in grant.notes)
+    assert grant.notes == ("PIP_INDEX_URL is not shown to builds: it holds credentials",)
+
+
+def test_a_proxy_on_the_loopback_is_left_out_and_it_is_said() -> None:
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        grant = network.grant({"http_proxy": f"http://{host}:3128"})
+        assert "http_proxy" not in dict(grant.env)
+        assert "loopback" in grant.notes[0]
+
+
+def test_the_trust_store_goes_where_every_tool_looks(tmp_path: Path) -> None:
+    bundle = tmp_path / "company.pem"
+    bundle.write_text("certificates")
+    grant = network.grant({"REQUESTS_CA_BUNDLE": str(bundle)})
+    assert grant.copies == ((network.BUNDLE, str(bundle)),)
+    env = dict(grant.env)
+    for name in ("SSL_CERT_FILE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"):
+        assert env[name] == network.BUNDLE
+
+
+def test_clouds_metadata_is_out_of_reach() -> None:
+    assert network.LINK_LOCAL in network.unreachable()
+    assert not any(entry.startswith("127.") for entry in network.unreachable())
