@@ -25,7 +25,7 @@ def _entries(directory: Path) -> list[str]:
 
 def _groups(state: Path) -> list[str]:
     tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
-    return [str(group) for root in tree.roots for group in root.glob("m[0-9]*")]
+    return [str(root) for root in tree.roots if root.exists()]
 
 
 def _processes(state: Path) -> list[str]:

@@ -21,8 +21,8 @@ import pytest
 from cupel.errors import InfraError
 from cupel.host import probe
 from cupel.host.messages import MachineSpec
-from cupel.host.providers.interface import Machine, Provider, Stream
-from cupel.host.providers.namespace import NamespaceProvider, cgroups
+from cupel.host.providers.interface import Machine, Provider, Stream, Usage
+from cupel.host.providers.namespace import NamespaceProvider, cgroups, disk
 from cupel.host.providers.namespace.provider import FIRST_UID
 from integration import images, leftovers, provider_contract
 from integration.provider_contract import machine_of, run, shell
@@ -344,8 +344,8 @@ class TestLimits:
         async def scenario(machine: Machine) -> None:
             process = await machine.exec(["python3", "-c", script], env={}, cwd="/")
             await process.wait()
-            await run(machine, "kill -9 -1")
-            await succeed(machine, "true")
+            status, _, _ = await run(machine, "true")
+            assert status in (0, -signal.SIGKILL)  # an answer: there may be no memory for more
 
         on_machine(tmp_path, scenario, memory=64 << 20)
 
@@ -413,13 +413,61 @@ class TestLimits:
         on_machine(tmp_path, scenario)
 
 
+class TestWithoutControlGroups:
+    @pytest.fixture(autouse=True)
+    def _none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "mountinfo").touch()
+        monkeypatch.setattr(cgroups, "MOUNTINFO", tmp_path / "mountinfo")
+
+    def test_limits_hold_by_other_means_and_it_is_said(self, tmp_path: Path) -> None:
+        async def scenario(machine: Machine) -> None:
+            assert len(machine.notes) == 3
+            assert machine.usage() == Usage()
+            bomb = await machine.exec(["python3", "-c", GREEDY], env={}, cwd="/")
+            refusal = f"{errno.EAGAIN}\n".encode()
+            assert [piece async for piece in bomb.output()] == [(Stream.OUT, refusal)]
+            await run(machine, "kill -9 -1")
+            eating = "b = bytearray(1 << 30)"
+            assert "MemoryError" in await fail(machine, f"python3 -c '{eating}'")
+            assert await succeed(machine, "nproc") == "1\n"
+
+        on_machine(tmp_path / "state", scenario, pids=64)
+
+    def test_nothing_is_left_of_a_crash(self, tmp_path: Path) -> None:
+        with agent(tmp_path / "state", 2) as crashing:
+            assert crashing.stdout is not None
+            for _ in range(2):
+                assert crashing.stdout.readline()
+            crashing.kill()
+
+        async def heir(provider: NamespaceProvider) -> None:
+            assert list(await provider.list()) == [1, 2]
+
+        on_provider(tmp_path / "state", heir)
+
+
+class TestWithoutLoopDevices:
+    def test_files_are_kept_in_memory_and_it_is_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(disk, "tool", lambda: None)
+
+        async def scenario(machine: Machine) -> None:
+            assert any("memory" in note for note in machine.notes)
+            said = await fail(machine, "dd if=/dev/zero of=/build/all bs=1M")
+            assert "No space left on device" in said
+
+        on_machine(tmp_path, scenario, disk=64 << 20)
+
+
 AGENT = """
 import asyncio, sys
 from pathlib import Path
 from integration import images
-from cupel.host.providers.namespace import NamespaceProvider
+from cupel.host.providers.namespace import NamespaceProvider, cgroups
 
 async def main(state):
+    cgroups.MOUNTINFO = Path(sys.argv[3])
     provider = NamespaceProvider(state, images=images.cache())
     number = 0
     while True:
@@ -440,7 +488,7 @@ asyncio.run(main(Path(sys.argv[1])))
 def agent(state: Path, machines: int) -> subprocess.Popen[bytes]:
     sources = [str(Path(__file__).parents[1]), *sys.path]
     return subprocess.Popen(
-        [sys.executable, "-c", AGENT, str(state), str(machines)],
+        [sys.executable, "-c", AGENT, str(state), str(machines), str(cgroups.MOUNTINFO)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sources))},
     )

@@ -184,6 +184,7 @@ class Tree:
         return v2 / self._name / f"m{machine}" / "build" if v2 else None
 
     def create(self, machine: int, limits: Limits, enforced: Iterable[str]) -> Group:
+        self.prepare()  # the last machine that went took them along
         group = self.group(machine)
         for top in group.tops:
             for path in (top, top / "init", top / "build"):
@@ -214,6 +215,7 @@ class Tree:
                     if loop.time() > patience:
                         _kill(group.tops)
                     await asyncio.sleep(record.POLL)
+            self.close()
         except TimeoutError:
             left = [str(top) for top in group.tops if top.exists()]
             raise InfraError(
@@ -222,7 +224,7 @@ class Tree:
             ) from None
 
     def close(self) -> None:
-        """Remove the groups that hold the machines, unless there are some."""
+        """Remove the groups that hold the machines, unless there are machines."""
         for root in self.roots:
             with contextlib.suppress(OSError):
                 root.rmdir()

@@ -151,6 +151,7 @@ class NamespaceProvider:
         """Which limits control groups enforce here, and what is done about the others."""
         if self._enforced is None:
             self._enforced = self._tree.prepare()
+            self._tree.close()
         instead = {
             "memory": "memory is limited for each process, not for the machine",
             "pids": "processes are limited by RLIMIT_NPROC, not by a control group",
