@@ -21,6 +21,7 @@ _HOOKS = (
     f"printf '{_PIP}' > \"$1/etc/pip.conf\"".replace("\n", "\\n"),
     'mkdir -m 755 "$1/build"',
     'rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/machine-id"',
+    'rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
 )
 # All of mmdebstrap in its own pid and mount namespace, which ends with us: nothing of it stays
 # behind, whatever happens.
@@ -58,6 +59,8 @@ def command(definition: Definition, target: Path, sources: Path | None) -> list[
         "--mode=root",
         "--format=tar",
         "--variant=minbase",
+        # Else apt's own user downloads, if it can reach the scratch directory: two outcomes.
+        '--aptopt=APT::Sandbox::User "root"',
         f"--architectures={definition.architecture}",
         *([f"--include={','.join(definition.packages)}"] if definition.packages else []),
         *(f"--customize-hook={hook}" for hook in _HOOKS),
