@@ -50,7 +50,11 @@ def plan(draft: Draft) -> None:
 
     Requests are honoured in the order in which they were made, which keeps the order stable.
     """
-    waiting = [change for change in draft.changes() if may_enter(draft, change)]
+    waiting = [
+        change
+        for change in draft.changes()
+        if draft.gate_item(change.id) is None and may_enter(draft, change)
+    ]
     for change in sorted(waiting, key=lambda c: (c.land_asked_at or c.created_at, c.id)):
         _enter(draft, change)
 

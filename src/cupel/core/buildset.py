@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections import Counter
 from dataclasses import replace
 
 from cupel.core import lifecycle
@@ -101,50 +100,62 @@ be what brings its host down."""
 
 def _finals(builds: list[Build], policy: Policy) -> dict[str, Build]:
     """By job, the last attempt, if no other will follow."""
-    lost = Counter(
-        build.job
-        for build in builds
-        if build.verdict is Verdict.INFRA and build.reason != RESTARTED
-    )
     return {
         name: build
         for name, build in latest(builds).items()
         if build.state is BuildState.FINISHED
-        and (
-            build.verdict is not Verdict.INFRA
-            or lost[name] >= policy.attempts
-            or build.attempt >= _RESTARTS * policy.attempts
-        )
+        and (build.verdict is not Verdict.INFRA or _is_spent(build, builds, policy))
     }
+
+
+def _is_spent(last: Build, builds: list[Build], policy: Policy) -> bool:
+    """Whether the infrastructure has failed the job as often as it may."""
+    lost = sum(
+        build.job == last.job and build.verdict is Verdict.INFRA and build.reason != RESTARTED
+        for build in builds
+    )
+    return lost >= policy.attempts or last.attempt >= _RESTARTS * policy.attempts
 
 
 def advance(draft: Draft, item: Item, buildset: Buildset, policy: Policy) -> None:
     """Queue the builds whose needs are met, retry what the infrastructure failed, skip the rest."""
     if buildset.state is not BuildsetState.READY:
         return
+    builds = draft.builds(buildset.id)
     for job in buildset.jobs:
-        builds = draft.builds(buildset.id)
-        final = _finals(builds, policy)
-        build = latest(builds).get(job.name)
-        if build is None:
-            _begin(draft, item, buildset, job, final)
-        elif build.state is BuildState.FINISHED and job.name not in final:
-            retry = _new_build(draft, item, buildset, job, attempt=build.attempt + 1)
-            draft.tell(
-                "build.retried",
-                f"{job.name}: attempt {retry.attempt}, after: {build.reason}",
-                **_about(item, retry),
-            )
+        if _advance_job(draft, item, buildset, job, builds, policy):
+            builds = draft.builds(buildset.id)
 
 
-def _begin(draft: Draft, item: Item, buildset: Buildset, job: Job, final: dict[str, Build]) -> None:
+def _advance_job(
+    draft: Draft, item: Item, buildset: Buildset, job: Job, builds: list[Build], policy: Policy
+) -> bool:
+    """Whether the job got a new build."""
+    build = latest(builds).get(job.name)
+    if build is None:
+        return _begin(draft, item, buildset, job, _finals(builds, policy))
+    if build.state is not BuildState.FINISHED or job.name in _finals(builds, policy):
+        return False
+    retry = _new_build(draft, item, buildset, job, attempt=build.attempt + 1)
+    draft.tell(
+        "build.retried",
+        f"{job.name}: attempt {retry.attempt}, after: {build.reason}",
+        **_about(item, retry),
+    )
+    return True
+
+
+def _begin(draft: Draft, item: Item, buildset: Buildset, job: Job, final: dict[str, Build]) -> bool:
+    """Whether the job could begin, or was skipped."""
     needed = [final.get(name) for name in job.needs]
     for build in needed:
         if build is not None and build.verdict is not Verdict.SUCCESS:
             _skip(draft, item, buildset, job, f"needs {build.job}, which ended as {build.verdict}")
-            return
-    if all(build is not None and build.verdict is Verdict.SUCCESS for build in needed):
-        _new_build(draft, item, buildset, job, attempt=1)
+            return True
+    if None in needed:
+        return False
+    _new_build(draft, item, buildset, job, attempt=1)
+    return True
 
 
 def _skip(draft: Draft, item: Item, buildset: Buildset, job: Job, why: str) -> None:

@@ -6,7 +6,9 @@ persists `changed` and `events` in one transaction, or throws the draft away. It
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from cupel.core.model import (
@@ -37,9 +39,11 @@ class Draft:
         """Grows with every row that changes."""
         self._ids = ids
         self.numbers_used = 0
-        self._rows: dict[type[Any], dict[int, Row]] = {}
+        self._rows: defaultdict[type[Any], dict[int, Row]] = defaultdict(dict)
         self._changed: dict[tuple[type[Any], int], Row] = {}
-        self._indexes: dict[str, dict[Any, dict[int, Row]]] = {name: {} for name in _INDEXES}
+        self._indexes: dict[str, dict[Any, dict[int, Row]]] = {
+            name: {} for indexes in _INDEXES.values() for name in indexes
+        }
         for row in rows:
             self._keep(row)
 
@@ -50,7 +54,7 @@ class Draft:
     def find(self, kind: type[R], id: int | None) -> R | None:
         if id is None:
             return None
-        return cast("R | None", self._rows.get(kind, {}).get(id))
+        return cast("R | None", self._rows[kind].get(id))
 
     def get(self, kind: type[R], id: int | None) -> R:
         """The row, which must have been read. Raises `Bug` if it was not."""
@@ -60,7 +64,7 @@ class Draft:
         return row
 
     def all(self, kind: type[R]) -> list[R]:
-        return cast("list[R]", list(self._rows.get(kind, {}).values()))
+        return cast("list[R]", list(self._rows[kind].values()))
 
     def put(self, row: R) -> R:
         """Keep a new row or a new version; a version equal to the present one changes nothing."""
@@ -127,22 +131,24 @@ class Draft:
 
     def _keep(self, row: Row) -> None:
         kind = type(row)
-        old = self._rows.setdefault(kind, {}).get(row.id)
-        self._rows[kind][row.id] = row
-        for name, (of, key) in _INDEXES.items():
-            if of is kind:
-                index = self._indexes[name]
-                if old is not None and key(old) != key(row):
-                    index[key(old)].pop(row.id, None)
-                index.setdefault(key(row), {})[row.id] = row
+        rows = self._rows[kind]
+        old = rows.get(row.id)
+        rows[row.id] = row
+        for name, key in _INDEXES.get(kind, {}).items():
+            index = self._indexes[name]
+            value = key(row)
+            if old is not None and (before := key(old)) != value:
+                index[before].pop(row.id, None)
+            index.setdefault(value, {})[row.id] = row
 
 
-_INDEXES: dict[str, tuple[type[Any], Callable[[Any], Any]]] = {
-    "branch": (Branch, lambda row: (row.project_id, row.name)),
-    "patch_set": (PatchSet, lambda row: (row.change_id, row.number)),
-    "approval": (Approval, lambda row: row.change_id),
-    "build": (Build, lambda row: row.buildset_id),
-    "machine": (Build, lambda row: row.machine_id),
-    "item": (Item, lambda row: row.pipeline),
-    "gate": (Item, lambda row: row.change_id if row.pipeline is Pipeline.GATE else None),
+_INDEXES: dict[type[Any], dict[str, Callable[[Any], Any]]] = {
+    Branch: {"branch": attrgetter("project_id", "name")},
+    PatchSet: {"patch_set": attrgetter("change_id", "number")},
+    Approval: {"approval": attrgetter("change_id")},
+    Build: {"build": attrgetter("buildset_id"), "machine": attrgetter("machine_id")},
+    Item: {
+        "item": attrgetter("pipeline"),
+        "gate": lambda row: row.change_id if row.pipeline is Pipeline.GATE else None,
+    },
 }

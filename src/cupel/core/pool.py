@@ -25,6 +25,8 @@ _RANK = {Pipeline.GATE: 0, Pipeline.CHECK: 1, Pipeline.POST: 2}
 def plan(draft: Draft) -> None:
     """Give free slots to queued builds: the gate first, then by place in the queue."""
     free = _free_slots(draft)
+    if not any(slots > 0 for slots in free.values()):
+        return
     for build in sorted(_queued(draft), key=lambda b: _order(draft, b)):
         host = _choose(draft, build, free)
         if host is not None:
