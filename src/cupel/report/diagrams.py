@@ -21,36 +21,46 @@ that a table lacks is a bug, reported as one. This page is made from those table
 _CHAPTERS: Sequence[tuple[str, str, Table, enum.StrEnum]] = (
     (
         "Change",
-        "A commit proposed for a branch. A change that is given up while its landing is under way"
-        " has landed all the same: the branch says so.",
+        (
+            "A commit proposed for a branch. A change that is given up while its landing is under way"
+            " has landed all the same: the branch says so."
+        ),
         lifecycle.CHANGE,
         model.ChangeState.OPEN,
     ),
     (
         "Item",
-        "A change's place in a pipeline. `pass` ends items of `check` and `post`, which do not"
-        " land. A refused landing is proved again on the branch as it is then.",
+        (
+            "A change's place in a pipeline. `pass` ends items of `check` and `post`, which do not"
+            " land. A refused landing is proved again on the branch as it is then."
+        ),
         lifecycle.ITEM,
         model.ItemState.LIVE,
     ),
     (
         "Buildset",
-        "The builds of one item on one state. When another state is to be proved, this one is"
-        " superseded: its builds stop, and a new buildset takes its place.",
+        (
+            "The builds of one item on one state. When another state is to be proved, this one is"
+            " superseded: its builds stop, and a new buildset takes its place."
+        ),
         lifecycle.BUILDSET,
         model.BuildsetState.PREPARING,
     ),
     (
         "Build",
-        "One attempt at a job. It is over when its machine has said so or is gone, never before:"
-        " until then it is only being cancelled.",
+        (
+            "One attempt at a job. It is over when its machine has said so or is gone, never before:"
+            " until then it is only being cancelled."
+        ),
         lifecycle.BUILD,
         model.BuildState.QUEUED,
     ),
     (
         "Machine",
-        "A machine is used once: nothing leads back to `ready`. `found` is for a machine that a"
-        " host has although we thought it gone; all that can happen to it is to be deleted.",
+        (
+            "A machine is used once: nothing leads back to `ready`. `found` is for a machine that a"
+            " host has although we thought it gone; all that can happen to it is to be deleted."
+        ),
         lifecycle.MACHINE,
         model.MachineState.NEW,
     ),

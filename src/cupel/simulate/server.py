@@ -75,7 +75,7 @@ class Server:
         self._in_flight.clear()
         store = MortalStore(MemoryStore(self._disk), self._doom, self._committed)
         self.engine = self._make_engine(store)
-        self.wake(certainly=True)
+        self._timeline.after(self._chance.uniform(0.0, 2.0), self._alive(self.plan))
         for host in self._hosts.values():
             self._timeline.after(self._chance.uniform(0.1, 2.0), self._alive(host.say_hello))
             self._timeline.after(GRACE, self._alive(functools.partial(self.miss, host)))
@@ -199,7 +199,10 @@ class Server:
                 assert_never(action)
 
     def _work(self, action: Action, act: Callable[[], events.Fact]) -> None:
-        """The world acts first and is told of later: the server may die between the two."""
+        """The world acts first and tells later: the server may die before either.
+
+        A program that the server has started goes on without it.
+        """
 
         def acting() -> None:
             fact = act()
@@ -210,19 +213,26 @@ class Server:
             self.record(fact)
             self._perhaps_again(fact)
 
-        self._timeline.after(WORK, self._alive(acting))
+        self._timeline.after(WORK, acting)
 
     def _send(self, action: Action, name: str, deliver: Callable[[FakeHost], None]) -> None:
-        """A message is delivered in order, or never, when its connection ends first."""
+        """A message is delivered in order, or never, when its connection ends first.
+
+        What is on its way when the server dies arrives all the same.
+        """
         host = self._hosts[name]
         session = host.session
+        landed = self._alive(lambda: self._in_flight.discard(action.key))
+        if not host.connected:
+            self._timeline.after(LATENCY, landed)
+            return
 
         def arrive() -> None:
-            self._in_flight.discard(action.key)
-            if host.connected and host.session == session:
+            landed()
+            if host.alive and host.session == session:
                 deliver(host)
 
-        self._in_order(f"to {name}", self._alive(arrive))
+        self._in_order(f"to {name}", arrive)
 
     def _in_order(self, channel: str, arrive: Callable[[], None]) -> None:
         latency = LATENCY * (1.0 + self._chance.random())

@@ -342,7 +342,7 @@ class World:
 
     # Time.
 
-    def settle(self, *, limit: float = 1e6) -> None:
+    def settle(self, *, limit: float = 5e4) -> None:
         """Let time pass until nothing is under way any more; then nothing may be stuck."""
         end = self.timeline.now + limit
         quiet = 0
