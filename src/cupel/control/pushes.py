@@ -93,8 +93,11 @@ class Pushes:
                 # A client that leaves must not undo half of what it sent.
                 taken = await asyncio.shield(self._record(push, project, proposal))
                 results.append(_result(proposal.review, taken))
+                land = proposal.review.options.land
                 for each in taken:
-                    follower.add(each.change, land=proposal.review.options.land, since=began)
+                    # What was said of a commit stands, unless this push asks for something.
+                    since = began if each.is_new or land else 0.0
+                    follower.add(each.change, land=land, since=since)
                     say(messages.push_taken(each.change, each.patch_set, self._url, each.is_new))
                 waiting = waiting or proposal.review.options.wait
             await follower.follow(news, say, until_verdict=waiting)
