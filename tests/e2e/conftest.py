@@ -1,0 +1,45 @@
+"""One Cupel for all tests that do it no harm; those that do start their own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from e2e import server as serving
+from e2e.server import Server, Work
+from integration import images
+
+Project = Callable[..., Work]
+
+
+@pytest.fixture(scope="session")
+def machines() -> None:
+    """Skip where there can't be machines; build their image once for all runs."""
+    if (why := serving.lacking()) is not None:
+        pytest.skip(f"no machines here: {why}")
+    images.ensure()
+
+
+@pytest.fixture(scope="session")
+def server(machines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving.running(tmp_path_factory.mktemp("cupel") / "state") as running:
+        yield running
+
+
+@pytest.fixture
+def project(
+    server: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Project:
+    """Makes projects of the shared server: `project(files, **policy)`."""
+    numbers = itertools.count(1)
+    directory = tmp_path_factory.mktemp("work")
+    stem = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+
+    def make(files: dict[str, str], **policy: Any) -> Work:
+        name = "".join(c for c in f"{stem}-{next(numbers)}" if c.isalnum() or c == "-")
+        return serving.project(server, directory, name, files, **policy)
+
+    return make
