@@ -22,8 +22,8 @@ _CHAPTERS: Sequence[tuple[str, str, Table, enum.StrEnum]] = (
     (
         "Change",
         (
-            "A commit proposed for a branch. A change that is given up while its landing is under way"
-            " has landed all the same: the branch says so."
+            "A commit proposed for a branch. A change that is given up while its landing is under"
+            " way has landed all the same: the branch says so."
         ),
         lifecycle.CHANGE,
         model.ChangeState.OPEN,
@@ -49,8 +49,8 @@ _CHAPTERS: Sequence[tuple[str, str, Table, enum.StrEnum]] = (
     (
         "Build",
         (
-            "One attempt at a job. It is over when its machine has said so or is gone, never before:"
-            " until then it is only being cancelled."
+            "One attempt at a job. It is over when its machine has said so or is gone, never"
+            " before: until then it is only being cancelled."
         ),
         lifecycle.BUILD,
         model.BuildState.QUEUED,

@@ -211,6 +211,9 @@ class Core:
     def change(self, id: int) -> Change:
         return self.draft().get(Change, id)
 
+    def patch_sets(self, change_id: int) -> list[PatchSet]:
+        return [each for each in self.draft().all(PatchSet) if each.change_id == change_id]
+
     def items(self, pipeline: Pipeline = Pipeline.GATE) -> list[Item]:
         return [item for item in self.draft().all(Item) if item.pipeline is pipeline]
 
