@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from e2e.server import Server, Work
 from integration import images
 
 Project = Callable[..., Work]
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -34,12 +37,11 @@ def project(
     server: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Project:
     """Makes projects of the shared server: `project(files, **policy)`."""
-    numbers = itertools.count(1)
     directory = tmp_path_factory.mktemp("work")
-    stem = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    stem = re.sub(r"\W|_", "-", request.node.originalname.removeprefix("test_"))[:40]
 
     def make(files: dict[str, str], **policy: Any) -> Work:
-        name = "".join(c for c in f"{stem}-{next(numbers)}" if c.isalnum() or c == "-")
+        name = f"{stem.strip('-')}-{next(_numbers)}"
         return serving.project(server, directory, name, files, **policy)
 
     return make
