@@ -28,7 +28,7 @@ _FIRST_LOOK = 3.0
 """Seconds that a push without `-o wait` stays to say which jobs run."""
 
 _QUIET = 1.0
-"""Seconds without news after which a change that is nowhere is said to wait outside."""
+"""Seconds without news after which what a change waits for is said, or its old verdict."""
 
 _TAIL = 15
 """Lines of a failed build's log that are shown."""
@@ -46,7 +46,7 @@ class _Followed:
     since: float
     buildset_id: int | None = None
     waits: bool = False
-    said: dict[str, tuple[BuildState, Verdict | None]] = dataclasses.field(default_factory=dict)
+    said: dict[int, tuple[BuildState, Verdict | None]] = dataclasses.field(default_factory=dict)
     done: bool = False
 
 
@@ -87,17 +87,30 @@ class Follower:
         item = await self._item(tx, followed)
         assert change is not None
         if item is None:
-            is_waiting = quiet and followed.land and change.state is ChangeState.OPEN
-            if is_waiting and not followed.waits:
-                followed.waits = True
-                say(messages.waits_outside(change))
+            if quiet:
+                await self._tell_outside(tx, followed, change, say)
             return
         buildset = await tx.get(Buildset, item.buildset_id) if item.buildset_id else None
         if buildset is not None and buildset.state is not BuildsetState.PREPARING:
-            await self._tell_jobs(tx, followed, item, buildset, say)
+            await self._tell_jobs(tx, followed, item, buildset, say, quiet=quiet)
         if item.state not in (ItemState.LIVE, ItemState.LANDING):
             followed.done = True
             say(messages.verdict(change, item, self._url))
+
+    async def _tell_outside(
+        self, tx: Transaction, followed: _Followed, change: Change, say: Say
+    ) -> None:
+        """Of a change in no pipeline: what it waits for, or the verdict that it has already."""
+        if followed.land and change.state is ChangeState.OPEN:
+            if not followed.waits:
+                followed.waits = True
+                say(messages.waits_outside(change))
+            return
+        items = await tx.select(Item, {"change_id": change.id}, descending=True)
+        ended = [item for item in items if item.pipeline is not Pipeline.POST]
+        if ended:
+            followed.done = True
+            say(messages.verdict(change, ended[0], self._url))
 
     async def _item(self, tx: Transaction, followed: _Followed) -> Item | None:
         """The newest place of the change whose word counts."""
@@ -117,7 +130,14 @@ class Follower:
         return items[0] if items else None
 
     async def _tell_jobs(
-        self, tx: Transaction, followed: _Followed, item: Item, buildset: Buildset, say: Say
+        self,
+        tx: Transaction,
+        followed: _Followed,
+        item: Item,
+        buildset: Buildset,
+        say: Say,
+        *,
+        quiet: bool,
     ) -> None:
         builds = await tx.select(Build, {"buildset_id": buildset.id})
         if followed.buildset_id != buildset.id:
@@ -127,8 +147,12 @@ class Follower:
             say(messages.jobs_begin(followed.change_id, item, buildset, again=again))
         for build in builds:
             now = (build.state, build.verdict)
-            if followed.said.get(build.job) != now:
-                followed.said[build.job] = now
+            if build.state is BuildState.STARTING and not quiet:
+                continue
+            if followed.said.get(build.id) != now:
+                followed.said[build.id] = now
+                if build.state is BuildState.STARTING:
+                    say(messages.waits_long(followed.change_id, build, self._url))
                 if build.state in (BuildState.RUNNING, BuildState.FINISHED):
                     say(messages.build_line(followed.change_id, build, self._url))
                 if build.verdict in (Verdict.FAILURE, Verdict.TIMEOUT):

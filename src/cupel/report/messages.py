@@ -35,10 +35,13 @@ REASONS: Mapping[Reason, str] = {
     Reason.ENTERED_GATE: "the change went on to the gate",
 }
 
+_SAID_BY_DETAIL = frozenset({Reason.BUILD_FAILED, Reason.CONFLICT})
+"""Reasons whose detail says the same and more: which job failed, what conflicts."""
+
 
 def item_reason(reason: Reason | None, detail: str | None) -> str | None:
     """Why an item ended, as a sentence without its full stop; None if there is nothing to say."""
-    if reason is None:
+    if reason is None or (detail and reason in _SAID_BY_DETAIL):
         return detail
     return f"{REASONS[reason]}: {detail}" if detail else REASONS[reason]
 
@@ -122,13 +125,23 @@ def waits_outside(change: Change) -> str:
 def jobs_begin(change_id: int, item: Item, buildset: Buildset, *, again: bool) -> str:
     """What an item is proved with, once that is known."""
     start = f"  {change_id} {item.pipeline}"
-    if buildset.state in (BuildsetState.CONFLICT, BuildsetState.MISCONFIGURED):
-        return f"{start}: {buildset.state}: {buildset.detail}"
+    if buildset.state is BuildsetState.CONFLICT:
+        return f"{start}: {buildset.detail}"
+    if buildset.state is BuildsetState.MISCONFIGURED:
+        return f"{start}: {MISCONFIGURED}: {buildset.detail}"
     onto = f" on {buildset.onto[:12]}" if buildset.onto else ""
-    begins = "proved again, what was ahead has changed" if again else "proved"
+    begins = "proving again, what was ahead has changed," if again else "proving"
     jobs = ", ".join(job.name for job in buildset.jobs) or "no jobs"
     notice = f"\n  {buildset.notice}" if buildset.notice else ""
     return f"{start}: {begins}{onto}: {jobs}{notice}"
+
+
+def waits_long(change_id: int, build: Build, url: str) -> str:
+    """A machine is not there at once: its image is being built, which the build's log shows."""
+    return (
+        f"  {change_id} {build.job}: waiting for its machine; the first on a new image takes about"
+        f" a minute  {url}/builds/{build.id}"
+    )
 
 
 def build_line(change_id: int, build: Build, url: str) -> str:
@@ -152,10 +165,19 @@ def verdict(change: Change, item: Item, url: str) -> str:
             return f"Change {change.id} passed {item.pipeline}{after}"
         case _:
             reason = item_reason(item.reason, item.detail)
+            hint = _CURES.get(item.reason) if item.reason else None
             return (
                 f"Change {change.id} {item.state} in {item.pipeline}: {reason}\n"
-                f"  {url}/changes/{change.id}"
+                + (f"  {hint.format(branch=change.branch)}\n" if hint else "")
+                + f"  {url}/changes/{change.id}"
             )
+
+
+_CURES: Mapping[Reason, str] = {
+    Reason.CONFLICT: "to mend it: rebase it on {branch} as it is now, and push it again",
+    Reason.INFRASTRUCTURE: "to try again: git commit --amend --no-edit, and push it again",
+}
+"""What the person can do, where the reason does not say it."""
 
 
 def _after_check(change: Change) -> str:

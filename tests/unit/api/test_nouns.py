@@ -76,7 +76,7 @@ def test_an_open_change_outside_the_gate_says_what_it_waits_for(
 
 
 def test_a_rejected_change_says_why(tmp_path: Path) -> None:
-    assert get(tmp_path, "/api/changes/19").json()["text"] == "a job failed: lint failure"
+    assert get(tmp_path, "/api/changes/19").json()["text"] == "lint failure"
     assert get(tmp_path, "/api/changes/20").json()["text"] is None
 
 

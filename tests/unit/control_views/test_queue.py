@@ -64,7 +64,7 @@ def test_what_left_the_gate_is_recent_newest_first_and_says_why(tmp_path: Path) 
     landed, rejected = queue(tmp_path).recent
     assert (landed.change, landed.status) == (20, "landed")
     assert rejected.reason is Reason.BUILD_FAILED
-    assert rejected.text == "a job failed: lint failure"
+    assert rejected.text == "lint failure"
     assert [(job.icon, job.waiting) for job in rejected.jobs] == [
         ("skipped", None),
         ("failure", None),
