@@ -54,6 +54,7 @@ def list_all(
             )
             for each in page.entries
         ),
+        empty="no builds",
     )
     if page.next is not None:
         click.echo(f"older ones: --before {page.next}")

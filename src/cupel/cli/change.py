@@ -74,6 +74,7 @@ def list_all(
             )
             for each in page.entries
         ),
+        empty="no changes",
     )
     if page.next is not None:
         click.echo(f"older ones: --before {page.next}")

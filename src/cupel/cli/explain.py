@@ -58,18 +58,23 @@ def explain(job: str | None, pipeline: str, path: Path, as_json: bool) -> None:
 
 
 def _explain(job: Job) -> None:
+    from cupel.config import quantity
+
     output.fields(
         [
             ("job", job.name),
             ("machine", job.label),
             ("needs", ", ".join(job.needs)),
             ("inputs", ", ".join(job.inputs) or "everything"),
-            ("timeout", f"{job.timeout:g} s"),
+            ("timeout", quantity.duration(job.timeout)),
             ("votes", "yes" if job.voting else "no"),
             ("environment", " ".join(f"{key}={value}" for key, value in job.env)),
         ]
     )
     for number, step in enumerate(job.steps, start=1):
         click.echo(f"step {number}: {terminal.single(step.name)}")
-        for text in step.run.rstrip("\n").split("\n"):
+        lines = step.run.rstrip("\n").split("\n")
+        if lines == [step.name]:
+            continue
+        for text in lines:
             click.echo(f"    {terminal.plain(text)}")

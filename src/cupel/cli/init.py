@@ -47,5 +47,9 @@ def init(path: Path) -> None:
         raise UserError(f"{target} is there already", hint="`cupel lint` checks it") from None
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error.strerror}") from None
-    jobs = ", ".join(loaded.config.jobs) if found else "an example, since nothing was recognised"
-    click.echo(f"wrote {target}: {jobs}")
+    if found:
+        click.echo(f"wrote {target}, which runs {', '.join(loaded.config.jobs)}")
+        click.echo("  commit it, and propose it: git push cupel HEAD:refs/for/main")
+    else:
+        click.echo(f"wrote {target}, an example, since nothing was recognised")
+        click.echo("  write what proves the project, and check it with `cupel lint`")

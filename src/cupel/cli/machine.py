@@ -40,4 +40,5 @@ def list_all(session: Session, gone: bool, as_json: bool) -> None:
             )
             for each in page.entries
         ),
+        empty="no machine is there now; --gone shows those that were",
     )

@@ -92,9 +92,14 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Text]], *, title: str = "") -> None:
-    """Print a table: rich's on a terminal, aligned text elsewhere."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Text]], *, title: str = "", empty: str = ""
+) -> None:
+    """Print a table: rich's on a terminal, aligned text elsewhere; `empty` where it has no rows."""
     made = [tuple(_cell(each) for each in row) for row in rows]
+    if not made and empty:
+        click.echo(empty)
+        return
     if is_terminal():
         console().print(rich_table(columns, made, title=title))
         return

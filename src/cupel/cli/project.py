@@ -72,6 +72,7 @@ def list_all(session: Session, as_json: bool) -> None:
             )
             for each in projects
         ),
+        empty="no repository is guarded yet: cupel project add NAME --from PATH",
     )
 
 
