@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "init": "init:init",
     "lint": "lint:lint",
     "explain": "explain:explain",
+    "schema": "schema:schema",
     "login": "login:login",
     "token": "token:token",
     "openapi": "openapi:openapi",
