@@ -6,7 +6,8 @@ import pytest
 
 from cupel.core.model import BuildState, MachineState, Pipeline, Project, Verdict
 from cupel.simulate.faults import Faults
-from cupel.simulate.world import Ref, World, job
+from cupel.simulate.findings import Ref
+from cupel.simulate.world import World, job
 
 
 def three(world: World, **b: object) -> tuple[Ref, Ref, Ref]:

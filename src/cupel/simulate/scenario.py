@@ -10,7 +10,8 @@ from collections.abc import Callable
 from cupel.core.model import ChangeState
 from cupel.simulate import faults
 from cupel.simulate.faults import Faults
-from cupel.simulate.world import Ref, World, job
+from cupel.simulate.findings import Ref
+from cupel.simulate.world import World, job
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
