@@ -20,6 +20,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from cupel import client
 from cupel.api import app as api
 from cupel.config import server as configuration
 from cupel.config.server import ServerConfig
@@ -27,7 +28,7 @@ from cupel.control import clock
 from cupel.control.app import Cupel
 from cupel.control.auth import Scope
 from cupel.control.hosts import Hosts
-from cupel.errors import UserError
+from cupel.errors import InfraError, UserError
 from cupel.host import probe, transport
 from cupel.host.agent import Agent
 from cupel.host.providers.namespace import NamespaceProvider
@@ -82,8 +83,23 @@ def _print(text: str) -> None:
 
 
 @contextlib.contextmanager
+def _keeping(state: Path) -> Iterator[None]:
+    """Tell what the disk of the state directory refuses as the disk's fault."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        raise InfraError(
+            f"{state} cannot be used: {what}{error.strerror or error}",
+            hint="look at the space and the permissions there, or choose another with --state",
+        ) from error
+
+
+@contextlib.contextmanager
 def _sole_user(state: Path) -> Iterator[Path]:
-    """Hold the state directory; the lock goes with the process, however it ends."""
+    """Make and hold the state directory; the lock goes with the process, however it ends."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = state.resolve()
     lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -163,7 +179,7 @@ async def _greet(cupel: Cupel, store: Store, say: Say) -> None:
 
 async def _owner_token(cupel: Cupel, user: str) -> str:
     """The token that the command line uses, kept where only its owner can read it."""
-    file = cupel.state / "client.json"
+    file = cupel.state / client.FILE
     secret = None
     with contextlib.suppress(FileNotFoundError, json.JSONDecodeError, KeyError):
         secret = json.loads(file.read_text())["token"]

@@ -39,6 +39,9 @@ HOST_TOKEN = "embedded host"  # noqa: S105 - a name, not a secret
 _HOUSEKEEPING = 600.0
 """Seconds between two rounds of tidying."""
 
+_RETURN = 60.0
+"""Seconds that hosts get to come back after the server's restart."""
+
 _BATCH = 500
 """Builds that are looked at in one read."""
 
@@ -88,6 +91,7 @@ class Cupel:
                 await self.auth.revoke(token.id)
         issued = await self.auth.create("host", name=HOST_TOKEN, scopes=[Scope.HOST])
         return Hosts(
+            self.store,
             self.engine,
             self.logs,
             self.artefacts,
@@ -104,6 +108,7 @@ class Cupel:
             group.create_task(self.engine.run(dispatch), name="engine")
             group.create_task(self.hook_server.run(), name="hooks")
             group.create_task(self._keep_house(), name="housekeeping")
+            group.create_task(self._miss(hosts), name="absent hosts")
 
     def application(self, pages: ASGIApp) -> ASGIApp:
         """Git by its own addresses, everything else to `pages`."""
@@ -164,6 +169,11 @@ class Cupel:
                 await self._tidy(project, pack=number % _ROUNDS_A_DAY == 0)
             await self._let_go(self.clock() - self.config.keep)
             await asyncio.sleep(_HOUSEKEEPING)
+
+    async def _miss(self, hosts: Hosts) -> None:
+        """Wait for the hosts of an earlier life, for a while."""
+        await asyncio.sleep(_RETURN)
+        await hosts.give_up_absent()
 
     async def _tidy(self, project: Project, *, pack: bool) -> None:
         """Trouble with one repository is no reason to neglect the others."""

@@ -34,14 +34,26 @@ class Dispatch:
         self._engine = engine
         self._states = states
         self._hosts = hosts
-        self._asked: set[tuple[str, int]] = set()
+        self._asked: dict[tuple[str, int], int] = {}
 
     def dispatch(self, outstanding: Sequence[Action]) -> None:
-        self._asked &= {action.key for action in outstanding}
+        keys = {action.key for action in outstanding}
+        self._asked = {key: age for key, age in self._asked.items() if key in keys}
         for action in outstanding:
-            if action.key not in self._asked:
-                self._asked.add(action.key)
+            age = self._age(action)
+            if self._asked.get(action.key) != age:
+                self._asked[action.key] = age
                 self._group.create_task(self._perform(action), name="-".join(map(str, action.key)))
+
+    def _age(self, action: Action) -> int:
+        """Which connection the action goes over: what one did not deliver, the next is asked."""
+        match action:
+            case actions.PrepareState() | actions.Land():
+                return 0
+            case actions.RunBuild() | actions.CancelBuild() | actions.DestroyMachine():
+                return self._hosts.connections(action.host)
+            case _:
+                assert_never(action)
 
     async def _perform(self, action: Action) -> None:
         try:
@@ -49,15 +61,18 @@ class Dispatch:
         except InfraError as error:
             log.warning("an action failed, asking again", action=action.key, error=str(error))
             await asyncio.sleep(_PATIENCE)
-            self._asked.discard(action.key)
+            self._asked.pop(action.key, None)
             self._engine.wake()
 
     async def _do(self, action: Action) -> None:
         match action:
             case actions.PrepareState():
                 await self._engine.record(await self._states.prepare(action))
+                self._asked.pop(action.key, None)
             case actions.Land():
+                # Refused, it may be asked again at once; the answer to this asking is in.
                 await self._engine.record(await self._states.land(action))
+                self._asked.pop(action.key, None)
             case actions.RunBuild():
                 await self._hosts.run(action)
             case actions.CancelBuild():

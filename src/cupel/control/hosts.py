@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
+from collections import Counter
 from dataclasses import replace
 
 import structlog
@@ -15,8 +15,8 @@ from cupel.config.server import LabelConfig, ServerConfig
 from cupel.control.clock import Clock
 from cupel.control.engine import Engine
 from cupel.core import actions, events
-from cupel.core.model import Artefact, StepResult, Usage, Verdict
-from cupel.errors import Bug, InfraError
+from cupel.core.model import Artefact, Host, HostState, StepResult, Usage, Verdict
+from cupel.errors import Bug, InfraError, UserError
 from cupel.git.repository import state_ref
 from cupel.host import messages
 from cupel.host.protocol import Phase, ServerConnection
@@ -24,22 +24,38 @@ from cupel.host.transport import Transport
 from cupel.log import index
 from cupel.log.append import LogWriter
 from cupel.log.stream import LogStore
+from cupel.store.interface import Store
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT = 5.0
 """Seconds within which a host must say something; three such silences and it is lost."""
 
+_PATIENCE = 1.0
+"""Seconds before a fact is stored again that the store did not take."""
+
 
 @dataclasses.dataclass(slots=True)
 class _Running:
-    """What the server knows of a build while its host works on it."""
+    """What the server knows of a build while its host works on it.
+
+    `spoilt` is why what the build printed or left is not kept: it cannot count as it ended then.
+    """
 
     build_id: int
     log: LogWriter
     artefacts: Receiver
     steps: dict[int, StepResult] = dataclasses.field(default_factory=dict)
     stored: tuple[tuple[str, int, str], ...] = ()
+    spoilt: tuple[Verdict, str] | None = None
+
+    def judged(self, verdict: Verdict, reason: str | None) -> tuple[Verdict, str | None]:
+        """The verdict that stands: without its log or artefacts a build proves nothing."""
+        if self.spoilt is None or verdict is Verdict.CANCELLED:
+            return verdict, reason
+        # The build's own failure came first; ours says that nobody can tell what happened.
+        is_ours = self.spoilt[0] is Verdict.INFRA
+        return self.spoilt if is_ours or verdict is Verdict.SUCCESS else (verdict, reason)
 
     def results(self) -> tuple[StepResult, ...]:
         return tuple(self.steps[number] for number in sorted(self.steps))
@@ -50,6 +66,7 @@ class Hosts:
 
     def __init__(
         self,
+        store: Store,
         engine: Engine,
         logs: LogStore,
         artefacts: ArtefactStore,
@@ -59,6 +76,7 @@ class Hosts:
         url: str,
         token: str,
     ) -> None:
+        self._store = store
         self._engine = engine
         self._logs = logs
         self._artefacts = artefacts
@@ -67,6 +85,7 @@ class Hosts:
         self._url = url
         self._token = token
         self._sessions: dict[str, _Session] = {}
+        self._connections: Counter[str] = Counter()
 
     async def serve(self, transport: Transport) -> None:
         """Talk with one host until it goes away; then it counts as lost."""
@@ -78,6 +97,7 @@ class Hosts:
             # Welcome before anything else: once it is recorded, planning may send it work.
             await session.welcome(self._token)
             self._sessions[hello.name] = session
+            self._connections[hello.name] += 1
             await session.record(hello)
             await session.listen()
             reason = "it went away"
@@ -88,6 +108,19 @@ class Hosts:
         if self._sessions.get(session.name) is session:
             del self._sessions[session.name]
             await session.lose(reason)
+
+    def connections(self, name: str) -> int:
+        """How often the host has connected since the server started."""
+        return self._connections[name]
+
+    async def give_up_absent(self) -> None:
+        """Count as lost those hosts of an earlier life that have not come back by now."""
+        async with self._store.read() as tx:
+            known = await tx.select(Host, {"state": (HostState.CONNECTED,)})
+        for host in known:
+            if host.name not in self._sessions:
+                reason = "it did not come back after the server's restart"
+                await self._engine.record(events.HostLost(name=host.name, reason=reason))
 
     async def run(self, action: actions.RunBuild) -> None:
         """Have the host make the machine and run the build. Repeatable."""
@@ -224,7 +257,7 @@ class _Session:
         """Nothing of what ran will come any more."""
         for running in self.running.values():
             _close(running)
-        await self._engine.record(events.HostLost(name=self.name, reason=reason))
+        await self._record(events.HostLost(name=self.name, reason=reason))
 
     async def _next(self) -> messages.ToServer | None:
         while not self._pending:
@@ -240,10 +273,10 @@ class _Session:
             case messages.Hello():
                 raise InfraError(f"host {self.name} said hello twice")
             case messages.Heartbeat():
-                await self._engine.record(events.HostSeen(name=self.name))
+                await self._record(events.HostSeen(name=self.name))
             case messages.MachineGone():
                 self._forget(message.machine)
-                await self._engine.record(events.MachineGone(machine_id=message.machine))
+                await self._record(events.MachineGone(machine_id=message.machine))
             case _:
                 running = self.running.get(message.machine)
                 if running is not None:
@@ -252,12 +285,12 @@ class _Session:
     async def _take_from(self, running: _Running, message: messages.ToServer) -> None:
         match message:
             case messages.Output():
-                running.log.append(message.step, message.stream, message.at, message.data)
+                _print(running, message.step, message.stream, message.at, message.data)
             case messages.Progress():
                 text = f"{message.text}\n".encode()
-                running.log.append(index.NO_STEP, "cupel", self._clock(), text)
+                _print(running, index.NO_STEP, "cupel", self._clock(), text)
             case messages.MachineReady():
-                await self._engine.record(
+                await self._record(
                     events.MachineReady(machine_id=message.machine, image=message.image)
                 )
             case messages.StepStarted():
@@ -276,27 +309,29 @@ class _Session:
                 raise Bug(f"{type(message).__name__} is not about a build")
 
     async def _tell_steps(self, machine: int, running: _Running) -> None:
-        await self._engine.record(events.StepsChanged(machine_id=machine, steps=running.results()))
+        await self._record(events.StepsChanged(machine_id=machine, steps=running.results()))
 
     async def _take_artefacts(self, running: _Running, message: messages.ArtefactData) -> None:
-        """A tar that cannot be taken costs the build its artefacts, and the log says so."""
+        """What cannot be taken spoils the build, which others may need the artefacts of."""
         try:
             await asyncio.to_thread(running.artefacts.feed, message.data)
             if message.last:
                 stored = await asyncio.to_thread(running.artefacts.finish)
                 running.stored = tuple((file.path, file.size, file.sha256) for file in stored)
-        except (InfraError, ValueError) as error:
-            text = f"the artefacts were not kept: {error}\n".encode()
-            running.log.append(index.NO_STEP, "cupel", self._clock(), text)
+        except InfraError as error:
+            running.spoilt = Verdict.INFRA, error.message
+        except (UserError, ValueError) as error:
+            running.spoilt = Verdict.FAILURE, str(error)
 
     async def _finish(self, running: _Running, message: messages.BuildFinished) -> None:
         _close(running)
         now = self._clock()
-        await self._engine.record(
+        verdict, reason = running.judged(Verdict(message.verdict), message.reason)
+        await self._record(
             events.BuildFinished(
                 machine_id=message.machine,
-                verdict=Verdict(message.verdict),
-                reason=message.reason,
+                verdict=verdict,
+                reason=reason,
                 steps=running.results(),
                 usage=Usage(cpu_seconds=message.cpu_seconds, memory_peak=message.memory_peak),
                 artefacts=tuple(
@@ -312,6 +347,15 @@ class _Session:
                 ),
             )
         )
+
+    async def _record(self, fact: events.Fact) -> None:
+        """Store a fact, however long the store is away: the host says it but once."""
+        while True:
+            try:
+                return await self._engine.record(fact)
+            except InfraError as error:
+                log.error("a fact is not stored, trying again", error=str(error))
+            await asyncio.sleep(_PATIENCE)
 
     def _forget(self, machine: int) -> None:
         running = self.running.pop(machine, None)
@@ -330,6 +374,17 @@ def _finish_step(running: _Running, message: messages.StepFinished) -> None:
         )
 
 
+def _print(running: _Running, step: int, stream: str, at: float, data: bytes) -> None:
+    """Add to the log; one that lacks anything is as good as none."""
+    if running.spoilt is None:
+        try:
+            running.log.append(step, stream, at, data)
+        except InfraError as error:
+            running.spoilt = Verdict.INFRA, error.message
+
+
 def _close(running: _Running) -> None:
-    with contextlib.suppress(InfraError):
+    try:
         running.log.close()
+    except InfraError as error:
+        running.spoilt = Verdict.INFRA, error.message

@@ -68,7 +68,7 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
             _machine_ready(draft, fact)
         case events.StepsChanged():
             build = draft.unfinished_build_on(fact.machine_id)
-            if build is not None and build.steps != fact.steps:
+            if build is not None and fact.steps and build.steps != fact.steps:
                 draft.put(replace(build, steps=fact.steps))
                 draft.tell("build.step", fact.steps[-1].name, **_on(build))
         case events.BuildFinished():

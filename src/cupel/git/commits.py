@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cupel.errors import InfraError, UserError
+from cupel.errors import UserError
 from cupel.git import run
 from cupel.git.repository import oid
 
@@ -80,17 +80,6 @@ async def stack(
             repo, "--first-parent", "--reverse", f"--max-count={limit}", oid(tip), *bounds, env=env
         )
     )
-
-
-async def contains(repo: Path, head: str, commit: str, *, env: Env = None) -> bool:
-    """Whether `commit` is `head` or an ancestor of it."""
-    args = ("merge-base", "--is-ancestor", oid(commit), oid(head))
-    result = await run.git(repo, *args, env=env, check=False)
-    if result.exit_status > 1:
-        raise InfraError(
-            f"cannot compare commits in {repo.name}", hint=result.err.decode(errors="replace")
-        )
-    return result.exit_status == 0
 
 
 async def read_file(

@@ -128,7 +128,8 @@ async def move(
 ) -> Moved | Elsewhere:
     """Compare-and-swap a branch from `old` (None: it must be unborn) to `new`.
 
-    Repeated after it has succeeded, it is `Moved` again.
+    Repeated after it has succeeded, it is `Moved` again, even if somebody has pushed on top since:
+    a server that was killed after the move must not land the same commit a second time.
     """
     ref = f"refs/heads/{branch}"
     expected = "0" * len(new) if old is None else oid(old)
@@ -136,13 +137,24 @@ async def move(
     if result.exit_status == 0:
         return Moved()
     found = await head(repo, branch)
-    if found == new:
+    if found is not None and await contains(repo, found, new):
         return Moved()
     if found != old:
         return Elsewhere(head=found)
     raise InfraError(
         f"cannot move {branch} of {repo.name}", hint=result.err.decode(errors="replace").strip()
     )
+
+
+async def contains(repo: Path, head: str, commit: str) -> bool:
+    """Whether `commit` is `head` or an ancestor of it."""
+    args = ("merge-base", "--is-ancestor", oid(commit), oid(head))
+    result = await run.git(repo, *args, check=False)
+    if result.exit_status > 1:
+        raise InfraError(
+            f"cannot compare commits in {repo.name}", hint=result.err.decode(errors="replace")
+        )
+    return result.exit_status == 0
 
 
 def change_ref(change: int, patch_set: int) -> str:

@@ -33,6 +33,19 @@ def test_a_branch_moves_only_from_where_it_is_expected(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_move_that_others_have_built_upon_is_done(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        repo = await bare.make(tmp_path)
+        one = await bare.commit(repo, {"a": "1"})
+        two = await bare.commit(repo, {"a": "2"}, one)
+        three = await bare.commit(repo, {"a": "3"}, two)
+        await repository.move(repo, "main", None, three)
+        assert await repository.move(repo, "main", one, two) == Moved()
+        assert await repository.heads(repo) == {"main": three}
+
+    asyncio.run(scenario())
+
+
 def test_of_many_who_move_a_branch_one_wins(tmp_path: Path) -> None:
     async def scenario() -> None:
         repo = await bare.make(tmp_path)
@@ -179,8 +192,8 @@ def test_a_stack_is_what_the_base_lacks_along_first_parents(tmp_path: Path) -> N
         newest = await commits.stack(repo, [main], top, limit=2)
         assert [commit.id for commit in newest] == [merged, top]
         assert await commits.stack(repo, [top], one, limit=9) == ()
-        assert await commits.contains(repo, top, main)
-        assert not await commits.contains(repo, main, top)
+        assert await repository.contains(repo, top, main)
+        assert not await repository.contains(repo, main, top)
 
     asyncio.run(scenario())
 
