@@ -54,12 +54,11 @@ def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
     """
     tell = say or _print
     _log_plainly()
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _sole_user(state.resolve()) as state:
-        config = configuration.load(state)
-        probe.can_isolate(probe.examine(state))
+    with _keeping(state), _sole_user(state) as held:
+        config = configuration.load(held)
+        probe.can_isolate(probe.examine(held))
         with _listening(listen or config.listen) as door:
-            asyncio.run(_serve(state, _settled(config, door), door, tell))
+            asyncio.run(_serve(held, _settled(config, door), door, tell))
 
 
 def _log_plainly() -> None:
