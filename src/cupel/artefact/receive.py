@@ -52,7 +52,10 @@ class Receiver:
             os.unlink(name)  # noqa: PTH108
 
     def feed(self, data: bytes) -> None:
-        """Take the next piece. Raises `InfraError` when it is too much, or the disk is full."""
+        """Take the next piece. Raises `UserError` when it is too much.
+
+        Raises `InfraError` when the disk fails.
+        """
         if self._over:
             return
         with self._ends_on_error(), _disk():
@@ -66,8 +69,9 @@ class Receiver:
     def finish(self) -> list[File]:
         """Store the files of the tar, all or none, and say which they are.
 
-        Directories, symbolic links and devices are left out. Raises `InfraError` for a tar that is
-        broken, that has too many files, or one of whose names is dangerous.
+        Directories, symbolic links and devices are left out. Raises `UserError` for a tar that is
+        broken, that has too many files, or one of whose names is dangerous, and `InfraError` when
+        the disk fails.
         """
         if self._over:
             return []

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from cupel.errors import InfraError
+from cupel.errors import UserError
 
 BLOCK = 512
 LONGEST_PATH = 1024
@@ -61,7 +61,7 @@ class _Extended:
 
 
 def members(file: BinaryIO) -> Iterator[Member]:
-    """The members of a tar, in order. Raises `InfraError` for one that is broken or hostile."""
+    """The members of a tar, in order. Raises `UserError` for one that is broken or hostile."""
     total = file.seek(0, 2)
     at = 0
     extended = _Extended()
@@ -89,8 +89,8 @@ def members(file: BinaryIO) -> Iterator[Member]:
         at += -(-size // BLOCK) * BLOCK
 
 
-def refused(why: str) -> InfraError:
-    return InfraError(f"the tar of artefacts cannot be taken: {why}")
+def refused(why: str) -> UserError:
+    return UserError(f"the tar of artefacts cannot be taken: {why}")
 
 
 def _check(header: bytes) -> None:

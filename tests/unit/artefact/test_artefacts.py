@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cupel.artefact import receive
 from cupel.artefact.store import ArtefactStore
-from cupel.errors import InfraError, NotFound
+from cupel.errors import InfraError, NotFound, UserError
 
 LIMIT = 1 << 20
 
@@ -159,7 +159,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_tar_is_refused_and_leaves_nothing(tmp_path, name):
     store = ArtefactStore(tmp_path / "store")
-    with pytest.raises(InfraError, match="cannot be taken"):
+    with pytest.raises(UserError, match="cannot be taken"):
         take(store, HOSTILE[name]())
     with pytest.raises(NotFound):
         store.files(1)
@@ -171,7 +171,7 @@ def test_damage_is_refused_or_harmless(tmp_path_factory, noise, at):
     data = bytearray(packed(("a", b"x" * 700), ("b/c", b"y"), form=tarfile.PAX_FORMAT))
     data[at : at + len(noise)] = noise
     root = tmp_path_factory.mktemp("store")
-    with contextlib.suppress(InfraError):
+    with contextlib.suppress(UserError):
         take(ArtefactStore(root / "store"), bytes(data))
     assert [path.name for path in root.iterdir()] == ["store"]
 
@@ -199,7 +199,7 @@ def test_too_much_is_told_once(tmp_path):
     store = ArtefactStore(tmp_path)
     receiver = store.receiver(1, 1000)
     receiver.feed(b"x" * 1000)
-    with pytest.raises(InfraError, match="larger than 1000 bytes"):
+    with pytest.raises(UserError, match="larger than 1000 bytes"):
         receiver.feed(b"x")
     receiver.feed(b"x")
     assert receiver.finish() == []
@@ -208,13 +208,13 @@ def test_too_much_is_told_once(tmp_path):
 
 def test_links_do_not_multiply_what_is_kept(tmp_path):
     links = [special(f"link{n}", tarfile.LNKTYPE, "a") for n in range(100)]
-    with pytest.raises(InfraError, match="bytes in them"):
+    with pytest.raises(UserError, match="bytes in them"):
         take(ArtefactStore(tmp_path), packed(("a", b"x" * 50_000), *links))
 
 
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(receive, "MOST_FILES", 3)
-    with pytest.raises(InfraError, match="more than 3 files"):
+    with pytest.raises(UserError, match="more than 3 files"):
         take(ArtefactStore(tmp_path), packed(*[(f"f{n}", b"") for n in range(4)]))
 
 
