@@ -69,8 +69,12 @@ class Follower:
                 quiet = False
                 while not await self._look(say, until_verdict=until_verdict, quiet=quiet):
                     quiet = await _is_quiet(news)
-        except (TimeoutError, StopAsyncIteration):
+        except TimeoutError:
             pass
+        except StopAsyncIteration:
+            unsaid = [each.change_id for each in self._followed if not each.done]
+            if until_verdict:
+                say(messages.follows_no_more(unsaid, self._url))
 
     async def _look(self, say: Say, *, until_verdict: bool, quiet: bool) -> bool:
         """Say what is new; whether all has been said."""

@@ -173,6 +173,12 @@ def verdict(change: Change, item: Item, url: str) -> str:
             )
 
 
+def follows_no_more(changes: Sequence[int], url: str) -> str:
+    """The server stops, or the news came faster than they could be told."""
+    pages = "".join(f"\n  {url}/changes/{change}" for change in changes)
+    return f"No more is said here; nothing is lost, and what was taken goes on:{pages}"
+
+
 _CURES: Mapping[Reason, str] = {
     Reason.CONFLICT: "to mend it: rebase it on {branch} as it is now, and push it again",
     Reason.INFRASTRUCTURE: "to try again: git commit --amend --no-edit, and push it again",
