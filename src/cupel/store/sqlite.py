@@ -20,7 +20,6 @@ from cupel.errors import Bug, Conflict, CupelError, InfraError, UserError
 from cupel.store.backend import WRITE_PATIENCE, Session
 
 _SETTINGS = (
-    "PRAGMA journal_mode = WAL",
     # Each commit reaches the disk before it is acknowledged: it survives a power cut too.
     "PRAGMA synchronous = FULL",
     "PRAGMA temp_store = MEMORY",
@@ -110,6 +109,7 @@ class SqliteBackend:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InfraError(f"{self._path.parent} cannot be made: {error.strerror}") from error
+        self._write_ahead()
         engine = create_async_engine(
             self._url,
             # Sessions begin and end their transactions themselves, once and in one hop.
@@ -124,6 +124,19 @@ class SqliteBackend:
         )
         sa.event.listen(engine.sync_engine, "connect", _set_up)
         return engine
+
+    def _write_ahead(self) -> None:
+        """Make the database one with a write-ahead log, which it stays.
+
+        SQLite does not wait its turn for this change as it does for others, so that connections
+        which all asked for it as they opened would refuse one another now and then.
+        """
+        try:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=WRITE_PATIENCE)) as opened:
+                opened.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            raise _translated(str(error), name, self._path) from error
 
     def session(self, driver_connection: Any) -> Session:
         return SqliteSession(driver_connection)
