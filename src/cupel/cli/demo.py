@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 import cupel
+from cupel.client import Client
 from cupel.demo import releases, server
 from cupel.demo.play import Outcome, play
 from cupel.demo.watch import Watch
@@ -49,19 +50,19 @@ async def _run(directory: Path, console: Console, *, keep: bool, report: Path | 
         console.print(text, markup=False, soft_wrap=True)
 
     say(f"cupel up --state {directory / 'state'}")
-    async with server.running(directory / "state") as api:
-        say(f"Cupel is up at {api.url}")
-        outcome = await play(api, directory, Watch(console), say)
+    async with server.running(directory / "state") as client:
+        say(f"Cupel is up at {client.url}")
+        outcome = await play(client, directory, Watch(console), say)
         _tell(console, outcome)
         if report is not None:
             report.write_text(json.dumps(_report(outcome), indent=2) + "\n")
         if keep:
-            await _keep(api, directory, say)
+            await _keep(client, directory, say)
     return outcome
 
 
-async def _keep(api: server.Api, directory: Path, say: Any) -> None:
-    say(f"\nLeft running: {api.url}/queue/{releases.PACKAGE}  (Ctrl-C ends it)")
+async def _keep(client: Client, directory: Path, say: Any) -> None:
+    say(f"\nLeft running: {client.url}/queue/{releases.PACKAGE}  (Ctrl-C ends it)")
     say(f"cupel --state {directory / 'state'} status")
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()

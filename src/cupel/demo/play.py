@@ -8,11 +8,12 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from cupel.client import Client
+from cupel.control import views
+from cupel.core.model import ChangeState, Pipeline
 from cupel.demo import releases, verify
 from cupel.demo.scenes import EJECTED, LANDED, Scene, scenes
-from cupel.demo.server import Api
 from cupel.demo.watch import Watch
 from cupel.errors import InfraError
 
@@ -47,23 +48,24 @@ class Outcome:
         return not self.surprises and self.proof.verified
 
 
-async def play(api: Api, directory: Path, watch: Watch, say: Say) -> Outcome:
+async def play(client: Client, directory: Path, watch: Watch, say: Say) -> Outcome:
     """The whole demo but for starting the server; `directory` gets the developer's work tree."""
     say(f"fetching {releases.PACKAGE} {', '.join(releases.RELEASES)} from its registry")
     directories = await releases.fetch(directory / "sdists")
     work = directory / releases.PACKAGE
     await releases.begin(work, directories[0])
     say(f"cupel project add {releases.PACKAGE} --from {work}")
-    await api.post("/api/projects", {"name": releases.PACKAGE, "source": str(work)})
+    project = client.add_project(releases.PACKAGE, source=str(work))
+    await releases.git(work, "remote", "add", "cupel", client.remote(project.git_url))
     began = time.monotonic()
     pushed: list[Pushed] = []
     for scene in scenes(directories):
-        pushed += await _push(api, work, scene, say)
-    await _settle(api, pushed, watch)
-    return await _outcome(api, directory, pushed, time.monotonic() - began)
+        pushed += await _push(work, scene, say)
+    await _settle(client, pushed, watch)
+    return await _outcome(client, directory, pushed, time.monotonic() - began)
 
 
-async def _push(api: Api, work: Path, scene: Scene, say: Say) -> list[Pushed]:
+async def _push(work: Path, scene: Scene, say: Say) -> list[Pushed]:
     say(f"\ngit push cupel HEAD:refs/for/main -o land    # {scene.what}")
     await releases.git(work, "checkout", "--quiet", "--detach", "main")
     for title, make in scene.commits:
@@ -71,15 +73,7 @@ async def _push(api: Api, work: Path, scene: Scene, say: Say) -> list[Pushed]:
         if made is not None:
             await made
         await releases.commit(work, title)
-    result = await releases.git(
-        work,
-        "push",
-        f"{api.url}/{releases.PACKAGE}.git",
-        "HEAD:refs/for/main",
-        "-o",
-        "land",
-        env=api.git_env,
-    )
+    result = await releases.git(work, "push", "cupel", "HEAD:refs/for/main", "-o", "land")
     lines = [line.rstrip() for line in result.err.decode().splitlines()]
     for line in lines:
         if line.startswith("remote: "):
@@ -94,16 +88,16 @@ async def _push(api: Api, work: Path, scene: Scene, say: Say) -> list[Pushed]:
     ]
 
 
-async def _settle(api: Api, pushed: list[Pushed], watch: Watch) -> None:
+async def _settle(client: Client, pushed: list[Pushed], watch: Watch) -> None:
     """Watch until the gate has spoken of every change."""
     wanted = {change.number for change in pushed}
     try:
         async with asyncio.timeout(_PATIENCE):
             with watch:
                 while True:
-                    queue = await api.get(f"/api/queues/{releases.PACKAGE}")
-                    await watch.show(api, queue)
-                    done = {i["change"] for i in queue["recent"] if i["pipeline"] == "gate"}
+                    queue = client.queue(releases.PACKAGE)
+                    watch.show(client, queue)
+                    done = {i.change for i in queue.recent if i.pipeline is Pipeline.GATE}
                     if wanted <= done:
                         return
                     await asyncio.sleep(0.5)
@@ -111,21 +105,25 @@ async def _settle(api: Api, pushed: list[Pushed], watch: Watch) -> None:
         raise InfraError(f"the queue did not come to an end in {_PATIENCE:.0f} s") from None
 
 
-async def _outcome(api: Api, directory: Path, pushed: list[Pushed], seconds: float) -> Outcome:
+async def _outcome(
+    client: Client, directory: Path, pushed: list[Pushed], seconds: float
+) -> Outcome:
     landed: list[Pushed] = []
     ejected: list[tuple[Pushed, str]] = []
     surprises: list[str] = []
-    views: dict[int, Any] = {}
+    seen: dict[int, views.ChangeView] = {}
     for change in pushed:
-        view = views[change.number] = await api.get(f"/api/changes/{change.number}")
-        became = LANDED if view["state"] == "landed" else EJECTED
+        view = seen[change.number] = client.change(change.number)
+        became = LANDED if view.state is ChangeState.LANDED else EJECTED
         if became == LANDED:
             landed.append(change)
         else:
-            ejected.append((change, view["text"] or "no reason given"))
+            ejected.append((change, view.text or "no reason given"))
         if became != change.expected:
             surprises.append(f"change {change.number} was to be {change.expected}: {became}")
-    proof = await verify.verify(api, directory / "proof", [views[c.number] for c in landed])
+    proof = await verify.verify(
+        directory / releases.PACKAGE, directory / "proof", [seen[c.number] for c in landed]
+    )
     return Outcome(
         landed=tuple(landed),
         ejected=tuple(ejected),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from cupel.control import views
+from cupel.core.model import ItemState, Verdict
 from cupel.demo import releases
-from cupel.demo.server import Api
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,62 +23,59 @@ class Landing:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """`tree` is that of the branch's head."""
+    """`tree` is that of the branch's head; `complete`: all that landed is on the branch."""
 
     head: str
     tree: str
+    complete: bool
     landings: tuple[Landing, ...]
 
     @property
     def verified(self) -> bool:
         """Every landed tree was tested, and the branch stands at the last of them."""
         return (
-            bool(self.landings)
+            self.complete
+            and bool(self.landings)
             and all(landing.tree == landing.tested for landing in self.landings)
             and self.landings[-1].commit == self.head
         )
 
 
-async def verify(api: Api, clone: Path, landed: Sequence[dict[str, Any]]) -> Proof:
-    """Clone the branch and compare it with what the API says was tested."""
+async def verify(work: Path, clone: Path, landed: Sequence[views.ChangeView]) -> Proof:
+    """Clone what `work` has as its remote, and compare it with what the API says was tested."""
+    url = await _git(work, "remote", "get-url", "cupel")
     clone.mkdir(parents=True)
-    await releases.git(
-        clone, "clone", "--quiet", f"{api.url}/{releases.PACKAGE}.git", ".",
-        env=api.git_env,
-    )  # fmt: skip
+    await releases.git(clone, "clone", "--quiet", url, ".")
     order = (await _git(clone, "rev-list", "--first-parent", "--reverse", "HEAD")).split()
-    contained = set((await _git(clone, "rev-list", "HEAD")).split())
+    commits = {change.landed_commit: change for change in landed}
     landings = [
         Landing(
-            change=change["id"],
-            commit=change["landed_commit"],
-            tree=await _git(clone, "rev-parse", f"{change['landed_commit']}^{{tree}}"),
-            tested=_tested(change),
+            change=commits[commit].id,
+            commit=commit,
+            tree=await _git(clone, "rev-parse", f"{commit}^{{tree}}"),
+            tested=_tested(commits[commit]),
         )
-        for change in landed
-        if change["landed_commit"] in contained
+        for commit in order
+        if commit in commits
     ]
-    landings.sort(
-        key=lambda landing: order.index(landing.commit) if landing.commit in order else -1
-    )
     return Proof(
         head=await _git(clone, "rev-parse", "HEAD"),
         tree=await _git(clone, "rev-parse", "HEAD^{tree}"),
+        complete=len(landings) == len(landed),
         landings=tuple(landings),
     )
 
 
-def _tested(change: dict[str, Any]) -> str | None:
+def _tested(change: views.ChangeView) -> str | None:
     """The tree on which every voting build of the landing passed."""
-    for history in change["items"]:
-        if history["item"]["state"] != "landed":
+    for history in change.items:
+        if history.item.state is not ItemState.LANDED:
             continue
-        for buildset in history["buildsets"]:
-            voting = [build for build in buildset["builds"] if build["voting"]]
-            if buildset["commit"] == change["landed_commit"] and voting:
-                passed = {build["job"] for build in voting if build["verdict"] == "success"}
-                if passed == {build["job"] for build in voting}:
-                    return str(buildset["tree"])
+        for buildset in history.buildsets:
+            voting = {build.job for build in buildset.builds if build.voting}
+            passed = {build.job for build in buildset.builds if build.verdict is Verdict.SUCCESS}
+            if buildset.commit == change.landed_commit and voting and voting <= passed:
+                return buildset.tree
     return None
 
 
