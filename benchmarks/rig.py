@@ -15,8 +15,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from cupel.client import Client
 from cupel.demo import releases
-from cupel.demo.server import Api, running
+from cupel.demo.server import running
 
 CONFIG = """\
 jobs:
@@ -69,27 +70,19 @@ def tell(figures: Sequence[Figure], *, as_json: bool) -> None:
 class Bench:
     """A running server with the project `bench`, and a developer's work tree."""
 
-    api: Api
+    client: Client
     work: Path
     state: Path
 
     async def push(self, number: int, *options: str) -> float:
         """Commit something new on top of the branch and push it; seconds of the push alone."""
-        url = f"{self.api.url}/bench.git"
-        await releases.git(self.work, "fetch", "--quiet", url, "main", env=self.api.git_env)
+        await releases.git(self.work, "fetch", "--quiet", "cupel", "main")
         await releases.git(self.work, "reset", "--quiet", "--hard", "FETCH_HEAD")
         (self.work / "number").write_text(f"{number} {time.time_ns()}\n")
         await releases.commit(self.work, f"Number {number} {time.time_ns()}")
         words = [word for option in options for word in ("-o", option)]
         began = time.perf_counter()
-        await releases.git(
-            self.work,
-            "push",
-            f"{self.api.url}/bench.git",
-            "HEAD:refs/for/main",
-            *words,
-            env=self.api.git_env,
-        )
+        await releases.git(self.work, "push", "cupel", "HEAD:refs/for/main", *words)
         return time.perf_counter() - began
 
 
@@ -99,16 +92,16 @@ async def bench(state: Path | None) -> AsyncIterator[Bench]:
     directory = Path(tempfile.mkdtemp(prefix="cupel-bench-"))
     kept = state or directory / "state"
     try:
-        async with running(kept) as api:
+        async with running(kept) as client:
             work = directory / "bench"
             work.mkdir()
             await releases.git(work, "init", "--quiet", "--initial-branch", "main")
             (work / ".cupel.yaml").write_text(CONFIG)
             await releases.commit(work, "Begin")
-            names = {project["name"] for project in (await api.get("/api/status"))["projects"]}
-            if "bench" not in names:
-                await api.post("/api/projects", {"name": "bench", "source": str(work)})
-            rig = Bench(api=api, work=work, state=kept)
+            known = {project.name: project for project in client.projects()}
+            project = known.get("bench") or client.add_project("bench", source=str(work))
+            await releases.git(work, "remote", "add", "cupel", client.remote(project.git_url))
+            rig = Bench(client=client, work=work, state=kept)
             await rig.push(0, "land", "wait")
             yield rig
     finally:
