@@ -73,6 +73,7 @@ class Server:
     def __init__(self, state: Path, settings: Mapping[str, Any] | None = None) -> None:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.state = state
+        self.env = dict(os.environ)
         self.process: subprocess.Popen[bytes] | None = None
         self._listen = "127.0.0.1:0"
         if not (state / "images").exists():
@@ -86,12 +87,15 @@ class Server:
 
     def start(self) -> None:
         """Start, on the same port as before, and wait until it answers."""
+        if self.process is not None:
+            self.process.wait(PATIENCE)
         (self.state / "client.json").unlink(missing_ok=True)
         with (self.state / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cupel", "--state", str(self.state), "up", "--listen",
                  self._listen],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                start_new_session=True,
             )  # fmt: skip
         wait_for(self._answers, why="the start of the server")
         self._listen = self.url.removeprefix("http://")
@@ -203,9 +207,16 @@ class Server:
 def running(state: Path, settings: Mapping[str, Any] | None = None) -> Iterator[Server]:
     """A server that runs during the block, and must leave nothing behind."""
     server = Server(state, settings)
+    with lasting(server):
+        yield server
+
+
+@contextlib.contextmanager
+def lasting(server: Server) -> Iterator[None]:
+    """Run the server during the block; whatever becomes of it, it must leave nothing behind."""
     try:
         server.start()
-        yield server
+        yield
     finally:
         if server.process is not None and server.process.poll() is None:
             server.stop()
