@@ -16,7 +16,7 @@ from psycopg.types.string import TextLoader
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from cupel.errors import Bug, Conflict, CupelError, InfraError
+from cupel.errors import Bug, Conflict, CupelError, InfraError, UserError
 from cupel.store.backend import WRITE_PATIENCE, Session
 
 # Keys of advisory locks, unique within a database: "cupl" and a number.
@@ -168,6 +168,9 @@ def _translated(error: psycopg.Error, url: sa.URL) -> CupelError:
     if state == "23505":
         detail = error.diag.message_detail or text
         return Conflict(f"there is another row of the same kind: {detail}")
+    if state == "22003":
+        # Our own come from a counter, so it is somebody's who asks for a row.
+        return UserError("a number is too large: nothing has it")
     for prefix, message, hint in _FAULTS:
         if state.startswith(prefix):
             return InfraError(f"{where}: {message} ({text})", hint=hint)

@@ -165,7 +165,8 @@ class SqliteBackend:
     def translate(self, error: Exception) -> CupelError | None:
         cause = getattr(error, "orig", None) or error
         if isinstance(cause, OverflowError):
-            return Bug(f"a number is too large for the store: {cause}")
+            # Our own come from a counter, so it is somebody's who asks for a row.
+            return UserError("a number is too large: nothing has it")
         if not isinstance(cause, sqlite3.Error):
             return None
         name = getattr(cause, "sqlite_errorname", "")
