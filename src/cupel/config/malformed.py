@@ -90,7 +90,8 @@ def _structure(
         bracket = "{" if "mapping" in context else "["
         close = "}" if "mapping" in context else "]"
         where = mark(file, error.context_mark)
-        return where, f"“{bracket}” without its “{close}”, or a comma missing", _QUOTE_IT
+        hint = f"add what is missing, or {_QUOTE_IT} if the “{bracket}” is part of a text"
+        return where, f"“{bracket}” without its “{close}”, or a comma missing", hint
     if "expected <block end>" in problem:
         return (
             at,
