@@ -85,9 +85,19 @@ def _evaluate_ready(buildset: Buildset, builds: list[Build], policy: Policy) -> 
     return Outcome(standing=standing, complete=complete)
 
 
+_ENDED = {
+    Verdict.SUCCESS: "passed",
+    Verdict.FAILURE: "failed",
+    Verdict.TIMEOUT: "took too long",
+    Verdict.INFRA: "was failed by the infrastructure",
+    Verdict.CANCELLED: "was cancelled",
+    Verdict.SKIPPED: "was skipped",
+}
+
+
 def _tell(build: Build) -> str:
     why = f": {build.reason}" if build.reason else ""
-    return f"{build.job} {build.verdict}{why}"
+    return f"job {build.job} {_ENDED[build.verdict]}{why}" if build.verdict else build.job
 
 
 RESTARTED = "its host started anew"

@@ -90,7 +90,7 @@ def waits_for_approvals(given: int, needed: int) -> str:
 
 
 def waits_for_land() -> str:
-    return "approved; nobody has asked to land it yet"
+    return "approved; enters the gate when somebody asks to land it"
 
 
 def waits_for_changes(numbers: Sequence[int]) -> str:

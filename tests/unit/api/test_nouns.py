@@ -61,7 +61,7 @@ def test_a_stacked_change_says_what_it_needs_and_what_is_ahead(tmp_path: Path) -
     ("fields", "waiting"),
     [
         ({"patch_set": 2}, "has 0 of 1 approval"),
-        ({"wants_land": False}, "approved; nobody has asked to land it yet"),
+        ({"wants_land": False}, "approved; enters the gate when somebody asks to land it"),
         ({}, "about to enter the gate"),
     ],
 )
