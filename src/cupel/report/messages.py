@@ -97,6 +97,10 @@ def waits_for_changes(numbers: Sequence[int]) -> str:
     return "needs " + ", ".join(f"#{number}" for number in numbers)
 
 
+def waits_for_rebase(number: int) -> str:
+    return f"built on an outdated patch set of #{number}: rebase onto its newest and push again"
+
+
 def waits_for_entry() -> str:
     return "about to enter the gate"
 

@@ -75,6 +75,15 @@ def test_an_open_change_outside_the_gate_says_what_it_waits_for(
     assert call(tmp_path, ask) == waiting
 
 
+def test_a_change_on_an_outdated_patch_set_is_told_to_rebase(tmp_path: Path) -> None:
+    async def ask(server: Server) -> str:
+        outdated = world.patch_set(2, 19, needs_change=22, parent="withdrawn")
+        await server.world.put(world.change(19, patch_set=2), outdated)
+        return (await server.client.get("/api/changes/19")).json()["waiting"]
+
+    assert call(tmp_path, ask).startswith("built on an outdated patch set of #22: rebase")
+
+
 def test_a_rejected_change_says_why(tmp_path: Path) -> None:
     assert get(tmp_path, "/api/changes/19").json()["text"] == "lint failure"
     assert get(tmp_path, "/api/changes/20").json()["text"] is None

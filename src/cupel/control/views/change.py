@@ -76,6 +76,7 @@ async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
     policy = projects[change.project_id].policy
     counted = counting(change, approvals, policy)
     items = await _histories(tx, change, now)
+    outdated = await _built_on_outdated(tx, newest, needs)
     return ChangeView(
         **dict(change_ref(change, projects)),
         key=change.key,
@@ -90,7 +91,9 @@ async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
         needed_by=[change_ref(row, projects) for row in needed_by],
         patch_sets=[_patch_set(row) for row in patch_sets],
         items=items,
-        waiting=_waiting(change, items, len({row.user for row in counted}), policy, needs),
+        waiting=_waiting(
+            change, items, len({row.user for row in counted}), policy, needs, outdated
+        ),
         text=_why_not_landed(change, items),
     )
 
@@ -120,6 +123,17 @@ def counting(change: Change, approvals: Sequence[Approval], policy: Policy) -> l
         and row.withdrawn_at is None
         and (policy.self_approval or row.user != change.owner)
     ]
+
+
+async def _built_on_outdated(
+    tx: Transaction, newest: PatchSet, needs: Mapping[int, Change]
+) -> int | None:
+    """The change below, if it has another patch set by now than this one is built on."""
+    for below in needs.values():
+        where = {"change_id": below.id, "number": below.patch_set}
+        if all(row.commit != newest.parent for row in await tx.select(PatchSet, where)):
+            return below.id
+    return None
 
 
 async def _needed_by(tx: Transaction, id: int) -> list[Change]:
@@ -230,6 +244,7 @@ def _waiting(
     given: int,
     policy: Policy,
     needs: Mapping[int, Change],
+    outdated: int | None,
 ) -> str | None:
     """What an open change waits for on its way to the branch, in words."""
     if change.state is not ChangeState.OPEN:
@@ -237,6 +252,8 @@ def _waiting(
     gate = [view.item for view in items if view.item.pipeline is Pipeline.GATE]
     if gate and gate[0].state in LIVE_ITEMS:
         return gate[0].waiting
+    if outdated is not None:
+        return messages.waits_for_rebase(outdated)
     if given < policy.approvals:
         return messages.waits_for_approvals(given, policy.approvals)
     if not change.wants_land:
