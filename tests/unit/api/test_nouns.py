@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_an_open_change_outside_the_gate_says_what_it_waits_for(
 
 def test_a_change_on_an_outdated_patch_set_is_told_to_rebase(tmp_path: Path) -> None:
     async def ask(server: Server) -> str:
-        outdated = world.patch_set(2, 19, needs_change=22, parent="withdrawn")
+        outdated = replace(world.patch_set(2, 19, needs=22), parent="withdrawn")
         await server.world.put(world.change(19, patch_set=2), outdated)
         return (await server.client.get("/api/changes/19")).json()["waiting"]
 
