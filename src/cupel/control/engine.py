@@ -38,7 +38,7 @@ class Dispatcher(Protocol):
 class Engine:
     """`clock` tells the time; `pulse` seconds are the longest pause between two plannings."""
 
-    def __init__(self, store: Store, feed: Feed, clock: Clock, *, pulse: float = 30.0) -> None:
+    def __init__(self, store: Store, feed: Feed, clock: Clock, *, pulse: float = 5.0) -> None:
         self._store = store
         self._feed = feed
         self._clock = clock

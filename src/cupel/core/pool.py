@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from cupel.core import lifecycle
+from cupel.core.buildset import RESTARTED
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Build,
@@ -22,14 +23,22 @@ from cupel.core.model import (
 _RANK = {Pipeline.GATE: 0, Pipeline.CHECK: 1, Pipeline.POST: 2}
 
 
+PAUSES = (5.0, 30.0)
+"""Seconds that a job waits for the host that failed it, after the first time and after others.
+
+An outage of seconds must not use up a build's attempts; another host is asked without waiting.
+"""
+
+
 def plan(draft: Draft) -> None:
     """Give free slots to queued builds: the gate first, then by place in the queue."""
     free = _free_slots(draft)
     if not any(slots > 0 for slots in free.values()):
         return
     for build in sorted(_queued(draft), key=lambda b: _order(draft, b)):
-        host = _choose(draft, build, free)
-        if host is not None:
+        failed = _failed_on(draft, build)
+        host = _choose(draft, build, free, failed)
+        if host is not None and not (host.id in failed and draft.now < _again_at(build, failed)):
             free[host.id] -= 1
             _assign(draft, build, host)
 
@@ -54,15 +63,24 @@ def _order(draft: Draft, build: Build) -> tuple[int, int, int]:
     return (_RANK[build.pipeline], 0 if entry is None else entry.position, build.id)
 
 
-def _choose(draft: Draft, build: Build, free: dict[int, int]) -> Host | None:
-    """The host with most free slots, preferring one that has not failed this job already."""
-    failed = {
+def _failed_on(draft: Draft, build: Build) -> Counter[int]:
+    """How often which host has failed this job on this state already, restarts aside."""
+    return Counter(
         draft.get(Machine, other.machine_id).host_id
         for other in draft.builds(build.buildset_id)
         if other.job == build.job
         and other.verdict is Verdict.INFRA
+        and other.reason != RESTARTED
         and draft.find(Machine, other.machine_id) is not None
-    }
+    )
+
+
+def _again_at(build: Build, failed: Counter[int]) -> float:
+    return build.queued_at + PAUSES[min(failed.total(), len(PAUSES)) - 1]
+
+
+def _choose(draft: Draft, build: Build, free: dict[int, int], failed: Counter[int]) -> Host | None:
+    """The host with most free slots, preferring one that has not failed this job already."""
     fit = [
         draft.get(Host, host_id)
         for host_id, slots in free.items()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cupel.core import pool
+from cupel.core.buildset import RESTARTED
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Build,
@@ -48,9 +49,9 @@ def machine(id: int, host_id: int, state: MachineState = MachineState.USED) -> M
     )
 
 
-def assigned(*rows: Row) -> dict[int, int]:
+def assigned(*rows: Row, now: float = 1.0) -> dict[int, int]:
     """Build → host, after planning."""
-    draft = Draft(rows, now=1.0, ids=itertools.count(1000))
+    draft = Draft(rows, now=now, ids=itertools.count(1000))
     pool.plan(draft)
     started = [b for b in draft.all(Build) if b.state is BuildState.STARTING]
     return {b.id: draft.get(Machine, b.machine_id).host_id for b in started}
@@ -102,4 +103,21 @@ def test_another_attempt_goes_to_another_host() -> None:
     again = build(2, attempt=2)
     gone = machine(50, 1, MachineState.GONE)
     assert assigned(host(1, 8), host(2, 1), gone, lost, again) == {2: 2}
-    assert assigned(host(1, 8), gone, lost, again) == {2: 1}
+
+
+def test_the_host_that_failed_a_job_is_asked_again_after_a_while() -> None:
+    lost = build(1, verdict=Verdict.INFRA, machine_id=50)
+    again = build(2, attempt=2, queued_at=100.0)
+    gone = machine(50, 1, MachineState.GONE)
+    assert assigned(host(1), gone, lost, again, now=104.0) == {}
+    assert assigned(host(1), gone, lost, again, now=105.0) == {2: 1}
+    twice = [lost, replace(lost, id=3, attempt=2), replace(again, attempt=3)]
+    assert assigned(host(1), gone, *twice, now=105.0) == {}
+    assert assigned(host(1), gone, *twice, now=130.0) == {2: 1}
+
+
+def test_a_restart_is_not_waited_out() -> None:
+    lost = build(1, verdict=Verdict.INFRA, machine_id=50, reason=RESTARTED)
+    again = build(2, attempt=2, queued_at=100.0)
+    gone = machine(50, 1, MachineState.GONE)
+    assert assigned(host(1), gone, lost, again, now=100.0) == {2: 1}
