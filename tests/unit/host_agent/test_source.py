@@ -58,7 +58,7 @@ def check_out(sources: source.Sources, build: BuildSpec, target: Path, machine: 
         tar = await sources.lay_out(machine, build)
         with tarfile.open(tar) as packed:
             assert {(member.uid, member.gid) for member in packed} == {(0, 0)}
-            packed.extractall(target, filter="tar")
+            packed.extractall(target)
         sources.discard(machine)
         alternates = target / "src" / ".git" / "objects" / "info" / "alternates"
         assert alternates.read_text() == f"{source.MIRROR}/objects\n"
