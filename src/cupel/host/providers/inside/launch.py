@@ -44,9 +44,12 @@ def main(descriptor: int) -> None:
 def _machine(agent: socket.socket) -> None:
     """Make one machine as the agent's first frame says; never returns."""
     os.setsid()
-    wire.send(agent, {"event": "born", "pid": os.getpid()})
-    received = wire.receive(agent)
-    if received is None:
+    try:
+        wire.send(agent, {"event": "born", "pid": os.getpid()})
+        received = wire.receive(agent)
+    except ConnectionError:
+        received = None
+    if received is None:  # whoever wanted a machine is gone
         os._exit(0)
     frame, (log,) = received
     os.dup2(log, 2)
