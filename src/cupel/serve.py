@@ -34,7 +34,6 @@ from cupel.host.agent import Agent
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.report import messages
 from cupel.store import open_store
-from cupel.store.interface import Store
 from cupel.web import app as web
 
 HOST = "local"
@@ -141,7 +140,8 @@ def _settled(config: ServerConfig, door: socket.socket) -> ServerConfig:
     if config.read != "auto":
         return config
     local = ipaddress.ip_address(door.getsockname()[0]).is_loopback
-    return dataclasses.replace(config, read="anyone" if local else "login")
+    alone = local and config.url is None
+    return dataclasses.replace(config, read="anyone" if alone else "login")
 
 
 def _url(door: socket.socket) -> str:
@@ -158,25 +158,33 @@ async def _serve(state: Path, config: ServerConfig, door: socket.socket, say: Sa
             raise UserError(
                 "another Cupel plans on this database", hint="only one may; stop the other"
             )
-        cupel = Cupel(state=state, config=config, store=store, clock=clock.now, url=_url(door))
+        inner = _url(door)
+        cupel = Cupel(
+            state=state,
+            config=config,
+            store=store,
+            clock=clock.now,
+            url=config.url or inner,
+            inner=inner,
+        )
         hosts = await cupel.prepare()
-        await _greet(cupel, store, say)
+        await _greet(cupel, inner, say)
         await _live(cupel, hosts, door)
     finally:
         await store.close()
 
 
-async def _greet(cupel: Cupel, store: Store, say: Say) -> None:
-    """Say where everything is; make the owner's token when there is none that works."""
+async def _greet(cupel: Cupel, inner: str, say: Say) -> None:
+    """Say where everything is; the login link and the owner's token are for this computer."""
     user = getpass.getuser()
-    secret = await _owner_token(cupel, user)
+    secret = await _owner_token(cupel, inner, user)
     link = await cupel.auth.login_link(user, scopes=[Scope.WRITE, Scope.ADMIN])
-    address = cupel.url.removeprefix("http://")
-    remote = f"http://{user}:{secret}@{address}/PROJECT.git"
-    say(messages.up(cupel.url, f"{cupel.url}/login?token={link}", remote, str(cupel.state)))
+    scheme, _, address = cupel.url.partition("://")
+    remote = f"{scheme}://cupel:{secret}@{address}/PROJECT.git"
+    say(messages.up(cupel.url, f"{inner}/login?token={link}", remote, str(cupel.state)))
 
 
-async def _owner_token(cupel: Cupel, user: str) -> str:
+async def _owner_token(cupel: Cupel, inner: str, user: str) -> str:
     """The token that the command line uses, kept where only its owner can read it."""
     file = cupel.state / client.FILE
     secret = None
@@ -189,7 +197,7 @@ async def _owner_token(cupel: Cupel, user: str) -> str:
         secret = issued.secret
     fresh = file.with_suffix(".new")
     fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps({"url": cupel.url, "token": secret}) + "\n")
+    fresh.write_text(json.dumps({"url": inner, "token": secret}) + "\n")
     fresh.replace(file)
     return str(secret)
 

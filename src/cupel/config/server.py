@@ -55,14 +55,16 @@ DEFAULT_LABELS: Mapping[str, LabelConfig] = {
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """How a server runs. `read` is `anyone`, `login` or `auto`; limits are bytes of one build.
+    """How a server runs. `url` is where people reach it, None for where it listens.
 
-    `database` is a URL, None for SQLite in the state directory; `keep` is how long builds' logs
-    and artefacts are kept, in seconds.
+    `read` is `anyone`, `login` or `auto`. Limits are bytes of one build. `database` is a URL, None
+    for SQLite in the state directory; `keep` is how long builds' logs and artefacts are kept, in
+    seconds.
     """
 
     slots: int
     listen: str = LISTEN
+    url: str | None = None
     read: str = "auto"
     database: str | None = None
     labels: Mapping[str, LabelConfig] = dataclasses.field(
@@ -211,6 +213,16 @@ LISTEN_AT = Field(
     shape=ListenShape(),
     text=f"The address and port to listen on; `{LISTEN}` by default, port 0 takes a free one.",
 )
+URL = Field(
+    key="url",
+    shape=Text(
+        wanted="the server's own URL",
+        pattern=r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?",
+        rule="the scheme, the name and perhaps a port, without a path, as in https://cupel.example.org",
+    ),
+    text="Where people reach the server, such as `https://cupel.example.org`, if that is by a name "
+    "or through a proxy and not where it listens. Links lead there, and pages answer to that name.",
+)
 SLOTS = Field(
     key="slots",
     shape=_count("a count of machines", 10_000),
@@ -221,7 +233,7 @@ READ = Field(
     shape=Choice(words=("anyone", "login", "auto")),
     text="Who may look at pages, logs and repositories: `anyone` who reaches the server, or those "
     "who `login`. By default `auto`: anyone while it listens on a loopback address, which only "
-    "this computer reaches, else those who login. Changing things always takes a login.",
+    "this computer reaches, and has no `url` of its own, else those who login. Changing things always takes a login.",
 )
 DATABASE = Field(
     key="database",
@@ -248,7 +260,7 @@ LIMITS = Field(key="limits", shape=LIMITS_RECORD, text="What a build may leave b
 
 SERVER = Record(
     wanted="a mapping with settings of the server",
-    fields=(LISTEN_AT, SLOTS, READ, DATABASE, LABELS, LIMITS),
+    fields=(LISTEN_AT, URL, SLOTS, READ, DATABASE, LABELS, LIMITS),
 )
 
 
@@ -271,6 +283,7 @@ def _settings(found: Found, default: ServerConfig, problems: Problems) -> Server
     limits = found.get(LIMITS, Found(found.at, {}, set()))
     return ServerConfig(
         listen=found.get(LISTEN_AT, default.listen),
+        url=found.find(URL),
         slots=int(found.get(SLOTS, default.slots)),
         read=found.get(READ, default.read),
         database=found.find(DATABASE),
@@ -313,6 +326,7 @@ def default_text() -> str:
     lines = ["# Settings of Cupel's server, read when `cupel up` starts.", ""]
     shown: tuple[tuple[Field[Any], str], ...] = (
         (LISTEN_AT, LISTEN),
+        (URL, "https://cupel.example.org"),
         (SLOTS, "2"),
         (READ, "auto"),
         (DATABASE, "postgresql://cupel@localhost/cupel"),

@@ -50,16 +50,17 @@ _ROUNDS_A_DAY = 144
 
 
 class Cupel:
-    """A Cupel that is about to run. `url` is where its people and hosts find it."""
+    """A Cupel that is about to run. `url` is where people find it, `inner` where hosts do."""
 
     def __init__(
-        self, *, state: Path, config: ServerConfig, store: Store, clock: Clock, url: str
+        self, *, state: Path, config: ServerConfig, store: Store, clock: Clock, url: str, inner: str
     ) -> None:
         self.state = state
         self.config = config
         self.store = store
         self.clock = clock
         self.url = url
+        self._inner = inner
         self.feed = Feed()
         self._let_go_up_to = 0
         self.logs = LogStore(state / "logs")
@@ -97,7 +98,7 @@ class Cupel:
             self.artefacts,
             self.clock,
             self.config,
-            url=self.url,
+            url=self._inner,
             token=issued.secret,
         )
 

@@ -75,6 +75,7 @@ WRONG = {
     "slot: 1": '1:1: unknown key "slot"\n  did you mean "slots"?',
     "slots: 0": "1:8: 0 is out of bounds\n  1 to 10000 is possible",
     "slots: 1.5": '1:8: expected a count of machines, found "1.5"',
+    "url: example.org": '1:6: "example.org" is not the server\'s own URL',
     "listen: 8470": '1:9: "8470" is not an address and a port\n  write it as in',
     "listen: 1.2.3.4:99999": '1:9: "1.2.3.4:99999" has no such port',
     "read: nobody": '1:7: expected anyone or login or auto, found "nobody"',
@@ -117,7 +118,11 @@ def test_the_first_start_writes_the_defaults_in_comments(tmp_path: Path) -> None
 def test_the_comments_are_the_defaults() -> None:
     shown = re.sub(r"^# ( *[a-z0-9-]+:( .*)?)$", r"\1", server.default_text(), flags=re.MULTILINE)
     config = server.parse(shown)
-    assert config == ServerConfig(slots=2, database="postgresql://cupel@localhost/cupel")
+    assert config == ServerConfig(
+        slots=2,
+        url="https://cupel.example.org",
+        database="postgresql://cupel@localhost/cupel",
+    )
 
 
 def test_a_file_of_ones_own_is_kept(tmp_path: Path) -> None:
