@@ -233,7 +233,8 @@ READ = Field(
     shape=Choice(words=("anyone", "login", "auto")),
     text="Who may look at pages, logs and repositories: `anyone` who reaches the server, or those "
     "who `login`. By default `auto`: anyone while it listens on a loopback address, which only "
-    "this computer reaches, and has no `url` of its own, else those who login. Changing things always takes a login.",
+    "this computer reaches, and has no `url` of its own, else those who login. Changing things "
+    "always takes a login.",
 )
 DATABASE = Field(
     key="database",
