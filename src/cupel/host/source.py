@@ -147,11 +147,16 @@ class Sources:
         if _is_here(url):
             config["http.proxy"] = ""
         flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-        await _git(
-            *(f"--git-dir={mirror}", "fetch", *flags, "--", url, *wanted),
-            config=config,
-            timeout=FETCH_SECONDS,
-        )
+        try:
+            await _git(
+                *(f"--git-dir={mirror}", "fetch", *flags, "--", url, *wanted),
+                config=config,
+                timeout=FETCH_SECONDS,
+            )
+        except InfraError as error:
+            # The command is in the log; who waits for the build wants to know what git said.
+            said = (error.hint or error.message).strip().splitlines()[-1]
+            raise InfraError(f"the source could not be fetched: {said}") from error
 
 
 def directory_of(need: NeedSpec) -> str:

@@ -211,3 +211,4 @@ def test_git_shows_the_token_to_its_server(tmp_path, server, repository, monkeyp
         asyncio.run(sources.lay_out(1, build))
     assert shown[0] == "Bearer told"
     assert "told" not in str(raised.value)
+    assert str(raised.value).startswith("the source could not be fetched: fatal: ")
