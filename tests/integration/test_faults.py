@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import re
 import shutil
@@ -282,15 +281,14 @@ def small_disk(directory: Path, megabytes: int) -> Iterator[Path]:
 
 
 def fill(directory: Path) -> Path:
-    """Take all space of a file system."""
+    """Take all space of a file system, of which others may take some meanwhile."""
     path = directory / "ballast"
-    with path.open("wb") as file:
-        free = os.statvfs(directory)
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
-    with contextlib.suppress(OSError), path.open("ab") as file:
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
-            file.write(b"x" * 512)
-            file.flush()
+            file.write(bytes(1 << 20))
+    with path.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(512))
     return path
 
 
