@@ -27,6 +27,9 @@ Kind = type[Any]
 JSON_CACHE = 1024
 """How many decoded values a JSON column remembers: most rows say what others say."""
 
+_KNOWN = 8192
+"""How many rows of a class are remembered as decoded; past that, it begins anew."""
+
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -78,6 +81,7 @@ class Codec(Generic[R]):
         self._values = operator.attrgetter(*self.names)
         self._encoders = _converters(self.fields, "encode")
         self._decoders = _converters(self.fields, "decode")
+        self._known: dict[int, tuple[Sequence[Any], R]] = {}
         self._cleaners = tuple(
             (name, clean) for name in self.names if (clean := _cleaner(hints[name])) is not None
         )
@@ -92,7 +96,21 @@ class Codec(Generic[R]):
         return values
 
     def decode(self, values: Sequence[Any]) -> R:
-        """The row of these column values; JSON is taken as its text."""
+        """The row of these column values; JSON is taken as its text.
+
+        Planning reads the same rows over and over and few of them change: the row last made for an
+        id is given again while its columns are the same, which rows, being frozen, do not mind.
+        """
+        known = self._known.get(values[0])
+        if known is not None and known[0] == values:
+            return known[1]
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        row = self._decode(values)
+        self._known[values[0]] = (values, row)
+        return row
+
+    def _decode(self, values: Sequence[Any]) -> R:
         # Through the slots: a frozen dataclass's own __init__ takes twice as long.
         row = object.__new__(self.kind)
         for put, value in zip(self._slots, values, strict=True):
