@@ -123,25 +123,13 @@ def _ref(
 ) -> BuildRef:
     change = changes.get(item.change_id or 0)
     return BuildRef(
-        id=build.id,
+        **dict(attempt_view(build, now)),
         project=project.name,
         pipeline=build.pipeline,
         change=item.change_id,
         patch_set=item.patch_set,
         title=item.commit[:12] if change is None else change.title,
-        job=build.job,
         label=build.label,
-        attempt=build.attempt,
-        voting=build.voting,
-        state=build.state,
-        verdict=build.verdict,
-        icon=lookup.icon(build),
-        reason=build.reason,
-        machine=build.machine_id,
-        queued_at=build.queued_at,
-        started_at=build.started_at,
-        finished_at=build.finished_at,
-        seconds=lookup.build_seconds(build, now),
         waited=lookup.waited(build, now),
     )
 

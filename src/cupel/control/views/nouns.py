@@ -298,28 +298,15 @@ class ArtefactView(View):
     created_at: float
 
 
-class BuildRef(View):
-    """A build in one line, away from its change."""
+class BuildRef(AttemptView):
+    """A build in one line, away from its change. `waited` is the time it spent queued."""
 
-    id: int
     project: str
     pipeline: Pipeline
     change: int | None
     patch_set: int | None
     title: str
-    job: str
     label: str
-    attempt: int
-    voting: bool
-    state: BuildState
-    verdict: Verdict | None
-    icon: str
-    reason: str | None
-    machine: int | None
-    queued_at: float
-    started_at: float | None
-    finished_at: float | None
-    seconds: float | None
     waited: float
 
 
@@ -332,7 +319,7 @@ class MachineRef(View):
 
 
 class BuildView(BuildRef):
-    """All of a build. `waited` is the time it spent queued, `log_lines` None if not asked for."""
+    """All of a build; `log_lines` is None if not asked for."""
 
     branch: str
     item: int
