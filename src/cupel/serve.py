@@ -36,8 +36,13 @@ from cupel.report import messages
 from cupel.store import open_store
 from cupel.web import app as web
 
+log = structlog.get_logger(__name__)
+
 HOST = "local"
 """The name of the embedded host."""
+
+_RECONNECT = 1.0
+"""Seconds before the embedded host connects again."""
 
 _FAREWELL = 5.0
 """Seconds that requests under way get when the server stops."""
@@ -243,13 +248,11 @@ async def _live(cupel: Cupel, hosts: Hosts, door: socket.socket) -> None:
         provider=NamespaceProvider(cupel.state),
         state=cupel.state,
     )
-    ours, theirs = transport.pair()
     cupel.hook_server.listen()
     async with asyncio.TaskGroup() as group:
         planning = group.create_task(cupel.run(hosts), name="planning")
         serving = group.create_task(server.serve(sockets=[door]), name="http")
-        session = group.create_task(hosts.serve(theirs), name="host session")
-        host = group.create_task(agent.serve(ours), name="host")
+        host = group.create_task(embed(agent, hosts), name="host")
         await _told_to_stop()
         server.should_exit = True
         cupel.feed.close()
@@ -257,9 +260,30 @@ async def _live(cupel: Cupel, hosts: Hosts, door: socket.socket) -> None:
         # A push that waits for a verdict keeps its connection: its hook goes first.
         planning.cancel()
         await serving
-        session.cancel()
-        agent.stop()
-        await host
+        host.cancel()
+
+
+async def embed(agent: Agent, hosts: Hosts, *, pause: float = _RECONNECT) -> None:
+    """Keep a host in this process connected, until cancelled; no machine of it is left then.
+
+    A session that ends, whosever fault it was, is followed by another, as it would be over a wire.
+    """
+    while True:
+        ours, theirs = transport.pair()
+        # Tasks both, so that both are cancelled at once: a server that stops has lost no host.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(hosts.serve(theirs), name="host session")
+            group.create_task(_work(agent, ours), name="host agent")
+        await asyncio.sleep(pause)
+
+
+async def _work(agent: Agent, ours: transport.Transport) -> None:
+    try:
+        await agent.serve(ours)
+    except InfraError as error:
+        log.error("the embedded host broke off", error=str(error))
+    finally:
+        ours.close()
 
 
 async def _told_to_stop() -> None:
