@@ -41,16 +41,6 @@ class Commit:
         return " ".join(self.message.strip().partition("\n\n")[0].split())
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class FileStat:
-    """How a file differs. `added` and `removed` are lines, None for a binary file."""
-
-    path: str
-    old_path: str | None
-    added: int | None
-    removed: int | None
-
-
 async def tree_of(repo: Path, commit: str, *, env: Env = None) -> str:
     """The id of a commit's tree."""
     result = await run.git(repo, "rev-parse", "--verify", f"{oid(commit)}^{{tree}}", env=env)
@@ -109,31 +99,6 @@ async def list_files(
     return tuple(_text(path) for path in result.out.split(b"\0") if path)
 
 
-async def diff_stat(
-    repo: Path, base: str | None, commit: str, *, env: Env = None
-) -> tuple[FileStat, ...]:
-    """How `commit` differs from `base` (None: from nothing), file by file, renames found."""
-    before = oid(base) if base else await _empty_tree(repo)
-    result = await run.git(
-        repo, "diff-tree", "-r", "-z", "-M", "--numstat", before, oid(commit), env=env
-    )
-    fields = iter(result.out.split(b"\0")[:-1])
-    stats = []
-    for field in fields:
-        added, removed, path = field.split(b"\t", 2)
-        # A rename leaves the path empty and gives the old and the new one after it.
-        old_path = None if path else _text(next(fields))
-        stats.append(
-            FileStat(
-                path=_text(path or next(fields)),
-                old_path=old_path,
-                added=None if added == b"-" else int(added),
-                removed=None if removed == b"-" else int(removed),
-            )
-        )
-    return tuple(stats)
-
-
 async def _log(repo: Path, *args: str, env: Env) -> list[Commit]:
     result = await run.git(repo, "log", "-z", f"--format=tformat:{_FORMAT}", *args, "--", env=env)
     fields = _text(result.out).split("\0")[:-1]
@@ -152,11 +117,6 @@ def _commit(
         authored_at=int(at or "0"),
         message=message,
     )
-
-
-async def _empty_tree(repo: Path) -> str:
-    result = await run.git(repo, "hash-object", "-t", "tree", "--stdin", stdin=b"")
-    return result.out.decode().strip()
 
 
 def _text(raw: bytes) -> str:

@@ -11,7 +11,6 @@ import pytest
 
 from cupel.errors import Bug, Conflict, InfraError, UserError
 from cupel.git import commits, imports, repository, run
-from cupel.git.commits import FileStat
 from cupel.git.repository import Elsewhere, Moved
 from integration.git import bare, world
 
@@ -194,23 +193,6 @@ def test_a_stack_is_what_the_base_lacks_along_first_parents(tmp_path: Path) -> N
         assert await commits.stack(repo, [top], one, limit=9) == ()
         assert await repository.contains(repo, top, main)
         assert not await repository.contains(repo, main, top)
-
-    asyncio.run(scenario())
-
-
-def test_a_difference_is_counted_file_by_file(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        repo = await bare.make(tmp_path)
-        lines = "".join(f"{n}\n" for n in range(20))
-        one = await bare.commit(repo, {"a": "1\n", "b": lines, "c": b"\0"})
-        two = await bare.commit(repo, {"a": "2\n3\n", "d": lines, "c": b"\0\0"}, one)
-        assert await commits.diff_stat(repo, one, two) == (
-            FileStat(path="a", old_path=None, added=2, removed=1),
-            FileStat(path="c", old_path=None, added=None, removed=None),
-            FileStat(path="d", old_path="b", added=0, removed=0),
-        )
-        whole = await commits.diff_stat(repo, None, one)
-        assert [stat.path for stat in whole] == ["a", "b", "c"]
 
     asyncio.run(scenario())
 
