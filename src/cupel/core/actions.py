@@ -12,11 +12,16 @@ from cupel.core.model import Build, Buildset, Item, Job, Machine, Project
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareState:
-    """Merge the item's commit onto `buildset.onto` and freeze the jobs of its pipeline."""
+    """Merge the item's commit onto `buildset.onto` and freeze the jobs of its pipeline.
+
+    A buildset whose role is BASE takes `onto` as it stands. `beside` are the queue's other
+    projects with their commits in this state.
+    """
 
     project: Project
     item: Item
     buildset: Buildset
+    beside: tuple[tuple[Project, str], ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
@@ -25,20 +30,25 @@ class PrepareState:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Land:
-    """Verify the tested tree and compare-and-swap the branch from `buildset.onto` to its commit."""
+    """Verify tested trees and compare-and-swap each branch to the last state of its items.
 
-    project: Project
-    item: Item
-    buildset: Buildset
+    `steps` are the items that land together, in order, each with its project and its state; a
+    project's branch goes from the first one's `onto` to the last one's commit in one move.
+    """
+
+    steps: tuple[tuple[Project, Item, Buildset], ...]
 
     @property
     def key(self) -> tuple[str, int]:
-        return ("land", self.item.id)
+        return ("land", self.steps[-1][1].id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunBuild:
-    """Make the machine on its host and run the build there. `needed`: job name → build id."""
+    """Make the machine on its host and run the build there. `needed`: job name → build id.
+
+    `beside`: the projects that the job asks for, with their commits in this state.
+    """
 
     project: Project
     item: Item
@@ -48,6 +58,7 @@ class RunBuild:
     machine: Machine
     host: str
     needed: tuple[tuple[str, int], ...]
+    beside: tuple[tuple[Project, str], ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:

@@ -15,13 +15,18 @@ from cupel.core.model import (
     Approval,
     Branch,
     Build,
+    Buildset,
     BuildState,
     Change,
     Event,
+    Evidence,
+    History,
     Item,
     ItemState,
     PatchSet,
     Pipeline,
+    Project,
+    Queue,
     Row,
 )
 from cupel.errors import Bug
@@ -37,6 +42,8 @@ class Draft:
         self.events: list[Event] = []
         self.version = 0
         """Grows with every row that changes."""
+        self.urgency: dict[int, float] = {}
+        """By build id, how soon it should get a machine, as the gate's planner says: higher first."""
         self._ids = ids
         self.numbers_used = 0
         self._rows: defaultdict[type[Any], dict[int, Row]] = defaultdict(dict)
@@ -97,6 +104,24 @@ class Draft:
             raise Bug(f"patch set {number} of change {change_id} is not in the draft")
         return cast("PatchSet", found[0])
 
+    def queue(self, project_id: int) -> Queue:
+        """The queue that the project's changes go through."""
+        return self.get(Queue, self.get(Project, project_id).queue_id)
+
+    def evidence(self, key: str | None) -> Evidence | None:
+        """The pass that is good for `key`, if there is one and it was not withdrawn."""
+        found = cast("list[Evidence]", self._index("evidence", key)) if key is not None else []
+        return min((e for e in found if e.withdrawn_at is None), key=lambda e: e.id, default=None)
+
+    def history(self, project_id: int, subject: str) -> History | None:
+        found = self._index("history", (project_id, subject))
+        return cast("History", found[0]) if found else None
+
+    def buildsets(self, item_id: int) -> list[Buildset]:
+        """Every state that the item is or was proved on, oldest first."""
+        found = cast("list[Buildset]", self._index("buildset", item_id))
+        return sorted(found, key=lambda buildset: buildset.id)
+
     def approvals(self, change_id: int) -> list[Approval]:
         return cast("list[Approval]", self._index("approval", change_id))
 
@@ -146,6 +171,9 @@ _INDEXES: dict[type[Any], dict[str, Callable[[Any], Any]]] = {
     Branch: {"branch": attrgetter("project_id", "name")},
     PatchSet: {"patch_set": attrgetter("change_id", "number")},
     Approval: {"approval": attrgetter("change_id")},
+    Buildset: {"buildset": attrgetter("item_id")},
+    Evidence: {"evidence": attrgetter("key")},
+    History: {"history": attrgetter("project_id", "subject")},
     Build: {"build": attrgetter("buildset_id"), "machine": attrgetter("machine_id")},
     Item: {
         "item": attrgetter("pipeline"),

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 
-from cupel.core.model import Artefact, Change, Job, PatchSet, Policy, StepResult, Usage, Verdict
+from cupel.core.model import (
+    Artefact,
+    Change,
+    Job,
+    Landing,
+    PatchSet,
+    Policy,
+    StepResult,
+    Usage,
+    Verdict,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectAdded:
+    """`queue` is the name of the queue that it joins; its own, named as it is, if None."""
+
     name: str
+    queue: str | None = None
     branches: tuple[str, ...]
     heads: tuple[str | None, ...]
     policy: Policy
@@ -55,6 +68,45 @@ class DequeueAsked:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteAsked:
+    """These changes go first in their queue, in this order, with what they need ahead of them."""
+
+    change_ids: tuple[int, ...]
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UrgencySet:
+    """The change does (or does not any more) go to the front of the queue when it enters."""
+
+    change_id: int
+    urgent: bool
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSet:
+    """The rules of a queue, made if there is none of that name. `closed` is why nothing lands."""
+
+    name: str
+    landing: Landing
+    planner: str
+    window: int | None
+    window_floor: int
+    window_ceiling: int | None
+    cycles: bool
+    closed: str | None
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySet:
+    project_id: int
+    policy: Policy
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned:
     change_id: int
     user: str
@@ -73,7 +125,8 @@ class HeadSeen:
 class StatePrepared:
     """A speculative state was made and its jobs frozen.
 
-    `notice` is what to tell of its configuration.
+    `notice` is what to tell of its configuration. `keys` are digests of what each job depends on
+    in the state, by job (`Buildset.keys`).
     """
 
     buildset_id: int
@@ -81,12 +134,16 @@ class StatePrepared:
     tree: str
     jobs: tuple[Job, ...]
     notice: str | None
+    keys: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StateConflicted:
+    """`why` is told where it is not two changes of the same `paths`, as for a fast-forward."""
+
     buildset_id: int
     paths: tuple[str, ...]
+    why: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +156,19 @@ class StateMisconfigured:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Landed:
-    """The branch stands at the item's commit: moved just now, or found moved after a crash."""
+    """The branches stand at what was proved for these items: moved just now, or found moved."""
 
-    item_id: int
+    item_ids: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LandingRefused:
-    """The branch was not where the item was proved; it is at `head`."""
+    """The branch of the first of these items was not where it was proved; it is at `head`.
 
-    item_id: int
+    None of them has landed.
+    """
+
+    item_ids: tuple[int, ...]
     head: str | None
 
 
@@ -121,6 +181,7 @@ class HostConnected:
     labels: tuple[str, ...]
     machines: tuple[int, ...]
     detail: str | None
+    images: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +233,10 @@ Fact = (
     | ApprovalWithdrawn
     | LandAsked
     | DequeueAsked
+    | PromoteAsked
+    | UrgencySet
+    | QueueSet
+    | PolicySet
     | Abandoned
     | HeadSeen
     | StatePrepared

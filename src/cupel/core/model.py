@@ -21,6 +21,8 @@ class Pipeline(enum.StrEnum):
     CHECK = "check"
     GATE = "gate"
     POST = "post"
+    PERIODIC = "periodic"
+    """Audits: a sample of reused results is proved again, after landing."""
 
 
 class ItemState(enum.StrEnum):
@@ -73,13 +75,47 @@ class HostState(enum.StrEnum):
     LOST = "lost"
 
 
+class Landing(enum.StrEnum):
+    """What a landed commit had to pass: its own builds, or those of a state that contains it."""
+
+    STRICT = "strict"
+    SET = "set"
+
+
+class MergeMethod(enum.StrEnum):
+    """How a change's commit becomes part of the branch."""
+
+    MERGE = "merge"
+    REBASE = "rebase"
+    SQUASH = "squash"
+    FAST_FORWARD = "fast-forward"
+
+
+class Role(enum.StrEnum):
+    """What a buildset's state is for: to prove the item, or to see how it goes without the item."""
+
+    PROOF = "proof"
+    BASE = "base"
+
+
+class Purpose(enum.StrEnum):
+    """Why a build was made: `retry` after the infrastructure failed, `rerun` after a failure."""
+
+    FIRST = "first"
+    RETRY = "retry"
+    RERUN = "rerun"
+    AUDIT = "audit"
+
+
 class Reason(enum.StrEnum):
     """Why an item left its pipeline without landing or passing; `report.messages` words it."""
 
     BUILD_FAILED = "build-failed"
+    TIMED_OUT = "timed-out"
     CONFLICT = "conflict"
     MISCONFIGURED = "misconfigured"
     INFRASTRUCTURE = "infrastructure"
+    CYCLE = "cycle"
     NEEDS_LEFT = "needs-left"
     NEW_PATCH_SET = "new-patch-set"
     ABANDONED = "abandoned"
@@ -98,7 +134,33 @@ class Policy:
     approvals: int = 1
     self_approval: bool = True
     attempts: int = 3
-    """How often a build may be tried when the infrastructure fails it."""
+    """How often a build may be tried when the infrastructure fails it, or it takes too long."""
+    merge: MergeMethod = MergeMethod.MERGE
+    keep_check: bool = False
+    """Whether a change's check goes on after the change has entered the gate."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A gate's rules, for all branches of the projects that share it. Named like its only project
+    unless it was made to be shared.
+
+    `window` is how many items may be under way now (None: any number). It grows by one with each
+    landing up to `window_ceiling`, is halved by a rejection, and never falls below `window_floor`.
+    `closed` is why nothing may land for now. `planner` names the policy (`speculation.POLICIES`).
+    """
+
+    id: int
+    name: str
+    landing: Landing = Landing.STRICT
+    planner: str = "expected-value"
+    window: int | None = None
+    window_floor: int = 3
+    window_ceiling: int | None = None
+    cycles: bool = False
+    closed: str | None = None
+    closed_by: str | None = None
+    created_at: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +169,7 @@ class Project:
 
     id: int
     name: str
+    queue_id: int
     branches: tuple[str, ...]
     policy: Policy
     created_at: float
@@ -129,7 +192,8 @@ class Change:
     `key` identifies it across pushes: its `Change-Id`, or one derived from author and topic or
     subject. `patch_set` is the number of the newest one. `wants_land` is a standing request to
     enter the gate; it falls when the change leaves the gate without landing, and with a new
-    patch set. `land_asked_at` orders such requests.
+    patch set. `land_asked_at` orders such requests. An `urgent` change, such as one that repairs
+    the branch, goes to the front of its queue.
     """
 
     id: int
@@ -148,11 +212,16 @@ class Change:
     landed_commit: str | None
     created_at: float
     updated_at: float
+    urgent: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSet:
-    """One version of a change. `needs_change` is the change of its parent commit in the stack."""
+    """One version of a change. `needs_change` is the change of its parent commit in the stack.
+
+    `depends_on` are the changes that its `Depends-On` trailers name, in any project. `files` and
+    `lines` say how much it changes.
+    """
 
     id: int
     change_id: int
@@ -163,6 +232,9 @@ class PatchSet:
     needs_change: int | None
     pushed_by: str
     created_at: float
+    depends_on: tuple[int, ...] = ()
+    files: int = 0
+    lines: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +251,11 @@ class Approval:
 class Item:
     """A change's place in a pipeline; in `post`, a landed commit's place (`change_id` may be None).
 
-    `position` orders a queue. `buildset_id` is the current one; older ones keep their `item_id`.
-    `reason` says why it left without landing or passing, `detail` is the free text with it.
+    `position` orders a queue. `buildset_id` is the state that it is expected to land on; others
+    have its id as `item_id` too, proved beside it or earlier. Items that land with one move of
+    their branches have the same `lands_with`: the id of the last of them. `reason` says why it
+    left without landing or passing, `detail` is the free text with it; `wait` says what a live one
+    waits for.
     """
 
     id: int
@@ -197,6 +272,8 @@ class Item:
     finished_at: float | None = None
     reason: Reason | None = None
     detail: str | None = None
+    lands_with: int | None = None
+    wait: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +290,8 @@ class Job:
 
     `name` is unique in the buildset; a matrix cell's is `base (key=value, …)`. `needs` are names of
     jobs in the same buildset. `inputs` are gitignore-style patterns; empty means everything.
+    `projects` are names of projects of the same queue that are checked out beside. A semaphore is
+    a name with the number of builds that may hold it at a time.
     """
 
     name: str
@@ -225,6 +304,10 @@ class Job:
     needs: tuple[str, ...] = ()
     voting: bool = True
     cell: tuple[tuple[str, str], ...] = ()
+    evidence: bool = True
+    """Whether a pass may be reused where nothing that the job depends on has changed."""
+    projects: tuple[str, ...] = ()
+    semaphores: tuple[tuple[str, int], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +315,10 @@ class Buildset:
     """The builds of one item on one speculative state.
 
     `onto` is the commit that the item's own commit is merged onto (None: nothing, the commit
-    itself is proved). `commit` and `tree` are the merged result, known from READY on. `detail` is
-    the text of a conflict or of a configuration error.
+    itself is proved); `beside` are the commits of the queue's other projects in this state, by
+    project id. `commit` and `tree` are the merged result, known from READY on; a BASE is `onto`
+    itself. `keys` are the digests of what each job depends on in this state, by job; a job without
+    one has no evidence. `detail` is the text of a conflict or of a configuration error.
     """
 
     id: int
@@ -249,6 +334,9 @@ class Buildset:
     """What the user should be told of a good configuration, such as what was detected."""
     created_at: float
     finished_at: float | None = None
+    role: Role = Role.PROOF
+    beside: tuple[tuple[int, str], ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +360,12 @@ class StepResult:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One attempt at one job for one item. `machine_id` also fences its results."""
+    """One attempt at one job for one item. `machine_id` also fences its results.
+
+    `key` names all that the verdict depends on (`evidence.key`); None when that is not known.
+    A build that was not run because its key has passed before names that build as `reused_from`.
+    `outputs` is the digest of its artefacts.
+    """
 
     id: int
     buildset_id: int
@@ -292,6 +385,49 @@ class Build:
     queued_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    purpose: Purpose = Purpose.FIRST
+    key: str | None = None
+    reused_from: int | None = None
+    outputs: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A pass of `build_id`, good for every build with the same `key` until it is withdrawn.
+
+    `refuted_by` is the build of an audit that failed where this one had passed.
+    """
+
+    id: int
+    key: str
+    build_id: int
+    project_id: int
+    job: str
+    created_at: float
+    withdrawn_at: float | None = None
+    refuted_by: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What has been seen of a subject of a project: `job NAME` or `author NAME`.
+
+    Counts fade (`history.FADE`), so they are no whole numbers. Of a job: `runs` that ended in a
+    pass or a failure, `flakes` among them (a failure, then a pass, of one key), `failures` that
+    were held against a change, and the decayed mean and mean square of the logarithm of the
+    seconds that a pass takes. Of an author: `runs` are changes that left the gate, `failures`
+    those rejected.
+    """
+
+    id: int
+    project_id: int
+    subject: str
+    runs: float = 0.0
+    failures: float = 0.0
+    flakes: float = 0.0
+    log_seconds: float = 0.0
+    log_square: float = 0.0
+    passes: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +449,12 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A computer that makes machines: at most `slots` at a time, of the labels that it knows."""
+    """A computer that makes machines: at most `slots` at a time, of the labels that it knows.
+
+    `images` are the digests of its labels' images, where it knows them. `strikes` counts the
+    builds in a row that it failed within their first seconds; with too many it gets no build until
+    `quarantined_until`.
+    """
 
     id: int
     name: str
@@ -322,6 +463,9 @@ class Host:
     state: HostState
     detail: str | None
     last_seen: float
+    images: tuple[tuple[str, str], ...] = ()
+    strikes: int = 0
+    quarantined_until: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,7 +518,8 @@ class Event:
 
 
 Row = (
-    Project
+    Queue
+    | Project
     | Branch
     | Change
     | PatchSet
@@ -382,6 +527,8 @@ Row = (
     | Item
     | Buildset
     | Build
+    | Evidence
+    | History
     | Machine
     | Host
     | Token
