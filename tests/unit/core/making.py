@@ -19,6 +19,8 @@ from cupel.core.model import (
     Change,
     ChangeState,
     Event,
+    Evidence,
+    History,
     Item,
     Job,
     Machine,
@@ -26,6 +28,7 @@ from cupel.core.model import (
     Pipeline,
     Policy,
     Project,
+    Queue,
     Row,
     Step,
     Usage,
@@ -35,6 +38,18 @@ from cupel.core.model import (
 
 def job(name: str = "tests", **fields: Any) -> Job:
     made = Job(name=name, base=name, label="debian-12", steps=(Step(name=name, run="true"),))
+    return replace(made, **fields)
+
+
+def queue(id: int = 3, **fields: Any) -> Queue:
+    return replace(Queue(id=id, name="project", created_at=0.0), **fields)
+
+
+def project(id: int = 1, **fields: Any) -> Project:
+    """A project of queue 3 that guards `main`."""
+    made = Project(
+        id=id, name="project", queue_id=3, branches=("main",), policy=Policy(), created_at=0.0
+    )
     return replace(made, **fields)
 
 
@@ -117,6 +132,16 @@ def build(id: int = 1, **fields: Any) -> Build:
     return replace(made, **fields)
 
 
+def evidence(id: int = 1, **fields: Any) -> Evidence:
+    """A pass of build 1 for the key `key`."""
+    made = Evidence(id=id, key="key", build_id=1, project_id=1, job="tests", created_at=0.0)
+    return replace(made, **fields)
+
+
+def history(subject: str = "job tests", **fields: Any) -> History:
+    return replace(History(id=1, project_id=1, subject=subject), **fields)
+
+
 class Core:
     """The core alone, over every row at once; each transaction is checked."""
 
@@ -125,10 +150,10 @@ class Core:
         self.now = 0.0
         self.rows: dict[tuple[type[Row], int], Row] = {}
         self.told: list[Event] = []
-        policy = Policy(approvals=approvals)
         self._keep(
             [
-                Project(id=1, name="project", branches=("main",), policy=policy, created_at=0.0),
+                queue(),
+                project(policy=Policy(approvals=approvals)),
                 Branch(id=2, project_id=1, name="main", head=head),
             ]
         )
