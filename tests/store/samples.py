@@ -66,6 +66,7 @@ def project(id: int, name: str | None = None) -> model.Project:
     return model.Project(
         id=id,
         name=name or f"project-{id}",
+        queue_id=1,
         branches=("main",),
         policy=model.Policy(),
         created_at=1.0,

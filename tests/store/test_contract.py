@@ -353,13 +353,17 @@ def test_reserved_numbers_are_nobody_elses(place: Place) -> None:
 UNIQUE: list[tuple[Any, Any]] = [
     (samples.project(1, "one"), samples.project(2, "one")),
     (
+        model.Queue(id=1, name="one", created_at=1.0),
+        model.Queue(id=2, name="one", created_at=2.0),
+    ),
+    (
         model.Branch(id=1, project_id=1, name="main", head=None),
         model.Branch(id=2, project_id=1, name="main", head="abc"),
     ),
 ]
 
 
-@pytest.mark.parametrize(("first", "second"), UNIQUE, ids=["project", "branch"])
+@pytest.mark.parametrize(("first", "second"), UNIQUE, ids=["project", "queue", "branch"])
 @pytest.mark.parametrize("together", [True, False])
 def test_a_taken_name_is_refused(place: Place, first: Any, second: Any, together: bool) -> None:
     kind = type(first)

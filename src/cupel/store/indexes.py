@@ -8,14 +8,17 @@ from cupel.core import model
 from cupel.store.rows import Kind
 
 UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
+    model.Queue: (("name",),),
     model.Project: (("name",),),
     model.Branch: (("project_id", "name"),),
     model.PatchSet: (("change_id", "number"),),
+    model.History: (("project_id", "subject"),),
     model.Token: (("digest",),),
 }
 """Fields that no two rows of a class have in common."""
 
 INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
+    model.Project: (("queue_id",),),
     model.Change: (("project_id", "key"), ("state",)),
     model.Approval: (("change_id",),),
     model.PatchSet: (("needs_change",),),
@@ -26,7 +29,8 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
         ("finished_at",),
     ),
     model.Buildset: (("item_id",), ("state",)),
-    model.Build: (("buildset_id",), ("item_id",), ("state",), ("machine_id",)),
+    model.Build: (("buildset_id",), ("item_id",), ("state",), ("machine_id",), ("key",)),
+    model.Evidence: (("key",), ("build_id",)),
     model.Machine: (("state",), ("host_id",), ("build_id",)),
     model.Host: (("name",),),
     model.Artefact: (("build_id",),),

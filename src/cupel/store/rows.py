@@ -217,6 +217,8 @@ def _to_plain(hint: Any) -> Convert:
         return storable
     if inner in (int, float, bool):
         return _same
+    if isinstance(inner, type) and issubclass(inner, enum.StrEnum):
+        return str
     if typing.get_origin(inner) is tuple:
         return _tuple_to_plain(typing.get_args(inner))
     if dataclasses.is_dataclass(inner):
@@ -242,6 +244,8 @@ def _from_plain(hint: Any) -> Convert:
         return lambda value: None if value is None else convert(value)
     if typing.get_origin(inner) is tuple:
         return _tuple_from_plain(typing.get_args(inner))
+    if isinstance(inner, type) and issubclass(inner, enum.StrEnum):
+        return _members(inner)
     if isinstance(inner, type) and dataclasses.is_dataclass(inner):
         hints = typing.get_type_hints(inner)
         members = {each.name: _from_plain(hints[each.name]) for each in dataclasses.fields(inner)}

@@ -36,9 +36,12 @@ _TYPES: dict[rows.Shape, sa.types.TypeEngine[Any]] = {
 }
 
 
+_PLURALS = {"branch": "branches", "evidence": "evidence", "history": "histories"}
+
+
 def _table_name(kind: Kind) -> str:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
-    return words.replace("branch", "branche") + "s"
+    return _PLURALS.get(words, words + "s")
 
 
 def _table(kind: Kind) -> sa.Table:

@@ -64,10 +64,21 @@ def upgrade() -> None:
         sa.Column("queued_at", sa.Double(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=True),
         sa.Column("finished_at", sa.Double(), nullable=True),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=True),
+        sa.Column("reused_from", sa.BigInteger(), nullable=True),
+        sa.Column("outputs", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
     op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
     op.create_index("ix_builds_item_id", "builds", ["item_id"])
+    op.create_index(
+        "ix_builds_key",
+        "builds",
+        ["key"],
+        sqlite_where=sa.text('"key" IS NOT NULL'),
+        postgresql_where=sa.text('"key" IS NOT NULL'),
+    )
     op.create_index(
         "ix_builds_machine_id",
         "builds",
@@ -90,6 +101,9 @@ def upgrade() -> None:
         sa.Column("notice", TEXT, nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("finished_at", sa.Double(), nullable=True),
+        sa.Column("role", TEXT, nullable=False),
+        sa.Column("beside", sa.JSON(), nullable=False),
+        sa.Column("keys", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_buildsets")),
     )
     op.create_index("ix_buildsets_item_id", "buildsets", ["item_id"])
@@ -112,6 +126,7 @@ def upgrade() -> None:
         sa.Column("landed_commit", TEXT, nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.Column("urgent", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
     )
     op.create_index("ix_changes_project_id_key", "changes", ["project_id", "key"])
@@ -165,6 +180,34 @@ def upgrade() -> None:
         postgresql_where=sa.text("project_id IS NOT NULL"),
     )
     op.create_table(
+        "evidence",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
+        sa.Column("build_id", sa.BigInteger(), nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("withdrawn_at", sa.Double(), nullable=True),
+        sa.Column("refuted_by", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_evidence")),
+    )
+    op.create_index("ix_evidence_build_id", "evidence", ["build_id"])
+    op.create_index("ix_evidence_key", "evidence", ["key"])
+    op.create_table(
+        "histories",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("runs", sa.Double(), nullable=False),
+        sa.Column("failures", sa.Double(), nullable=False),
+        sa.Column("flakes", sa.Double(), nullable=False),
+        sa.Column("log_seconds", sa.Double(), nullable=False),
+        sa.Column("log_square", sa.Double(), nullable=False),
+        sa.Column("passes", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_histories")),
+        sa.UniqueConstraint("project_id", "subject", name=op.f("uq_histories_project_id_subject")),
+    )
+    op.create_table(
         "hosts",
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("name", TEXT, nullable=False),
@@ -173,6 +216,9 @@ def upgrade() -> None:
         sa.Column("state", TEXT, nullable=False),
         sa.Column("detail", TEXT, nullable=True),
         sa.Column("last_seen", sa.Double(), nullable=False),
+        sa.Column("images", sa.JSON(), nullable=False),
+        sa.Column("strikes", sa.BigInteger(), nullable=False),
+        sa.Column("quarantined_until", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
     )
     op.create_index("ix_hosts_name", "hosts", ["name"])
@@ -192,6 +238,8 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.Double(), nullable=True),
         sa.Column("reason", TEXT, nullable=True),
         sa.Column("detail", TEXT, nullable=True),
+        sa.Column("lands_with", sa.BigInteger(), nullable=True),
+        sa.Column("wait", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
     )
     op.create_index(
@@ -246,6 +294,9 @@ def upgrade() -> None:
         sa.Column("needs_change", sa.BigInteger(), nullable=True),
         sa.Column("pushed_by", TEXT, nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("depends_on", sa.JSON(), nullable=False),
+        sa.Column("files", sa.BigInteger(), nullable=False),
+        sa.Column("lines", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_patch_sets")),
         sa.UniqueConstraint("change_id", "number", name=op.f("uq_patch_sets_change_id_number")),
     )
@@ -266,11 +317,29 @@ def upgrade() -> None:
         "projects",
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("name", TEXT, nullable=False),
+        sa.Column("queue_id", sa.BigInteger(), nullable=False),
         sa.Column("branches", sa.JSON(), nullable=False),
         sa.Column("policy", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
+    )
+    op.create_index("ix_projects_queue_id", "projects", ["queue_id"])
+    op.create_table(
+        "queues",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("landing", TEXT, nullable=False),
+        sa.Column("planner", TEXT, nullable=False),
+        sa.Column("window", sa.BigInteger(), nullable=True),
+        sa.Column("window_floor", sa.BigInteger(), nullable=False),
+        sa.Column("window_ceiling", sa.BigInteger(), nullable=True),
+        sa.Column("cycles", sa.Boolean(), nullable=False),
+        sa.Column("closed", TEXT, nullable=True),
+        sa.Column("closed_by", TEXT, nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_queues")),
+        sa.UniqueConstraint("name", name=op.f("uq_queues_name")),
     )
     op.create_table(
         "tokens",
