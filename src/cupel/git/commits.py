@@ -17,6 +17,9 @@ from cupel.git.repository import oid
 FILE_LIMIT = 1 << 20
 """Bytes of the largest file that `read_file` reads unless told otherwise."""
 
+COMMITTER = b"Cupel <cupel@localhost>"
+"""Who commits what is rebased; merges are by the same (`run.environment`)."""
+
 Env = Mapping[str, str] | None
 
 _FIELDS = 7
@@ -41,6 +44,18 @@ class Commit:
         return " ".join(self.message.strip().partition("\n\n")[0].split())
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """A commit to the byte: `author` and `encoding` are the values of its headers."""
+
+    id: str
+    tree: str
+    parents: tuple[str, ...]
+    author: bytes
+    encoding: bytes | None
+    message: bytes
+
+
 async def tree_of(repo: Path, commit: str, *, env: Env = None) -> str:
     """The id of a commit's tree."""
     result = await run.git(repo, "rev-parse", "--verify", f"{oid(commit)}^{{tree}}", env=env)
@@ -55,6 +70,36 @@ async def kind_of(repo: Path, object_id: str, *, env: Env = None) -> str | None:
 
 async def commit_info(repo: Path, commit: str, *, env: Env = None) -> Commit:
     return (await _log(repo, "--no-walk", oid(commit), env=env))[0]
+
+
+async def raw(repo: Path, commit: str, *, env: Env = None) -> Raw:
+    """A commit as git keeps it, without other headers than those of `Raw`, such as signatures."""
+    content = (await run.git(repo, "cat-file", "commit", oid(commit), env=env)).out
+    head, _, message = content.partition(b"\n\n")
+    headers = [line.partition(b" ")[::2] for line in head.split(b"\n")]
+    found = dict(headers)
+    return Raw(
+        id=commit,
+        tree=found[b"tree"].decode(),
+        parents=tuple(value.decode() for name, value in headers if name == b"parent"),
+        author=found[b"author"],
+        encoding=found.get(b"encoding"),
+        message=message,
+    )
+
+
+async def write(repo: Path, commit: Raw, when: float) -> str:
+    """Write a commit by Cupel of its author's, made `when`; `commit.id` counts for nothing."""
+    parents = b"".join(b"parent %b\n" % oid(parent).encode() for parent in commit.parents)
+    encoding = b"" if commit.encoding is None else b"encoding %b\n" % commit.encoding
+    content = b"tree %b\n%bauthor %b\n" % (
+        oid(commit.tree).encode(),
+        parents,
+        commit.author,
+    ) + b"committer %b %d +0000\n%b\n%b" % (COMMITTER, int(when), encoding, commit.message)
+    # Literally: a header that was good enough for the push is good enough here.
+    words = ("hash-object", "-t", "commit", "-w", "--literally", "--stdin")
+    return (await run.git(repo, *words, stdin=content)).out.decode().strip()
 
 
 async def stack(

@@ -19,6 +19,7 @@ async def commit(
     files: Mapping[str, str | bytes | tuple[str, str]],
     *parents: str,
     message: str = "x",
+    env: Mapping[str, str] | None = None,
 ) -> str:
     """A commit of these files; a tuple is (mode, content or id for a submodule)."""
     entries = []
@@ -38,7 +39,9 @@ async def commit(
     )
     tree = (await run.git(repo, "write-tree", "--missing-ok", env=index)).out.decode().strip()
     ancestry = [word for parent in parents for word in ("-p", parent)]
-    made = await run.git(repo, "commit-tree", tree, *ancestry, "-F", "-", stdin=message.encode())
+    made = await run.git(
+        repo, "commit-tree", tree, *ancestry, "-F", "-", stdin=message.encode(), env=env
+    )
     return made.out.decode().strip()
 
 
