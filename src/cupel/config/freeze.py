@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from cupel.config import matrix
 from cupel.config.job import MAX_SCRIPT, JobConfig
@@ -16,24 +16,29 @@ MAX_TEXT = 4 << 20
 
 
 def freeze(
-    config: ProjectConfig, pipeline: Pipeline, labels: Collection[str] | None = None
+    config: ProjectConfig,
+    pipeline: Pipeline,
+    labels: Collection[str] | None = None,
+    projects: Collection[str] | None = None,
 ) -> tuple[Job, ...]:
     """The pipeline's jobs and those they need, needed ones first; the order is the configuration's.
 
-    `labels` are those of the machines that there are; None if that is not known here. Raises
-    `ConfigErrors` for a machine that there is not, for more jobs than are sensible, and for a
-    check or gate that would prove nothing.
+    `labels` are those of the machines that there are, `projects` the names of those that can be
+    beside; None if that is not known here. Raises `ConfigErrors` for a machine or a project that
+    there is not, for more jobs than are sensible, and for a check or gate that would prove nothing.
     """
     chosen = closure(config, pipeline)
     if pipeline is not Pipeline.POST:
         _refuse_empty(config, pipeline, chosen)
+    if projects is not None:
+        _refuse_strangers(chosen, projects)
     return _expand(chosen, config, labels)
 
 
 def check(config: ProjectConfig, labels: Collection[str] | None = None) -> None:
     """Raise `ConfigErrors` with all that `freeze` would refuse, in any pipeline or in none."""
     problems = Problems()
-    for pipeline in Pipeline:
+    for pipeline in (Pipeline.CHECK, Pipeline.GATE, Pipeline.POST):
         try:
             freeze(config, pipeline, labels)
         except ConfigErrors as errors:
@@ -60,8 +65,9 @@ def _expand(
         if len(frozen) + len(cells) > MAX_JOBS or text + _weight(job) * len(cells) > MAX_TEXT:
             raise _too_many(job)
         for cell in cells:
-            frozen.append(_freeze(job, cell, needs))
-            text += _weight(frozen[-1]) + sum(map(len, needs))
+            frozen.append(_freeze(job, cell, needs, config.semaphores))
+            text += _weight(frozen[-1])
+            text += sum(map(len, (*needs, *job.projects, *job.semaphores)))
             _check(job, frozen[-1], labels, problems)
         if text > MAX_TEXT:
             raise _too_many(job)
@@ -99,6 +105,21 @@ def _refuse_empty(config: ProjectConfig, pipeline: Pipeline, chosen: tuple[JobCo
     raise ConfigErrors([Problem(config.gate_at, message, hint)])
 
 
+def _refuse_strangers(chosen: tuple[JobConfig, ...], projects: Collection[str]) -> None:
+    problems = Problems()
+    for job in chosen:
+        for name, at in zip(job.projects, job.projects_at, strict=True):
+            if name not in projects:
+                problems.add_unknown(
+                    at,
+                    f"no project {show(name)} with this branch shares the queue",
+                    name,
+                    projects,
+                    "projects",
+                )
+    problems.raise_any()
+
+
 def _too_many(job: JobConfig) -> ConfigErrors:
     message = f"with this job the configuration expands to more than {MAX_JOBS:,} jobs or 4 MiB"
     return ConfigErrors([Problem(job.at, message, "make the matrix smaller, or its steps shorter")])
@@ -112,7 +133,9 @@ def _names(job: JobConfig) -> tuple[str, ...]:
     return tuple(matrix.cell_name(job.name, cell) for cell in _cells(job))
 
 
-def _freeze(job: JobConfig, cell: matrix.Cell, needs: tuple[str, ...]) -> Job:
+def _freeze(
+    job: JobConfig, cell: matrix.Cell, needs: tuple[str, ...], semaphores: Mapping[str, int]
+) -> Job:
     env = {matrix.variable(key): value for key, value in cell}
     env |= {key: matrix.fill(value, cell) for key, value in job.env}
     return Job(
@@ -129,11 +152,14 @@ def _freeze(job: JobConfig, cell: matrix.Cell, needs: tuple[str, ...]) -> Job:
         needs=needs,
         voting=job.voting,
         cell=cell,
+        evidence=job.evidence,
+        projects=job.projects,
+        semaphores=tuple((name, semaphores.get(name, 1)) for name in job.semaphores),
     )
 
 
 def _weight(job: JobConfig | Job) -> int:
-    """Characters of what a job consists of, but for the names that it needs."""
+    """Characters of what a job consists of, but for the names of others."""
     steps = sum(len(step.name) + len(step.run) for step in job.steps)
     env = sum(len(key) + len(value) for key, value in job.env)
     return len(job.name) + steps + env + sum(map(len, job.inputs))

@@ -10,7 +10,7 @@ from cupel.config import scalar
 from cupel.config.document import Scalar, Table, Value
 from cupel.config.matrix import Matrix, MatrixShape, check_references
 from cupel.config.problem import Mark, Problems, show
-from cupel.config.scalar import Boolean, Text
+from cupel.config.scalar import Boolean, Choice, Text
 from cupel.config.shape import (
     At,
     Field,
@@ -43,14 +43,28 @@ class JobConfig:
     timeout: float = DEFAULT_TIMEOUT
     needs: tuple[str, ...] = ()
     voting: bool = True
+    evidence: bool = True
+    projects: tuple[str, ...] = ()
+    semaphores: tuple[str, ...] = ()
     matrix: Matrix | None = None
     at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
     machine_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
     needs_at: tuple[Mark, ...] = dataclasses.field(default=(), compare=False)
+    projects_at: tuple[Mark, ...] = dataclasses.field(default=(), compare=False)
 
 
 NAME = Text(
     wanted="a name for a job",
+    pattern="[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+    rule="a letter or digit, then at most 63 letters, digits, “_”, “.” or “-”",
+)
+PROJECT = Text(
+    wanted="the name of a project",
+    pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+    rule="a letter or digit, then at most 63 letters, digits, “.”, “_” or “-”",
+)
+SEMAPHORE = Text(
+    wanted="a name for a semaphore",
     pattern="[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
     rule="a letter or digit, then at most 63 letters, digits, “_”, “.” or “-”",
 )
@@ -126,6 +140,21 @@ class PatternShape:
         return self._text.schema()
 
 
+class SemaphoresShape:
+    """The name of a semaphore, or a list of names."""
+
+    _one = At(SEMAPHORE)
+    _list = ListOf(_one, "names of semaphores")
+
+    def read(self, value: Value, problems: Problems) -> tuple[Placed[str], ...]:
+        if isinstance(value, Scalar):
+            return (self._one.read(value, problems),)
+        return self._list.read(value, problems)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [self._one.schema(), self._list.schema()]}
+
+
 MACHINE = Field(
     key="machine",
     shape=At(Text(wanted="the label of a machine", limit=200)),
@@ -141,7 +170,8 @@ STEPS = Field(
 INPUTS = Field(
     key="inputs",
     shape=ListOf(PatternShape(), "patterns", least=1, empty_hint="leave the key out for all files"),
-    text="Patterns as in .gitignore of the files that the result depends on; by default all files.",
+    text="Patterns as in .gitignore of the files that the result depends on; by default all files. "
+    "While these stay the same, a pass is not run again but reused.",
 )
 TIMEOUT = Field(
     key="timeout",
@@ -169,6 +199,22 @@ VOTING = Field(
     shape=Boolean(),
     text="Whether a failure counts against the change; `true` by default.",
 )
+EVIDENCE = Field(
+    key="evidence",
+    shape=Choice(words=("inputs", "never")),
+    text="`inputs`, the default, reuses a pass while the job, its `inputs` and its image stay the "
+    "same; `never` runs the job for each state.",
+)
+PROJECTS = Field(
+    key="projects",
+    shape=ListOf(At(PROJECT), "names of projects"),
+    text="Projects that share the queue and are checked out beside, below `$CUPEL_PROJECTS`.",
+)
+SEMAPHORES = Field(
+    key="semaphore",
+    shape=SemaphoresShape(),
+    text="The semaphore, or the list of them, that the job holds while it runs; see `semaphores`.",
+)
 MATRIX = Field(
     key="matrix",
     shape=MatrixShape(),
@@ -181,8 +227,20 @@ class JobShape:
 
     record = Record(
         wanted="a job, which is a mapping",
-        fields=(MACHINE, STEPS, INPUTS, TIMEOUT, ENV, NEEDS, VOTING, MATRIX),
-        later=frozenset({"services", "cartesian", "evidence", "secrets"}),
+        fields=(
+            MACHINE,
+            STEPS,
+            INPUTS,
+            EVIDENCE,
+            TIMEOUT,
+            ENV,
+            NEEDS,
+            PROJECTS,
+            SEMAPHORES,
+            VOTING,
+            MATRIX,
+        ),
+        later=frozenset({"services", "cartesian", "secrets"}),
     )
 
     def read(self, value: Value, problems: Problems) -> JobConfig:
@@ -191,12 +249,15 @@ class JobShape:
         steps = found.get(STEPS, ())
         env = [(key, value) for key, value in found.get(ENV, ()) if value is not None]
         needs = found.get(NEEDS, ())
+        projects = found.get(PROJECTS, ())
+        semaphores = found.get(SEMAPHORES, ())
         matrix = found.find(MATRIX)
         if not found.failed(MATRIX):
             texts = [Placed(step.value.run, step.at) for step in steps]
             for text in [machine, *texts, *(value for _, value in env)]:
                 check_references(text.value, text.at, matrix, problems)
-        _check_twice(needs, problems)
+        for names in (needs, projects, semaphores):
+            _check_twice(names, problems)
         return JobConfig(
             name="",
             machine=machine.value,
@@ -206,10 +267,14 @@ class JobShape:
             timeout=found.get(TIMEOUT, DEFAULT_TIMEOUT),
             needs=tuple(need.value for need in needs),
             voting=found.get(VOTING, True),
+            evidence=found.get(EVIDENCE, "inputs") != "never",
+            projects=tuple(project.value for project in projects),
+            semaphores=tuple(semaphore.value for semaphore in semaphores),
             matrix=matrix,
             at=found.at,
             machine_at=machine.at,
             needs_at=tuple(need.at for need in needs),
+            projects_at=tuple(project.at for project in projects),
         )
 
     def schema(self) -> Schema:

@@ -7,23 +7,31 @@ import graphlib
 import re
 from collections.abc import Mapping
 
-from cupel.config import document
-from cupel.config.job import MAIN_FILE, NAME, NAMES, JobConfig, JobShape
+from cupel.config import document, scalar
+from cupel.config.job import MAIN_FILE, NAME, NAMES, SEMAPHORE, JobConfig, JobShape
 from cupel.config.problem import Mark, Problems, show
+from cupel.config.scalar import Quantity
 from cupel.config.shape import Field, Found, MapOf, Placed, Record, attempt
 from cupel.core.model import Pipeline
+
+MAX_HOLDERS = 1000
+"""Builds that may hold a semaphore at a time."""
 
 _FILE = re.compile(r"\.cupel\.yaml|\.cupel/[^/]+\.yaml")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectConfig:
-    """A project's jobs by name, and which of them each pipeline runs, besides what those need."""
+    """A project's jobs by name, and which of them each pipeline runs, besides what those need.
+
+    `semaphores` are the numbers of builds that may hold them at a time; another's is 1.
+    """
 
     jobs: Mapping[str, JobConfig]
     check: tuple[str, ...] = ()
     gate: tuple[str, ...] = ()
     post: tuple[str, ...] = ()
+    semaphores: Mapping[str, int] = dataclasses.field(default_factory=dict)
     gate_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
 
     def pipeline(self, pipeline: Pipeline) -> tuple[str, ...]:
@@ -31,7 +39,7 @@ class ProjectConfig:
         match pipeline:
             case Pipeline.CHECK:
                 return self.check
-            case Pipeline.GATE:
+            case Pipeline.GATE | Pipeline.PERIODIC:  # an audit proves the gate's jobs again
                 return self.gate
             case Pipeline.POST:
                 return self.post
@@ -53,10 +61,18 @@ GATE = Field(
     text="The jobs that prove what lands; by default those of `check`. One at least has to vote.",
 )
 POST = Field(key="post", shape=NAMES, text="The jobs that run on what has landed.")
+_HOLDERS = Quantity(
+    wanted="a number of builds", example="2", parse=scalar.whole, low=1, high=MAX_HOLDERS
+)
+SEMAPHORES = Field(
+    key="semaphores",
+    shape=MapOf(SEMAPHORE, _HOLDERS, "semaphores to numbers"),
+    text="How many builds may hold each semaphore at a time; one that is not here, 1.",
+)
 
 FILE = Record(
     wanted="a mapping with jobs and pipelines",
-    fields=(JOBS, CHECK, GATE, POST),
+    fields=(JOBS, CHECK, GATE, POST, SEMAPHORES),
     later=frozenset({"periodic", "try", "services", "cartesian", "secrets"}),
 )
 
@@ -95,6 +111,7 @@ class _Reading:
         self.jobs: dict[str, JobConfig] = {}
         self.listed: dict[Pipeline, dict[str, Mark]] = {}
         self.at: dict[Pipeline, Mark] = {}
+        self.semaphores: dict[str, Placed[int]] = {}
         self._problems = problems
 
     def merge(self, found: Found) -> None:
@@ -111,6 +128,15 @@ class _Reading:
             if names is not None:
                 self.at.setdefault(pipeline, found.mark(field))
                 self._list(pipeline, names)
+
+        for name, count in found.get(SEMAPHORES, ()):
+            self._declare(name, int(count or 1))
+
+    def _declare(self, name: Placed[str], count: int) -> None:
+        if name.value in self.semaphores:
+            hint = f"the first is at {self.semaphores[name.value].at}"
+            self._problems.add(name.at, f"duplicate semaphore {show(name.value)}", hint)
+        self.semaphores.setdefault(name.value, Placed(count, name.at))
 
     def _list(self, pipeline: Pipeline, names: tuple[Placed[str], ...]) -> None:
         listed = self.listed.setdefault(pipeline, {})
@@ -140,6 +166,7 @@ def _config(reading: _Reading, at: Mark) -> ProjectConfig:
         check=tuple(check),
         gate=tuple(gate),
         post=tuple(listed.get(Pipeline.POST, {})),
+        semaphores={name: count.value for name, count in reading.semaphores.items()},
         gate_at=places.get(Pipeline.GATE, places.get(Pipeline.CHECK, at)),
     )
 

@@ -42,6 +42,8 @@ def render_yaml(config: ProjectConfig) -> str:
         names = getattr(config, pipeline)
         if names:
             document[pipeline] = list(names)
+    if config.semaphores:
+        document["semaphores"] = dict(config.semaphores)
     return yaml.dump(
         document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, indent=2
     )
@@ -59,6 +61,12 @@ def _job(job: JobConfig) -> dict[str, Any]:
         written["inputs"] = list(job.inputs)
     if job.timeout != DEFAULT_TIMEOUT:
         written["timeout"] = quantity.duration(job.timeout)
+    if not job.evidence:
+        written["evidence"] = "never"
+    if job.projects:
+        written["projects"] = list(job.projects)
+    if job.semaphores:
+        written["semaphore"] = list(job.semaphores)
     if not job.voting:
         written["voting"] = False
     written["steps"] = [_step(step) for step in job.steps]

@@ -36,8 +36,12 @@ def test_a_job_is_frozen_whole() -> None:
             env: {A: "x{{matrix.box}}"}
             inputs: [src]
             timeout: 60
+            evidence: never
+            projects: [lib]
+            semaphore: [licence, device]
             matrix: {box: [m]}
         gate: [t]
+        semaphores: {licence: 2}
         """
     )
     assert job == Job(
@@ -51,7 +55,28 @@ def test_a_job_is_frozen_whole() -> None:
         needs=(),
         voting=True,
         cell=(("box", "m"),),
+        evidence=False,
+        projects=("lib",),
+        semaphores=(("licence", 2), ("device", 1)),
     )
+
+
+def test_an_audit_freezes_the_jobs_of_the_gate() -> None:
+    text = "jobs:\n  t: {machine: m, steps: [x]}\n  c: {machine: m, steps: [x]}\n"
+    made = config(text + "gate: [t]\ncheck: [c]\n")
+    assert [job.name for job in freeze(made, Pipeline.PERIODIC)] == ["t"]
+
+
+def test_a_project_that_cannot_be_beside_is_refused_where_it_stands() -> None:
+    made = config("jobs:\n  t: {machine: m, steps: [x], projects: [lib, libs]}\ngate: [t]\n")
+    with pytest.raises(ConfigErrors) as caught:
+        freeze(made, Pipeline.GATE, ["m"], ["lib"])
+    assert str(caught.value) == (
+        '.cupel.yaml:2:47: no project "libs" with this branch shares the queue\n'
+        '  did you mean "lib"?'
+    )
+    assert freeze(made, Pipeline.GATE, ["m"], ["lib", "libs"])[0].projects == ("lib", "libs")
+    assert freeze(made, Pipeline.GATE, ["m"])[0].projects == ("lib", "libs")
 
 
 def test_needs_are_pulled_in_before_and_mean_all_cells() -> None:

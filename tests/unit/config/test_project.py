@@ -36,12 +36,16 @@ jobs:
     env: {LEVEL: 3, RATIO: 0.5, DEBUG: true, EMPTY: "", TEXT: some words}
     needs: [build]
     voting: false
+    evidence: never
+    projects: [lib, other-lib]
+    semaphore: [licence, device]
     matrix:
       python: ["3.10", 3.11]
       exclude: [{python: "3.10"}]
 check: [tests]
 gate: [build, tests]
 post: []
+semaphores: {licence: 2}
 """
 
 
@@ -83,6 +87,9 @@ def test_everything_that_can_be_said() -> None:
                 ),
                 needs=("build",),
                 voting=False,
+                evidence=False,
+                projects=("lib", "other-lib"),
+                semaphores=("licence", "device"),
                 matrix=Matrix(
                     axes=(("python", ("3.10", "3.11")),), exclude=((("python", "3.10"),),)
                 ),
@@ -91,7 +98,28 @@ def test_everything_that_can_be_said() -> None:
         check=("tests",),
         gate=("build", "tests"),
         post=(),
+        semaphores={"licence": 2},
     )
+
+
+def test_a_semaphore_may_stand_by_itself_and_evidence_be_spelled_out() -> None:
+    made = parse({".cupel.yaml": job("semaphore: db\nevidence: inputs")}).jobs["a"]
+    assert (made.semaphores, made.evidence) == (("db",), True)
+
+
+def test_semaphores_of_all_files_count_and_are_declared_once() -> None:
+    one = job("semaphore: [a, b]") + "semaphores: {a: 2}\n"
+    two = {".cupel.yaml": one, ".cupel/x.yaml": "semaphores: {b: 3}\n"}
+    assert parse(two).semaphores == {"a": 2, "b": 3}
+    with pytest.raises(ConfigErrors) as caught:
+        parse(two | {".cupel/x.yaml": "semaphores: {a: 3}\n"})
+    assert str(caught.value) == (
+        '.cupel/x.yaml:1:14: duplicate semaphore "a"\n  the first is at .cupel.yaml:7:14'
+    )
+
+
+def test_an_audit_runs_what_the_gate_runs() -> None:
+    assert parse({".cupel.yaml": FULL}).pipeline(Pipeline.PERIODIC) == ("build", "tests")
 
 
 @pytest.mark.parametrize(("written", "other"), [("check", "gate"), ("gate", "check")])
@@ -164,6 +192,12 @@ WRONG_FILES = {
         '7:7: expected a list of names of jobs, found the text "a"\n  write it as a list: [a]'
     ),
     job("") + "gate: []": "7:7: nothing to prove: gate lists no job",
+    job("") + "semaphores: [a]": "7:13: expected a mapping of semaphores to numbers, found a list",
+    job("") + "semaphores: {a: 0}": "7:17: 0 is out of bounds\n  1 to 1000 is possible",
+    job("") + "semaphores: {a: 1.5}": (
+        '7:17: expected a number of builds, found "1.5"\n  write it as in 2'
+    ),
+    job("") + "semaphores: {a b: 1}": '7:14: "a b" is not a name for a semaphore',
     job("voting: false"): "6:8: nothing to prove: no job of gate votes",
     "jobs: {/a: {machine: debian-12, steps: [x]}}\ncheck: [a]": '1:8: "/a" is not a name for a job',
     'jobs: {"a\\e": {machine: debian-12, steps: [x]}}\ncheck: [a]': (
@@ -210,6 +244,15 @@ WRONG_JOBS = {
     'env: {A: "{{matrix.os}}"}': '5:14: the matrix has no "os"\n  there are no axes',
     "needs: [b]": '5:13: no job "b"\n  jobs: a',
     "needs: [a]": "5:13: these needs go round in a circle: a needs a",
+    "evidence: always": '5:15: expected inputs or never, found "always"',
+    "evidence: [never]": "5:15: expected inputs or never, found a list",
+    "evidence: false": '5:15: expected inputs or never, found "false"',
+    "projects: lib": '5:15: expected a list of names of projects, found the text "lib"',
+    "projects: [a/b]": '5:16: "a/b" is not the name of a project',
+    "projects: [lib, lib]": '5:21: "lib" is there twice',
+    "semaphore: a b": '5:16: "a b" is not a name for a semaphore',
+    "semaphore: {a: 1}": "5:16: expected a list of names of semaphores, found a mapping",
+    "semaphore: [a, a]": '5:20: "a" is there twice',
     "matrix: [a]": "5:13: expected a mapping from axes to lists of values, found a list",
     "matrix: {}": "5:13: the matrix has no cells",
     "matrix: {os: linux}": '5:18: expected a list of values, found the text "linux"',

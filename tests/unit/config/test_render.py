@@ -34,6 +34,9 @@ def jobs(draw: st.DrawFn, name: str) -> JobConfig:
         inputs=draw(st.sampled_from([(), ("src/**", "!x")])),
         timeout=float(draw(st.integers(1, 86_400))),
         voting=draw(st.booleans()),
+        evidence=draw(st.booleans()),
+        projects=draw(st.sampled_from([(), ("lib",), ("3.10", "b")])),
+        semaphores=draw(st.sampled_from([(), ("db",), ("1", "yes")])),
         matrix=draw(st.sampled_from([None, matrix])),
     )
 
@@ -46,5 +49,7 @@ def test_what_is_written_is_read_back(names: list[str], data: st.DataObject) -> 
         table[names[0]] = JobConfig(
             name=names[0], machine="m", steps=table[names[0]].steps, needs=(last,)
         )
-    config = ProjectConfig(jobs=table, check=tuple(names), gate=(last,), post=(last,))
+    config = ProjectConfig(
+        jobs=table, check=tuple(names), gate=(last,), post=(last,), semaphores={"db": 2}
+    )
     assert parse({".cupel.yaml": render_yaml(config)}) == config
