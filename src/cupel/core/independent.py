@@ -1,13 +1,14 @@
-"""The pipelines whose items do not wait for one another: check and post."""
+"""The pipelines whose items do not wait for one another: check, post and the audits of periodic."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from cupel.core import admission, buildset, item
+from cupel.core import admission, buildset, evidence, item
 from cupel.core.buildset import Standing
 from cupel.core.draft import Draft
 from cupel.core.model import (
+    Build,
     Buildset,
     Change,
     ChangeState,
@@ -15,7 +16,9 @@ from cupel.core.model import (
     Pipeline,
     Policy,
     Project,
+    Purpose,
     Reason,
+    Verdict,
 )
 
 
@@ -23,6 +26,8 @@ def plan(draft: Draft) -> None:
     for pipeline in (Pipeline.CHECK, Pipeline.POST):
         for entry in draft.live_items(pipeline):
             _plan_item(draft, entry)
+    for entry in draft.live_items(Pipeline.PERIODIC):
+        _plan_audit(draft, entry)
 
 
 def _plan_item(draft: Draft, entry: Item) -> None:
@@ -77,3 +82,38 @@ def _ask_to_land(draft: Draft, entry: Item, policy: Policy) -> None:
     change = draft.get(Change, entry.change_id)
     if admission.is_approved(draft, change):
         draft.put(replace(change, wants_land=True, land_asked_at=draft.now))
+
+
+def _plan_audit(draft: Draft, entry: Item) -> None:
+    """Run all the jobs of an audit; one that fails is run twice before it refutes anything."""
+    present = draft.get(Buildset, entry.buildset_id)
+    policy = draft.get(Project, entry.project_id).policy
+    _run_failed_again(draft, entry, present)
+    buildset.advance(draft, entry, present, policy)
+    builds = draft.builds(present.id)
+    for build in builds:
+        if build.purpose is Purpose.FIRST:
+            draft.put(replace(build, purpose=Purpose.AUDIT))
+    outcome = buildset.evaluate(present, builds, policy)
+    if outcome.complete:
+        _judge_audit(draft, entry, list(buildset.latest(builds).values()), outcome)
+
+
+def _run_failed_again(draft: Draft, entry: Item, present: Buildset) -> None:
+    for job in present.jobs:
+        tried = [build for build in draft.builds(present.id) if build.job == job.name]
+        failed = [build for build in tried if build.verdict in evidence.FAILED]
+        if len(failed) == 1 and failed[0] == tried[-1]:
+            evidence.run_again(draft, entry, present, job)
+
+
+def _judge_audit(draft: Draft, entry: Item, builds: list[Build], outcome: buildset.Outcome) -> None:
+    """Only a failure refutes: a job that was too slow, or had no machine, has said nothing."""
+    failed = [build for build in builds if build.verdict is Verdict.FAILURE]
+    if failed:
+        found = [evidence.explain(draft, each, evidence.refute(draft, each)) for each in failed]
+        item.leave(draft, entry, "reject", Reason.BUILD_FAILED, "; ".join(found))
+    elif outcome.reason is not None:
+        item.leave(draft, entry, "reject", outcome.reason, outcome.detail)
+    else:
+        item.leave(draft, entry, "pass")
