@@ -1,0 +1,128 @@
+"""Whether a host can be trusted with builds: strikes, quarantine, and whose fault a lost build is.
+
+A build that its host fails before it has run for QUICK seconds is a strike against the host, unless
+the job has been failed elsewhere, too. STRIKES in a row put the host in quarantine: it gets no
+build for a while, then one at a time, as a probe. A probe that is failed likewise doubles the time;
+a build that ends by itself, however it ends, clears the strikes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cupel.core.draft import Draft
+from cupel.core.model import Build, Host, HostState, Machine, Verdict
+
+QUICK = 20.0
+"""Seconds: a build that has run longer is failed by something that it did, or by bad luck."""
+
+STRIKES = 3
+"""Two builds in a row may be unlucky on a good host."""
+
+_FIRST = 60.0
+_LONGEST = 3600.0
+"""Seconds of the first quarantine, and what they double up to."""
+
+RESTARTED = "its host started anew"
+"""The reason of a build that was lost with a restart: no mark against the build."""
+
+_MARK = " (held against its host)"
+
+_BY_ITSELF = frozenset({Verdict.SUCCESS, Verdict.FAILURE, Verdict.TIMEOUT})
+
+
+def is_hosts_fault(build: Build) -> bool:
+    """Whether the build was lost by no fault of its own, so that no attempt was used up.
+
+    The build's reason says so, hence the answer never changes once the build has ended.
+    """
+    lost = build.verdict is Verdict.INFRA and build.reason is not None
+    return lost and (build.reason == RESTARTED or str(build.reason).endswith(_MARK))
+
+
+def is_suspect(host: Host) -> bool:
+    """Whether the host is in quarantine or on probation: no build has ended well there since."""
+    return host.strikes >= STRIKES
+
+
+def is_quarantined(host: Host, now: float) -> bool:
+    """Whether the host gets no builds at all."""
+    return host.quarantined_until is not None and now < host.quarantined_until
+
+
+def ended(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> str | None:
+    """Hold for or against its host that `build` is ending; the reason to be kept with the build.
+
+    Builds that were cancelled say nothing, nor do those lost with a restart or with the host.
+    """
+    machine = draft.find(Machine, build.machine_id)
+    host = draft.find(Host, machine.host_id) if machine is not None else None
+    if host is None or host.state is not HostState.CONNECTED or reason == RESTARTED:
+        return reason
+    if verdict in _BY_ITSELF:
+        draft.put(replace(host, strikes=0, quarantined_until=None))
+    elif verdict is Verdict.INFRA and _is_quick(build, draft.now) and _is_to_blame(draft, build):
+        _strike(draft, host)
+        return (reason or "failed by its host") + _MARK
+    return reason
+
+
+def came_back(known: Host, host: Host) -> Host:
+    """The host as it is now, with what was held against it as `known`.
+
+    It may have been repaired meanwhile: a probe finds out without more waiting.
+    """
+    until = known.quarantined_until
+    return replace(
+        host,
+        strikes=known.strikes,
+        quarantined_until=until if until is None else min(until, host.last_seen),
+    )
+
+
+def why_quarantined(host: Host) -> str:
+    """For people: until when, and why."""
+    at = dt.datetime.fromtimestamp(host.quarantined_until or 0.0, dt.UTC)
+    return (
+        f"host {host.name} is quarantined until {at:%Y-%m-%d %H:%M:%S} UTC: "
+        f"it failed {host.strikes} builds in a row within seconds"
+    )
+
+
+def _is_quick(build: Build, now: float) -> bool:
+    return build.started_at is None or now - build.started_at <= QUICK
+
+
+def _is_to_blame(draft: Draft, build: Build) -> bool:
+    """Not if another host that is not suspect has failed this job on this state already, nor if
+    this one has and was good for other builds since: then it is more likely the job's doing."""
+    here = draft.get(Machine, build.machine_id).host_id
+    return not any(
+        host.strikes == 0 or (host.id != here and not is_suspect(host))
+        for host in _failed_by(draft, build)
+    )
+
+
+def _failed_by(draft: Draft, build: Build) -> Iterator[Host]:
+    """The hosts that have failed earlier attempts at the build, restarts aside."""
+    for other in draft.builds(build.buildset_id):
+        lost = other.verdict is Verdict.INFRA and other.reason != RESTARTED
+        machine = draft.find(Machine, other.machine_id) if lost else None
+        host = draft.find(Host, machine.host_id) if machine is not None else None
+        if host is not None and other.job == build.job:
+            yield host
+
+
+def _strike(draft: Draft, host: Host) -> None:
+    """Builds that fail while the host is in quarantine were given to it before: they do not add."""
+    if is_quarantined(host, draft.now):
+        return
+    strikes = host.strikes + 1
+    struck = replace(host, strikes=strikes)
+    if is_suspect(struck):
+        seconds = min(_FIRST * 2.0 ** min(strikes - STRIKES, 16), _LONGEST)
+        struck = replace(struck, quarantined_until=draft.now + seconds)
+        draft.tell("host.quarantined", why_quarantined(struck))
+    draft.put(struck)
