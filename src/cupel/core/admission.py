@@ -1,10 +1,19 @@
-"""Which changes may enter the gate, and in which order they do."""
+"""Which changes may enter the gate, and in which order they do.
+
+A change needs the one below it in its stack and those that its `Depends-On` trailers name, until
+they have landed. What is in the same queue, for the same branch, enters ahead of it; what is in
+another must have landed before.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from cupel.core import graph, ranks
 from cupel.core import item as items
 from cupel.core.draft import Draft
-from cupel.core.model import Change, ChangeState, Pipeline, Project
+from cupel.core.model import Change, ChangeState, Item, ItemState, Pipeline, Project
+from cupel.core.ranks import Lane
 
 
 def is_approved(draft: Draft, change: Change) -> bool:
@@ -28,11 +37,20 @@ def may_enter(draft: Draft, change: Change) -> bool:
     return change.state is ChangeState.OPEN and change.wants_land and is_approved(draft, change)
 
 
-def needed(draft: Draft, change: Change) -> Change | None:
-    """The change just below in the stack, unless it has landed."""
+def lane(draft: Draft, change: Change) -> Lane:
+    """The queue and the branch that the change goes through."""
+    return draft.queue(change.project_id).id, change.branch
+
+
+def needed(draft: Draft, change: Change) -> list[Change]:
+    """What the present patch set needs and has not landed: the change below it, then others.
+
+    Of these one may be in another queue, and one may be abandoned: then the change has to wait.
+    """
     patch_set = draft.patch_set(change.id, change.patch_set)
-    below = draft.find(Change, patch_set.needs_change)
-    return None if below is None or below.state is ChangeState.LANDED else below
+    named = dict.fromkeys((patch_set.needs_change, *patch_set.depends_on))
+    found = [draft.find(Change, number) for number in named if number != change.id]
+    return [each for each in found if each is not None and each.state is not ChangeState.LANDED]
 
 
 def is_outdated(draft: Draft, change: Change) -> bool:
@@ -45,6 +63,24 @@ def is_outdated(draft: Draft, change: Change) -> bool:
     return below is not None and own.parent != draft.patch_set(below.id, below.patch_set).commit
 
 
+def cycle(draft: Draft, change: Change) -> list[Change] | None:
+    """The changes that need each other in a circle with this one, in landing order; None: none."""
+    group = graph.components(change.id, _edges(draft))[-1]
+    return _in_order(draft, group) if len(group) > 1 else None
+
+
+def bundle(draft: Draft, change: Change) -> frozenset[int]:
+    """The ids of the changes that are proved and land as one with this one, itself included.
+
+    More than one only where changes need each other in a circle and their queue allows that.
+    """
+    if draft.queue(change.project_id).cycles:
+        circle = cycle(draft, change) or [change]
+        if all(lane(draft, each) == lane(draft, change) for each in circle):
+            return frozenset(each.id for each in circle)
+    return frozenset((change.id,))
+
+
 def plan(draft: Draft) -> None:
     """Enqueue every fit change whose needs are in the gate, dependencies first.
 
@@ -55,52 +91,179 @@ def plan(draft: Draft) -> None:
         for change in draft.changes()
         if draft.gate_item(change.id) is None and may_enter(draft, change)
     ]
-    for change in sorted(waiting, key=lambda c: (c.land_asked_at or c.created_at, c.id)):
+    for change in sorted(waiting, key=_asked):
         _enter(draft, change)
 
 
+def _asked(change: Change) -> tuple[float, int]:
+    return (change.created_at if change.land_asked_at is None else change.land_asked_at, change.id)
+
+
 def _enter(draft: Draft, change: Change) -> None:
-    for member in reversed(way_in(draft, change) or ()):
+    """At the end of the queue; if any that enters is urgent, all of them go to the front."""
+    entering = way_in(draft, change) or []
+    ahead: Sequence[int | None] = [None] * len(entering)
+    if any(member.urgent for member in entering):
+        ahead = ranks.make_way(draft, lane(draft, change), within(draft, change), len(entering))
+    for member, position in zip(entering, ahead, strict=True):
         patch_set = draft.patch_set(member.id, member.patch_set)
-        items.enqueue(draft, Pipeline.GATE, member, patch_set)
+        items.enqueue(draft, Pipeline.GATE, member, patch_set, position=position)
 
 
 def way_in(draft: Draft, change: Change) -> list[Change] | None:
-    """The change and what it needs that is not yet in the gate, top first.
+    """The change and what it needs that is not in the gate yet, dependencies first.
 
-    None when one of them is not fit, so that none may enter.
+    They enter together. None when one of them may not, so that none may; empty when the change
+    is in the gate.
     """
-    stack: list[Change] = []
-    at: Change | None = change
-    while at is not None and draft.gate_item(at.id) is None:
-        if not may_enter(draft, at) or is_outdated(draft, at) or at in stack:
-            return None
-        stack.append(at)
-        at = needed(draft, at)
-    return stack
+    if draft.gate_item(change.id) is not None:
+        return []
+    return _way_in(draft, change)
 
 
 def enters(draft: Draft, change: Change) -> bool:
     """Whether the present patch set goes into the gate, where an older one may still be."""
-    below = needed(draft, change)
-    fit = may_enter(draft, change) and not is_outdated(draft, change)
-    return fit and (below is None or way_in(draft, below) is not None)
+    return _way_in(draft, change) is not None
+
+
+def _way_in(draft: Draft, change: Change) -> list[Change] | None:
+    edges = _edges(draft)
+
+    def present(number: int) -> Item | None:
+        return None if number == change.id else draft.gate_item(number)
+
+    entering: list[Change] = []
+    for group in graph.components(change.id, lambda id: () if present(id) else edges(id)):
+        if len(group) > 1 and not draft.queue(change.project_id).cycles:
+            return None
+        for member in _in_order(draft, group):
+            item = present(member.id)
+            if lane(draft, member) != lane(draft, change) or not _fit(draft, member, item):
+                return None
+            if item is None:
+                entering.append(member)
+    return entering
+
+
+def _fit(draft: Draft, change: Change, item: Item | None) -> bool:
+    """Whether the change may enter, or stays where it is in the gate."""
+    if item is None:
+        return may_enter(draft, change) and not is_outdated(draft, change)
+    return _stays(draft, change, item)
+
+
+def _stays(draft: Draft, change: Change, item: Item) -> bool:
+    """Whether an item of the gate is not about to leave: a newer patch set, say, takes it out."""
+    if item.state is ItemState.LANDING:
+        return True
+    return item.patch_set == change.patch_set and may_enter(draft, change)
+
+
+def _edges(draft: Draft) -> graph.Edges:
+    """From a change to what it needs; below one that has ended nothing is looked at."""
+
+    def edges(number: int) -> list[int]:
+        change = draft.get(Change, number)
+        if change.state is not ChangeState.OPEN:
+            return []
+        return [each.id for each in needed(draft, change)]
+
+    return edges
+
+
+def _in_order(draft: Draft, group: Sequence[int]) -> list[Change]:
+    """Changes that may need each other in the order in which they land: stacks from below."""
+    left = sorted((draft.get(Change, number) for number in group), key=_asked)
+    order: list[Change] = []
+    while left:
+        numbers = {each.id for each in left}
+        free = (
+            each
+            for each in left
+            if draft.patch_set(each.id, each.patch_set).needs_change not in numbers
+        )
+        order.append(next(free, left[0]))
+        left.remove(order[-1])
+    return order
+
+
+def within(draft: Draft, change: Change) -> list[int]:
+    """The change and all of its queue that it needs, in landing order."""
+    own, edges = lane(draft, change), _edges(draft)
+    groups = graph.components(change.id, edges)
+    members = (each for group in groups for each in _in_order(draft, group))
+    return [each.id for each in members if lane(draft, each) == own]
 
 
 def up_and_down(draft: Draft, change: Change) -> list[Change]:
-    """The change, the open ones below it and all open ones above it in their stacks."""
-    found = {change.id: change}
-    below = needed(draft, change)
-    while below is not None and below.id not in found:
-        found[below.id] = below
-        below = needed(draft, below)
-    pending = [change]
-    while pending:
-        low = pending.pop()
-        for high in draft.changes():
-            if high.id not in found and high.state is ChangeState.OPEN:
-                above = needed(draft, high)
-                if above is not None and above.id == low.id:
-                    found[high.id] = high
-                    pending.append(high)
-    return list(found.values())
+    """The change, what of its queue it needs, and all open ones of its queue that need it."""
+    own = lane(draft, change)
+    needing: dict[int, list[int]] = {}
+    for high in draft.changes():
+        if high.state is ChangeState.OPEN and lane(draft, high) == own:
+            for low in needed(draft, high):
+                needing.setdefault(low.id, []).append(high.id)
+    up = graph.components(change.id, lambda number: needing.get(number, []))
+    found = dict.fromkeys((*within(draft, change), *(each for group in up[::-1] for each in group)))
+    return [draft.get(Change, number) for number in found]
+
+
+def why_not(draft: Draft, change: Change) -> str | None:
+    """What keeps the change out of the gate apart from itself, in words; None if nothing does."""
+    return "; ".join(obstacles(draft, change)) or None
+
+
+def obstacles(draft: Draft, change: Change) -> list[str]:
+    """Each thing that keeps the change out of the gate apart from itself, in words.
+
+    Something among what it needs, at any depth, or the patch set that it is built on.
+    """
+    if draft.gate_item(change.id) is not None:
+        return []
+    found: list[str] = []
+    edges = _edges(draft)
+    for group in reversed(graph.components(change.id, edges)):
+        first = change.id if change.id in group else group[0]
+        if len(group) > 1 and bundle(draft, draft.get(Change, first)) != frozenset(group):
+            way = " → ".join(map(str, graph.loop(first, edges) or ()))
+            found.append(f"{_whose(first, change)}needs itself, which is not allowed: {way}")
+        for member in _in_order(draft, group):
+            if member.state is ChangeState.OPEN and draft.gate_item(member.id) is None:
+                found += _own_obstacles(draft, member, change)
+    return found
+
+
+def _whose(number: int, change: Change) -> str:
+    return "" if number == change.id else f"#{number} "
+
+
+def _own_obstacles(draft: Draft, change: Change, asked: Change) -> list[str]:
+    """What keeps the change out by itself, as said to who asked about `asked`."""
+    found, whose = [], _whose(change.id, asked)
+    if is_outdated(draft, change):
+        below = draft.patch_set(change.id, change.patch_set).needs_change
+        found.append(
+            f"{whose and f'{whose}is '}built on an outdated patch set of #{below}:"
+            " rebase onto its newest and push again"
+        )
+    needs = [(other, _why_wait(draft, change, other)) for other in needed(draft, change)]
+    return found + [f"{whose}needs #{other.id}, which {why}" for other, why in needs if why]
+
+
+def _why_wait(draft: Draft, change: Change, other: Change) -> str | None:
+    """Why `change` cannot enter together with or behind `other`, which it needs."""
+    if other.state is ChangeState.ABANDONED:
+        return "was abandoned"
+    if lane(draft, other) != lane(draft, change):
+        queue = draft.queue(other.project_id).name
+        where = f"branch {other.branch}" if _same_queue(draft, change, other) else f"queue {queue}"
+        return f"has to land first, as it goes through another queue ({where})"
+    if draft.gate_item(other.id) is not None:
+        return None
+    if not is_approved(draft, other):
+        return "lacks approval"
+    return None if other.wants_land else "nobody has asked to land"
+
+
+def _same_queue(draft: Draft, change: Change, other: Change) -> bool:
+    return draft.queue(change.project_id).id == draft.queue(other.project_id).id

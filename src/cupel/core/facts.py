@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from cupel.core import admission, buildset, events, item, lifecycle
+from cupel.core import admission, buildset, events, item, lifecycle, ranks
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Approval,
@@ -24,6 +24,7 @@ from cupel.core.model import (
     PatchSet,
     Pipeline,
     Project,
+    Queue,
     Verdict,
 )
 from cupel.errors import Conflict
@@ -46,6 +47,14 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
             _land_asked(draft, fact)
         case events.DequeueAsked():
             _dequeue_asked(draft, fact)
+        case events.PromoteAsked():
+            _promote_asked(draft, fact)
+        case events.UrgencySet():
+            _urgency_set(draft, fact)
+        case events.QueueSet():
+            _queue_set(draft, fact)
+        case events.PolicySet():
+            _policy_set(draft, fact)
         case events.Abandoned():
             _abandoned(draft, fact)
         case events.HeadSeen():
@@ -84,6 +93,7 @@ def _project_added(draft: Draft, fact: events.ProjectAdded) -> None:
         Project(
             id=draft.new_id(),
             name=fact.name,
+            queue_id=_queue_named(draft, fact.queue or fact.name).id,
             branches=fact.branches,
             policy=fact.policy,
             created_at=draft.now,
@@ -92,6 +102,12 @@ def _project_added(draft: Draft, fact: events.ProjectAdded) -> None:
     for name, head in zip(fact.branches, fact.heads, strict=True):
         draft.put(Branch(id=draft.new_id(), project_id=project.id, name=name, head=head))
     draft.tell("project.added", fact.name, project_id=project.id)
+
+
+def _queue_named(draft: Draft, name: str) -> Queue:
+    """The queue of this name, made if there is none."""
+    found = next((queue for queue in draft.all(Queue) if queue.name == name), None)
+    return found or draft.put(Queue(id=draft.new_id(), name=name, created_at=draft.now))
 
 
 def _change_pushed(draft: Draft, fact: events.ChangePushed) -> None:
@@ -173,6 +189,62 @@ def _dequeue_asked(draft: Draft, fact: events.DequeueAsked) -> None:
         return
     draft.put(replace(change, wants_land=False, updated_at=draft.now))
     draft.tell("change.dequeue-asked", **_concerning(change), user=fact.user)
+
+
+def _promote_asked(draft: Draft, fact: events.PromoteAsked) -> None:
+    """Of several queues each has its own first ones."""
+    first: dict[ranks.Lane, list[int]] = {}
+    for number in fact.change_ids:
+        change = draft.get(Change, number)
+        if draft.gate_item(number) is not None:
+            draft.tell("change.promoted", **_concerning(change), user=fact.user)
+            first.setdefault(admission.lane(draft, change), []).extend(
+                admission.within(draft, change)
+            )
+    for lane, numbers in first.items():
+        ranks.promote(draft, lane, numbers)
+
+
+def _urgency_set(draft: Draft, fact: events.UrgencySet) -> None:
+    change = draft.get(Change, fact.change_id)
+    if change.state is not ChangeState.OPEN or change.urgent == fact.urgent:
+        return
+    draft.put(replace(change, urgent=fact.urgent, updated_at=draft.now))
+    word = "urgent" if fact.urgent else "not-urgent"
+    draft.tell(f"change.{word}", **_concerning(change), user=fact.user)
+    if fact.urgent and draft.gate_item(change.id) is not None:
+        numbers = admission.within(draft, change)
+        ranks.expedite(draft, admission.lane(draft, change), numbers)
+
+
+def _queue_set(draft: Draft, fact: events.QueueSet) -> None:
+    present = _queue_named(draft, fact.name)
+    wanted = replace(
+        present,
+        landing=fact.landing,
+        planner=fact.planner,
+        window=fact.window,
+        window_floor=fact.window_floor,
+        window_ceiling=fact.window_ceiling,
+        cycles=fact.cycles,
+        closed=fact.closed,
+        closed_by=present.closed_by if fact.closed == present.closed else fact.user,
+    )
+    if fact.closed is None:
+        wanted = replace(wanted, closed_by=None)
+    draft.put(wanted)
+    if fact.closed == present.closed:
+        draft.tell("queue.set", fact.name, user=fact.user)
+    elif fact.closed is None:
+        draft.tell("queue.opened", fact.name, user=fact.user)
+    else:
+        draft.tell("queue.closed", f"{fact.name}: {fact.closed}", user=fact.user)
+
+
+def _policy_set(draft: Draft, fact: events.PolicySet) -> None:
+    project = draft.get(Project, fact.project_id)
+    draft.put(replace(project, policy=fact.policy))
+    draft.tell("project.policy-set", project.name, project_id=project.id, user=fact.user)
 
 
 def _abandoned(draft: Draft, fact: events.Abandoned) -> None:

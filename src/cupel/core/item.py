@@ -23,8 +23,15 @@ from cupel.core.model import (
 _WORDS = {"pass": "passed", "reject": "rejected", "remove": "removed"}
 
 
-def enqueue(draft: Draft, pipeline: Pipeline, change: Change, patch_set: PatchSet) -> Item:
-    """A new item at the end of its pipeline."""
+def enqueue(
+    draft: Draft,
+    pipeline: Pipeline,
+    change: Change,
+    patch_set: PatchSet,
+    *,
+    position: int | None = None,
+) -> Item:
+    """A new item at a position of its pipeline, by default the end."""
     number = draft.new_id()
     item = Item(
         id=number,
@@ -35,7 +42,7 @@ def enqueue(draft: Draft, pipeline: Pipeline, change: Change, patch_set: PatchSe
         patch_set=patch_set.number,
         commit=patch_set.commit,
         state=ItemState.LIVE,
-        position=number,
+        position=number if position is None else position,
         buildset_id=None,
         enqueued_at=draft.now,
     )
