@@ -418,16 +418,25 @@ def sought(draft: Draft) -> set[str]:
     It reuses, in this draft, what is there already: that way the keys of what needs it are known.
     Ask again with the passes of these keys, until no others are sought.
     """
-    keys = set()
-    for buildset in draft.all(Buildset):
-        item = draft.find(Item, buildset.item_id)
-        if item is not None and item.pipeline in PROVING:
-            begun = {build.job for build in draft.builds(buildset.id)}
-            for job in buildset.jobs:
-                if job.name in begun or not job.evidence:
-                    continue
-                if (found := reusable(draft, buildset, job)) is not None:
-                    reuse(draft, item, buildset, job, found)
-                elif (key := key_of(draft, buildset, job)) is not None:
-                    keys.add(key)
+    return {key for buildset in draft.all(Buildset) for key in _sought(draft, buildset)}
+
+
+def _sought(draft: Draft, buildset: Buildset) -> set[str]:
+    item = draft.find(Item, buildset.item_id)
+    if item is None or item.pipeline not in PROVING:
+        return set()
+    keys: set[str] = set()
+    reused = True
+    while reused:
+        reused = False
+        begun = {build.job for build in draft.builds(buildset.id)}
+        for job in buildset.jobs:
+            key = key_of(draft, buildset, job) if job.evidence and job.name not in begun else None
+            if key is None:
+                continue
+            keys.add(key)
+            found = draft.evidence(key)
+            if found is not None:
+                reuse(draft, item, buildset, job, found)
+                reused = True
     return keys
