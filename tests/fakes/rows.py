@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cupel.core.model import (
     Approval,
@@ -29,6 +29,7 @@ from cupel.core.model import (
     Pipeline,
     Policy,
     Project,
+    Queue,
     Reason,
     Row,
     Step,
@@ -98,11 +99,19 @@ class World:
             await tx.put(self.rows)
         return store
 
-    def project(self, name: str, *, head: str | None, approvals: int = 1) -> Project:
+    def queue(self, name: str, **rules: Any) -> Queue:
+        number = self.id(Queue)
+        return self.put(Queue(id=number, name=name, created_at=self.now - 30 * 86400, **rules))
+
+    def project(
+        self, name: str, *, head: str | None, approvals: int = 1, queue: Queue | None = None
+    ) -> Project:
+        """A project of a queue, by default of its own."""
         project = self.put(
             Project(
                 id=self.id(Project),
                 name=name,
+                queue_id=(queue or self.queue(name)).id,
                 branches=("main",),
                 policy=Policy(approvals=approvals),
                 created_at=self.now - 30 * 86400,
@@ -120,6 +129,7 @@ class World:
         state: ChangeState = ChangeState.OPEN,
         patch_sets: int = 1,
         needs: Change | None = None,
+        depends_on: Sequence[Change] = (),
         approved: bool = True,
         description: str = "",
         age: float = 3600.0,
@@ -137,6 +147,7 @@ class World:
                     tree=oid(f"tree {number} {patch_set}"),
                     parent=oid("parent"),
                     needs_change=needs.id if needs else None,
+                    depends_on=tuple(other.id for other in depends_on),
                     pushed_by=owner,
                     created_at=made + 60 * patch_set,
                 )

@@ -31,6 +31,7 @@ from cupel.core.model import (
     Pipeline,
     Policy,
     Project,
+    Queue,
     Reason,
     Row,
     Step,
@@ -62,9 +63,18 @@ def sha(number: int) -> str:
     return f"{number:040x}"
 
 
+def queue(number: int = 1, name: str = "demo", /, **fields: object) -> Queue:
+    return replace(Queue(id=number, name=name, created_at=1.0), **fields)
+
+
 def project(number: int = 1, name: str = "demo", /, **fields: object) -> Project:
     row = Project(
-        id=number, name=name, branches=("main", "stable"), policy=Policy(), created_at=1.0
+        id=number,
+        name=name,
+        queue_id=1,
+        branches=("main", "stable"),
+        policy=Policy(),
+        created_at=1.0,
     )
     return replace(row, **fields)
 
@@ -193,6 +203,7 @@ def rows() -> list[Row]:
         ),
     )
     return [
+        queue(),
         project(),
         Branch(id=1, project_id=1, name="main", head=HEAD),
         Branch(id=2, project_id=1, name="stable", head=None),
