@@ -115,7 +115,7 @@ def _refuse_strangers(chosen: tuple[JobConfig, ...], projects: Collection[str]) 
                     f"no project {show(name)} with this branch shares the queue",
                     name,
                     projects,
-                    "projects",
+                    "other projects in the queue",
                 )
     problems.raise_any()
 

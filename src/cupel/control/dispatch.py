@@ -71,7 +71,7 @@ class Dispatch:
                 self._asked.pop(action.key, None)
             case actions.Land():
                 # Refused, it may be asked again at once; the answer to this asking is in.
-                await self._engine.record(await self._states.land(action))
+                await self._engine.record(*await self._states.land(action))
                 self._asked.pop(action.key, None)
             case actions.RunBuild():
                 await self._hosts.run(action)

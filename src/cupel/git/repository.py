@@ -136,14 +136,20 @@ async def move(
     result = await run.git(repo, "update-ref", "-m", reason, ref, oid(new), expected, check=False)
     if result.exit_status == 0:
         return Moved()
-    found = await head(repo, branch)
-    if found is not None and await contains(repo, found, new):
-        return Moved()
-    if found != old:
-        return Elsewhere(head=found)
+    found = await look(repo, branch, old, new)
+    if found is not None:
+        return found
     raise InfraError(
         f"cannot move {branch} of {repo.name}", hint=result.err.decode(errors="replace").strip()
     )
+
+
+async def look(repo: Path, branch: str, old: str | None, new: str) -> Moved | Elsewhere | None:
+    """What `move` would find: None if the branch stands at `old`, so that it could be moved."""
+    found = await head(repo, branch)
+    if found is not None and await contains(repo, found, new):
+        return Moved()
+    return None if found == old else Elsewhere(head=found)
 
 
 async def contains(repo: Path, head: str, commit: str) -> bool:

@@ -23,7 +23,7 @@ from cupel.core.model import (
 )
 from cupel.errors import InfraError
 
-PROJECT = Project(id=1, name="p", branches=("main",), policy=Policy(), created_at=0.0)
+PROJECT = Project(id=1, name="p", queue_id=9, branches=("main",), policy=Policy(), created_at=0.0)
 ITEM = Item(
     id=2,
     pipeline=Pipeline.GATE,
@@ -50,7 +50,8 @@ BUILDSET = Buildset(
     notice=None,
     created_at=0.0,
 )
-LAND = actions.Land(project=PROJECT, item=ITEM, buildset=BUILDSET)
+LAND = actions.Land(steps=((PROJECT, ITEM, BUILDSET),))
+REFUSED = events.LandingRefused(item_ids=(2,), head="elsewhere")
 DESTROY = actions.DestroyMachine(machine_id=7, host="h")
 
 
@@ -71,12 +72,12 @@ class Stage:
     def wake(self) -> None:
         self.woken += 1
 
-    async def land(self, action: actions.Land) -> events.LandingRefused:
+    async def land(self, action: actions.Land) -> tuple[events.Fact, ...]:
         self.landings += 1
         if self.fails:
             self.fails -= 1
             raise InfraError("the disk is full")
-        return events.LandingRefused(item_id=action.item.id, head="elsewhere")
+        return (events.Landed(item_ids=(1,)), REFUSED)
 
     async def destroy(self, action: actions.DestroyMachine) -> None:
         self.destroyed += 1
@@ -116,7 +117,7 @@ def test_what_was_done_and_comes_up_again_is_asked_again() -> None:
 def test_a_landing_that_was_refused_may_be_asked_again_at_once() -> None:
     stage = play([LAND], [LAND])
     assert stage.landings == 2
-    assert stage.recorded == [events.LandingRefused(item_id=2, head="elsewhere")] * 2
+    assert stage.recorded == [events.Landed(item_ids=(1,)), REFUSED] * 2
 
 
 def test_what_a_broken_connection_did_not_deliver_is_asked_over_the_next() -> None:
@@ -135,4 +136,4 @@ def test_what_the_infrastructure_failed_is_asked_again_after_a_while(monkeypatch
     stage = play(fail_once, [LAND], [LAND])
     assert stage.landings == 2
     assert stage.woken == 1
-    assert len(stage.recorded) == 1
+    assert len(stage.recorded) == 2
