@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cupel.cli import output
 from cupel.cli.change import NUMBER
 from cupel.cli.session import Session, pass_session
 from cupel.web import text
+
+if TYPE_CHECKING:
+    from cupel.control.views import BuildView
 
 
 @click.group()
@@ -45,7 +50,7 @@ def list_all(
         (
             (
                 each.id,
-                output.state(each.icon),
+                output.state(each.icon, f"build {each.reused_from}" if each.reused_from else None),
                 each.project,
                 each.pipeline,
                 f"#{each.change}" if each.change else None,
@@ -56,6 +61,9 @@ def list_all(
         ),
         empty="no builds",
     )
+    reused = sum(each.reused_from is not None for each in page.entries)
+    if reused:
+        click.echo(f"{reused} of {len(page.entries)} reused")
     if page.next is not None:
         click.echo(f"older ones: --before {page.next}")
 
@@ -76,6 +84,8 @@ def show(session: Session, number: int, as_json: bool) -> None:
         [
             ("build", f"{found.id} {found.job}, attempt {found.attempt}"),
             ("state", output.state(found.icon, found.reason)),
+            ("reused", _reused(found)),
+            ("refuted", f"by build {found.refuted_by}" if found.refuted_by else None),
             ("change", f"#{found.change} {found.title}" if found.change else found.title),
             ("pipeline", f"{found.project} {found.branch} {found.pipeline}"),
             ("machine", _machine(found.on, found.label)),
@@ -103,6 +113,17 @@ def show(session: Session, number: int, as_json: bool) -> None:
         click.echo()
         rows = ((each.path, text.size(each.size), each.sha256[:16]) for each in found.artefacts)
         output.table(("ARTEFACT", "SIZE", "SHA-256"), rows)
+
+
+def _reused(found: BuildView) -> str | None:
+    """The build that stands for this one, which was not run."""
+    origin = found.reused
+    if origin is None:
+        return None
+    of = f" of #{origin.change} {origin.title}" if origin.change else ""
+    at = "" if origin.finished_at is None else f", finished {text.moment(origin.finished_at)}"
+    saved = "" if origin.seconds is None else f", saved {text.duration(origin.seconds)}"
+    return f"build {origin.build}{of}{at}{saved}"
 
 
 def _machine(on: object, label: str) -> str:

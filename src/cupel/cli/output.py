@@ -30,6 +30,7 @@ Text = Cell | str | int | None
 STYLES = {
     "success": ("✓", "green"),
     "passed": ("✓", "green"),
+    "reused": ("✓", "green"),
     "landed": ("✓", "green"),
     "ready": ("✓", "green"),
     "connected": ("✓", "green"),

@@ -25,7 +25,7 @@ from cupel.control.hosts import Hosts
 from cupel.control.pushes import Pushes
 from cupel.control.states import Repositories, States
 from cupel.core import events
-from cupel.core.model import LIVE_ITEMS, Branch, Build, BuildState, Item, Project
+from cupel.core.model import LIVE_ITEMS, Branch, Build, BuildState, Evidence, Item, Project
 from cupel.errors import Forbidden, InfraError
 from cupel.forge.builtin import HookServer
 from cupel.git import hooks, repository
@@ -44,6 +44,10 @@ _RETURN = 60.0
 
 _BATCH = 500
 """Builds that are looked at in one read."""
+
+_REUSED_FOR = 0.9
+"""The part of the time that builds' artefacts are kept in which a pass may be reused: what reuses
+it may need them for a while yet."""
 
 _ROUNDS_A_DAY = 144
 """Repositories are packed in one round of so many."""
@@ -168,6 +172,7 @@ class Cupel:
         for number in itertools.count(1):
             for project in await self._projects():
                 await self._tidy(project, pack=number % _ROUNDS_A_DAY == 0)
+            await self._forget_passes(self.clock() - _REUSED_FOR * self.config.keep)
             await self._let_go(self.clock() - self.config.keep)
             await asyncio.sleep(_HOUSEKEEPING)
 
@@ -185,6 +190,16 @@ class Cupel:
                 await repository.maintain(self.repositories.path(project.name))
         except InfraError as error:
             log.warning("could not tidy", project=project.name, error=str(error))
+
+    async def _forget_passes(self, before: float) -> None:
+        """Delete evidence from before then, so that what is reused is there to be looked at."""
+        while True:
+            async with self.store.write() as tx:
+                found = await tx.select(Evidence, limit=_BATCH)
+                old = [each.id for each in found if each.created_at < before]
+                await tx.delete(Evidence, old)
+            if len(old) < _BATCH:
+                return
 
     async def _let_go(self, before: float) -> None:
         """Delete logs and artefacts of builds that finished before then; their rows stay."""

@@ -30,6 +30,9 @@ _FIRST_LOOK = 3.0
 _QUIET = 1.0
 """Seconds without news after which what a change waits for is said, or its old verdict."""
 
+_DECIDING = frozenset({Pipeline.CHECK, Pipeline.GATE})
+"""The pipelines that a change has a verdict of; what comes after its landing is no part of it."""
+
 _TAIL = 15
 """Lines of a failed build's log that are shown."""
 
@@ -111,7 +114,7 @@ class Follower:
                 say(messages.waits_outside(change))
             return
         items = await tx.select(Item, {"change_id": change.id}, descending=True)
-        ended = [item for item in items if item.pipeline is not Pipeline.POST]
+        ended = [item for item in items if item.pipeline in _DECIDING]
         if ended:
             followed.done = True
             say(messages.verdict(change, ended[0], self._url))
@@ -123,7 +126,7 @@ class Follower:
         items = [
             item
             for item in items
-            if item.pipeline is not Pipeline.POST
+            if item.pipeline in _DECIDING
             and (item.finished_at is None or item.finished_at >= followed.since)
         ]
         if followed.land:
@@ -157,7 +160,9 @@ class Follower:
                 followed.said[build.id] = now
                 if build.state is BuildState.STARTING:
                     say(messages.waits_long(followed.change_id, build, self._url))
-                if build.state in (BuildState.RUNNING, BuildState.FINISHED):
+                if build.reused_from is not None:
+                    say(await _reused(tx, followed.change_id, build))
+                elif build.state in (BuildState.RUNNING, BuildState.FINISHED):
                     say(messages.build_line(followed.change_id, build, self._url))
                 if build.verdict in (Verdict.FAILURE, Verdict.TIMEOUT):
                     self._show_tail(build, say)
@@ -167,6 +172,14 @@ class Follower:
         count = reader.line_count
         for line in reader.lines(max(0, count - _TAIL), _TAIL):
             say(f"      | {line.text}")
+
+
+async def _reused(tx: Transaction, change_id: int, build: Build) -> str:
+    assert build.reused_from is not None
+    origin = await tx.get(Build, build.reused_from)
+    item = await tx.get(Item, origin.item_id) if origin is not None else None
+    change = None if item is None else item.change_id
+    return f"  {change_id} {messages.build_reused(build.job, build.reused_from, change)}"
 
 
 async def _is_quiet(news: Subscription) -> bool:

@@ -17,6 +17,7 @@ _LOOKS = {
     "success": ("✓", "green"),
     "failure": ("✗", "red"),
     "timeout": ("✗", "red"),
+    "reused": ("✓", "green"),
     "infra": ("!", "magenta"),
     "cancelled": ("–", "dim"),
     "skipped": ("–", "dim"),

@@ -24,9 +24,11 @@ from cupel.core.model import (
 
 REASONS: Mapping[Reason, str] = {
     Reason.BUILD_FAILED: "a job failed",
+    Reason.TIMED_OUT: "a job took too long",
     Reason.CONFLICT: "it conflicts with what it would land on",
     Reason.MISCONFIGURED: "its configuration can't be used",
     Reason.INFRASTRUCTURE: "the infrastructure failed, not the change",
+    Reason.CYCLE: "it and what it needs need each other in a circle, which is not allowed",
     Reason.NEEDS_LEFT: "a change that it needs left the gate",
     Reason.NEW_PATCH_SET: "a newer patch set took its place",
     Reason.ABANDONED: "the change was abandoned",
@@ -35,7 +37,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.ENTERED_GATE: "the change went on to the gate",
 }
 
-_SAID_BY_DETAIL = frozenset({Reason.BUILD_FAILED, Reason.CONFLICT})
+_SAID_BY_DETAIL = frozenset({Reason.BUILD_FAILED, Reason.TIMED_OUT, Reason.CONFLICT})
 """Reasons whose detail says the same and more: which job failed, what conflicts."""
 
 
@@ -97,10 +99,6 @@ def waits_for_changes(numbers: Sequence[int]) -> str:
     return "needs " + ", ".join(f"#{number}" for number in numbers)
 
 
-def waits_for_rebase(number: int) -> str:
-    return f"built on an outdated patch set of #{number}: rebase onto its newest and push again"
-
-
 def waits_for_entry() -> str:
     return "about to enter the gate"
 
@@ -126,6 +124,10 @@ def waits_outside(change: Change) -> str:
     )
 
 
+def kept_out(change: Change, why: str) -> str:
+    return f"Change {change.id} enters the gate later: {why}"
+
+
 def jobs_begin(change_id: int, item: Item, buildset: Buildset, *, again: bool) -> str:
     """What an item is proved with, once that is known."""
     start = f"  {change_id} {item.pipeline}"
@@ -146,6 +148,11 @@ def waits_long(change_id: int, build: Build, url: str) -> str:
         f"  {change_id} {build.job}: waiting for its machine; the first on a new image takes about"
         f" a minute  {url}/builds/{build.id}"
     )
+
+
+def build_reused(job: str, build: int, change: int | None) -> str:
+    """A job that need not run, since it has passed on the same inputs before."""
+    return f"{job}: reused from build {build}" + (f" of change {change}" if change else "")
 
 
 def build_line(change_id: int, build: Build, url: str) -> str:

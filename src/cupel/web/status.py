@@ -32,6 +32,7 @@ LOOKS: dict[str, Look] = {
     # what went well
     "success": Look("pass", "passed", "good"),
     "passed": Look("pass", "passed", "good"),
+    "reused": Look("pass", "reused", "good"),
     "landed": Look("land", "landed", "good"),
     "ready": Look("pass", "ready", "good"),
     "connected": Look("pass", "connected", "good"),

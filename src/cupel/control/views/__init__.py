@@ -37,6 +37,7 @@ from cupel.control.views.nouns import PolicyView as PolicyView
 from cupel.control.views.nouns import ProjectView as ProjectView
 from cupel.control.views.nouns import ProofView as ProofView
 from cupel.control.views.nouns import QueueView as QueueView
+from cupel.control.views.nouns import ReusedView as ReusedView
 from cupel.control.views.nouns import StatusView as StatusView
 from cupel.control.views.nouns import StepView as StepView
 from cupel.control.views.nouns import UsageView as UsageView

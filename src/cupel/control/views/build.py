@@ -13,6 +13,7 @@ from cupel.control.views.nouns import (
     MachineRef,
     NeedView,
     Page,
+    ReusedView,
     StepView,
     UsageView,
 )
@@ -22,6 +23,7 @@ from cupel.core.model import (
     Buildset,
     BuildState,
     Change,
+    Evidence,
     Host,
     Item,
     Job,
@@ -104,6 +106,9 @@ async def build_view(
         artefacts=await artefact_list(tx, id),
         log_lines=log_lines,
         notice=buildset.notice,
+        key=build.key,
+        reused=await _reused(tx, build, now),
+        refuted_by=await _refuted_by(tx, build),
     )
 
 
@@ -132,6 +137,29 @@ def _ref(
         label=build.label,
         waited=lookup.waited(build, now),
     )
+
+
+async def _reused(tx: Transaction, build: Build, now: float) -> ReusedView | None:
+    """The build that really ran, if this one did not."""
+    origin = await tx.get(Build, build.reused_from) if build.reused_from is not None else None
+    if origin is None:
+        return None
+    item = await tx.get(Item, origin.item_id)
+    buildset = await tx.get(Buildset, origin.buildset_id)
+    change = await tx.get(Change, item.change_id) if item is not None and item.change_id else None
+    return ReusedView(
+        build=origin.id,
+        change=None if change is None else change.id,
+        title="" if change is None else change.title,
+        commit=None if buildset is None else buildset.commit,
+        finished_at=origin.finished_at,
+        seconds=lookup.build_seconds(origin, now),
+    )
+
+
+async def _refuted_by(tx: Transaction, build: Build) -> int | None:
+    passes = await tx.select(Evidence, {"build_id": build.reused_from or build.id})
+    return next((each.refuted_by for each in passes if each.withdrawn_at is not None), None)
 
 
 async def _machine(tx: Transaction, build: Build) -> MachineRef | None:

@@ -235,6 +235,7 @@ def attempt_view(build: Build, now: float) -> AttemptView:
         started_at=build.started_at,
         finished_at=build.finished_at,
         seconds=lookup.build_seconds(build, now),
+        reused_from=build.reused_from,
     )
 
 

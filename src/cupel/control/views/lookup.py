@@ -20,7 +20,8 @@ async def by_id(tx: Transaction, kind: type[R], ids: Iterable[int | None]) -> di
 
 
 def icon(build: Build) -> str:
-    return str(build.verdict or build.state)
+    """The one word that sums a build up: `reused` for a pass of another build."""
+    return "reused" if build.reused_from is not None else str(build.verdict or build.state)
 
 
 def seconds(start: float | None, end: float | None, now: float) -> float | None:

@@ -45,7 +45,8 @@ class JobView(View):
     """A job of an item, and its newest build: `state` is waiting while there is none.
 
     When the item has ended without one, it is skipped.
-    `icon` is the one word that sums it up: a verdict if there is one, else the state.
+    `icon` is the one word that sums it up: a verdict if there is one, else the state; a pass that
+    was not run again is reused.
     """
 
     name: str
@@ -209,7 +210,7 @@ class ApprovalView(View):
 
 
 class AttemptView(View):
-    """A build in one line."""
+    """A build in one line. One that was not run since its pass was known has `reused_from`."""
 
     id: int
     job: str
@@ -224,6 +225,7 @@ class AttemptView(View):
     started_at: float | None
     finished_at: float | None
     seconds: float | None
+    reused_from: int | None = None
 
 
 class BuildsetView(View):
@@ -318,8 +320,26 @@ class MachineRef(View):
     detail: str | None
 
 
+class ReusedView(View):
+    """The build whose pass stands for one that was not run; its log and artefacts are there.
+
+    `seconds` is how long it ran, and so what was saved.
+    """
+
+    build: int
+    change: int | None
+    title: str
+    commit: str | None
+    finished_at: float | None
+    seconds: float | None
+
+
 class BuildView(BuildRef):
-    """All of a build; `log_lines` is None if not asked for."""
+    """All of a build; `log_lines` is None if not asked for.
+
+    `key` names all that its verdict depends on; builds with the same key are the same question.
+    `refuted_by` is the build of an audit that failed where this one, or `reused`, had passed.
+    """
 
     branch: str
     item: int
@@ -340,6 +360,9 @@ class BuildView(BuildRef):
     artefacts: list[ArtefactView]
     log_lines: int | None
     notice: str | None
+    key: str | None = None
+    reused: ReusedView | None = None
+    refuted_by: int | None = None
 
 
 class MachineView(View):
