@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from cupel.core import admission, buildset, events, item, lifecycle, ranks
+from cupel.core import admission, buildset, events, evidence, history, item, lifecycle, ranks
+from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Approval,
@@ -270,9 +271,9 @@ def _state_made(
     match fact:
         case events.StatePrepared():
             event = "prepared"
-            made = replace(
-                present, commit=fact.commit, tree=fact.tree, jobs=fact.jobs, notice=fact.notice
-            )
+            made = replace(present, commit=fact.commit, tree=fact.tree, notice=fact.notice)
+            if not present.jobs:  # an audit's were chosen when it began
+                made = replace(made, jobs=fact.jobs, keys=fact.keys)
         case events.StateConflicted():
             event = "conflict"
             made = replace(present, detail="conflicts in " + ", ".join(fact.paths))
@@ -312,15 +313,16 @@ def _host_connected(draft: Draft, fact: events.HostConnected) -> None:
         state=HostState.CONNECTED,
         detail=fact.detail,
         last_seen=draft.now,
+        images=fact.images,
     )
-    draft.put(host)
+    host = draft.put(host if known is None else hosts.came_back(known, host))
     draft.tell("host.connected", fact.name)
     for machine in draft.all(Machine):
         if machine.host_id == host.id and machine.state is not MachineState.GONE:
             if machine.id not in fact.machines:
-                _machine_gone(draft, machine.id, buildset.RESTARTED)
+                _machine_gone(draft, machine.id, hosts.RESTARTED)
             else:
-                _fail_machine(draft, machine, buildset.RESTARTED)
+                _fail_machine(draft, machine, hosts.RESTARTED)
     for machine_id in fact.machines:
         _found(draft, machine_id, host)
 
@@ -369,6 +371,7 @@ def _lose_build(draft: Draft, machine_id: int, why: str) -> None:
     if build is not None:
         cancelled = build.state is BuildState.CANCELLING
         verdict = Verdict.CANCELLED if cancelled else Verdict.INFRA
+        why = hosts.ended(draft, build, verdict, why) or why
         buildset.finish(draft, build, verdict, build.reason if cancelled else why)
 
 
@@ -382,12 +385,19 @@ def _machine_ready(draft: Draft, fact: events.MachineReady) -> None:
     state = lifecycle.step(lifecycle.MACHINE, machine.state, "ready")
     state = lifecycle.step(lifecycle.MACHINE, state, "use")
     draft.put(replace(machine, state=state, image=fact.image, ready_at=draft.now))
+    _image_seen(draft, draft.get(Host, machine.host_id), machine.label, fact.image)
     build = draft.unfinished_build_on(machine.id)
     if build is None:
         return
     started = lifecycle.step(lifecycle.BUILD, build.state, "start")
     draft.put(replace(build, state=started, started_at=draft.now))
     draft.tell("build.started", build.job, **_on(build))
+
+
+def _image_seen(draft: Draft, host: Host, label: str, image: str) -> None:
+    """A host tells its images when it connects; those it makes later are known by their use."""
+    images = {**dict(host.images), label: image}
+    draft.put(replace(host, images=tuple(sorted(images.items()))))
 
 
 def _build_finished(draft: Draft, fact: events.BuildFinished) -> None:
@@ -400,7 +410,10 @@ def _build_finished(draft: Draft, fact: events.BuildFinished) -> None:
             # Nobody asked for that: the host gave up, as it does when it is being stopped.
             buildset.finish(draft, full, Verdict.INFRA, fact.reason or "stopped by its host")
         else:
-            buildset.finish(draft, full, fact.verdict, fact.reason)
+            reason = hosts.ended(draft, full, fact.verdict, fact.reason)
+            done = buildset.finish(draft, full, fact.verdict, reason)
+            history.build_ended(draft, done)
+            evidence.record(draft, done, fact.artefacts)
         for artefact in fact.artefacts:
             draft.put(replace(artefact, id=draft.new_id()))
     machine = draft.find(Machine, fact.machine_id)

@@ -62,6 +62,8 @@ def ended(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> s
     if host is None or host.state is not HostState.CONNECTED or reason == RESTARTED:
         return reason
     if verdict in _BY_ITSELF:
+        if is_suspect(host):
+            draft.tell("host.trusted", f"host {host.name}: a build ended well")
         draft.put(replace(host, strikes=0, quarantined_until=None))
     elif verdict is Verdict.INFRA and _is_quick(build, draft.now) and _is_to_blame(draft, build):
         _strike(draft, host)
