@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Sequence
 from typing import assert_never
 
-from cupel.core import events
+from cupel.core import events, evidence, history
+from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
     Approval,
@@ -15,13 +17,18 @@ from cupel.core.model import (
     BuildState,
     Change,
     ChangeState,
+    Evidence,
+    History,
     Host,
     Item,
     Machine,
     MachineState,
     PatchSet,
+    Pipeline,
     Project,
+    Queue,
     Row,
+    Verdict,
 )
 from cupel.store.interface import Transaction
 
@@ -43,16 +50,57 @@ async def everything_live(tx: Transaction) -> list[Row]:
     machines = await tx.select(Machine, {"state": _THERE})
     past = {b.machine_id for b in builds if b.machine_id is not None} - {m.id for m in machines}
     machines += await tx.select(Machine, {"id": past})
+    hosts = await tx.select(Host)
     return [
+        *await _evidence(tx, [*items, *buildsets, *builds, *hosts]),
         *items,
         *buildsets,
         *builds,
         *machines,
-        *await tx.select(Host),
+        *hosts,
+        *await tx.select(Queue),
         *await tx.select(Project),
         *await tx.select(Branch),
         *await _changes_of(tx, items),
+        *await _past(tx, items),
     ]
+
+
+async def _past(tx: Transaction, items: Sequence[Item]) -> list[Row]:
+    """What was seen of the projects of live items, and earlier items of the changes in the gate."""
+    live = [item for item in items if item.state in LIVE_ITEMS]
+    gated = {item.change_id for item in live if item.pipeline is Pipeline.GATE}
+    return [
+        *await tx.select(History, {"project_id": {item.project_id for item in live}}),
+        *await tx.select(Item, {"change_id": gated - {None}}),
+    ]
+
+
+async def _evidence(tx: Transaction, live: Sequence[Row]) -> list[Row]:
+    """The passes that a job which has not begun would reuse, and those that an audit may refute."""
+    audited = [row for row in live if isinstance(row, Build) and row.pipeline is Pipeline.PERIODIC]
+    found = await _passes(tx, {build.key for build in audited if build.key is not None})
+    past = {row.buildset_id for row in found if isinstance(row, Build)}
+    found += await tx.select(Buildset, {"id": past}) if past else []
+    scratch = Draft(evidence.undecided(live), now=0.0, ids=itertools.count())
+    known: set[str] = set()
+    while keys := evidence.sought(scratch) - known:
+        known |= keys
+        passes = await _passes(tx, keys)
+        found += passes
+        for row in passes:
+            scratch.put(row)
+    return found
+
+
+async def _passes(tx: Transaction, keys: Collection[str]) -> list[Row]:
+    """The evidence with these keys, with the builds that passed and their items."""
+    passes = await tx.select(Evidence, {"key": keys}) if keys else []
+    if not passes:
+        return []
+    builds = await tx.select(Build, {"id": {each.build_id for each in passes}})
+    items = await tx.select(Item, {"id": {build.item_id for build in builds}})
+    return [*passes, *builds, *items]
 
 
 async def _changes_of(tx: Transaction, items: Sequence[Item]) -> list[Row]:
@@ -63,18 +111,16 @@ async def _changes_of(tx: Transaction, items: Sequence[Item]) -> list[Row]:
     found = await tx.select(Change, {"wants_land": True, "state": (ChangeState.OPEN,)})
     known = {change.id: change for change in found}
     missing = {item.change_id for item in items if item.change_id is not None} - set(known)
-    found += await tx.select(Change, {"id": missing})
-    patch_sets: list[PatchSet] = []
-    while found:
-        known |= {change.id: change for change in found}
-        versions = await tx.select(PatchSet, {"change_id": {change.id for change in found}})
-        patch_sets += versions
-        open_ones = {change.id for change in found if change.state is ChangeState.OPEN}
-        needed = {p.needs_change for p in versions if p.change_id in open_ones and p.needs_change}
-        missing = needed - set(known)
-        found = await tx.select(Change, {"id": missing}) if missing else []
+    known |= {change.id: change for change in await tx.select(Change, {"id": missing})}
+    patch_sets = await _with_needs(tx, known)
     approvals = await tx.select(Approval, {"change_id": set(known), "withdrawn_at": None})
     return [*known.values(), *patch_sets, *approvals]
+
+
+def _needed(versions: Iterable[PatchSet]) -> set[int]:
+    """The changes that any of these patch sets needs."""
+    named = (number for v in versions for number in (v.needs_change, *v.depends_on))
+    return {number for number in named if number is not None}
 
 
 async def concerning(tx: Transaction, facts: Iterable[events.Fact]) -> list[Row]:
@@ -86,21 +132,33 @@ async def concerning(tx: Transaction, facts: Iterable[events.Fact]) -> list[Row]
     return list(rows.values())
 
 
-async def _concerning(tx: Transaction, fact: events.Fact) -> Sequence[Row]:
+async def _concerning(  # noqa: C901 - one match over the union
+    tx: Transaction, fact: events.Fact
+) -> Sequence[Row]:
     match fact:
-        case events.ProjectAdded():
-            return ()
+        case events.ProjectAdded() | events.QueueSet():
+            return await tx.select(Queue)
+        case events.PolicySet():
+            return await tx.select(Project, {"id": [fact.project_id]})
         case events.ChangePushed():
-            return await _stack(tx, fact.change.project_id, fact.change.id)
+            needed = _needed([fact.patch_set])
+            return await _in_line(tx, [fact.change.project_id], {fact.change.id, *needed})
+        case events.PromoteAsked():
+            changes = await tx.select(Change, {"id": fact.change_ids})
+            projects = {change.project_id for change in changes}
+            return await _in_line(tx, projects, {change.id for change in changes})
         case (
             events.Approved()
             | events.ApprovalWithdrawn()
             | events.LandAsked()
             | events.DequeueAsked()
+            | events.UrgencySet()
             | events.Abandoned()
         ):
             change = await tx.get(Change, fact.change_id)
-            return await _stack(tx, change.project_id, change.id) if change is not None else ()
+            if change is None:
+                return ()
+            return await _in_line(tx, [change.project_id], {change.id})
         case events.HeadSeen():
             where = {"project_id": fact.project_id, "name": fact.branch}
             return await tx.select(Branch, where)
@@ -110,7 +168,7 @@ async def _concerning(tx: Transaction, fact: events.Fact) -> Sequence[Row]:
                 return ()
             return [buildset, *await tx.select(Item, {"id": [buildset.item_id]})]
         case events.Landed() | events.LandingRefused():
-            return await _landing(tx, fact.item_id)
+            return await _landing(tx, fact.item_ids)
         case events.HostConnected():
             return [
                 *await _on_host(tx, fact.name),
@@ -120,48 +178,85 @@ async def _concerning(tx: Transaction, fact: events.Fact) -> Sequence[Row]:
             return await _on_host(tx, fact.name)
         case events.HostSeen():
             return await tx.select(Host, {"name": fact.name})
-        case (
-            events.MachineReady()
-            | events.StepsChanged()
-            | events.BuildFinished()
-            | events.MachineGone()
-        ):
+        case events.BuildFinished():
+            rows = await _on_machines(tx, [fact.machine_id])
+            return [*await _proof(tx, rows), *await _attempts(tx, rows)]
+        case events.MachineGone():
+            rows = await _on_machines(tx, [fact.machine_id])
+            return [*rows, *await _attempts(tx, rows)]
+        case events.MachineReady() | events.StepsChanged():
             return await _on_machines(tx, [fact.machine_id])
         case _:
             assert_never(fact)
 
 
-async def _stack(tx: Transaction, project_id: int, change_id: int) -> list[Row]:
-    """The change and the project's open ones, with what decides on their way into the gate."""
-    changes = await tx.select(Change, {"project_id": project_id, "state": (ChangeState.OPEN,)})
-    if change_id not in {change.id for change in changes}:
-        changes += await tx.select(Change, {"id": [change_id]})
-    known = {change.id for change in changes}
-    patch_sets = await tx.select(PatchSet, {"change_id": known})
-    below = {p.needs_change for p in patch_sets if p.needs_change is not None} - known
-    changes += await tx.select(Change, {"id": below})
-    ids = {change.id for change in changes}
+async def _in_line(tx: Transaction, project_ids: Iterable[int], ids: set[int]) -> list[Row]:
+    """These changes and all open ones of the queues of these projects, with what decides on their
+    way into the gate.
+    """
+    projects = await tx.select(Project)
+    queues = {project.queue_id for project in projects if project.id in set(project_ids)}
+    where = {
+        "project_id": {project.id for project in projects if project.queue_id in queues},
+        "state": (ChangeState.OPEN,),
+    }
+    found = {change.id: change for change in await tx.select(Change, where)}
+    found |= {change.id: change for change in await tx.select(Change, {"id": ids - set(found)})}
+    patch_sets = await _with_needs(tx, found)
     return [
-        *changes,
+        *found.values(),
         *patch_sets,
-        *await tx.select(PatchSet, {"change_id": below}),
-        *await tx.select(Approval, {"change_id": ids}),
-        *await tx.select(Item, {"change_id": ids, "state": _LIVE}),
-        *await tx.select(Project, {"id": [project_id]}),
+        *await tx.select(Approval, {"change_id": set(found)}),
+        *await tx.select(Item, {"change_id": set(found), "state": _LIVE}),
+        *projects,
+        *await tx.select(Queue),
     ]
 
 
-async def _landing(tx: Transaction, item_id: int) -> list[Row]:
-    item = await tx.get(Item, item_id)
-    if item is None or item.buildset_id is None:
-        return []
+async def with_needs(tx: Transaction, changes: Iterable[Change]) -> Draft:
+    """These changes and all that they need, with what decides on their way into the gate."""
+    found = {change.id: change for change in changes}
+    patch_sets = await _with_needs(tx, found)
+    rows: list[Row] = [
+        *found.values(),
+        *patch_sets,
+        *await tx.select(Approval, {"change_id": set(found)}),
+        *await tx.select(Item, {"change_id": set(found), "state": _LIVE}),
+        *await tx.select(Project),
+        *await tx.select(Queue),
+    ]
+    return Draft(rows, now=0.0, ids=iter(()))
+
+
+async def _with_needs(tx: Transaction, found: dict[int, Change]) -> list[PatchSet]:
+    """The patch sets of these changes and of what open ones need, which joins `found`."""
+    patch_sets: list[PatchSet] = []
+    newest = list(found.values())
+    while newest:
+        versions = await tx.select(PatchSet, {"change_id": {change.id for change in newest}})
+        patch_sets += versions
+        open_ones = {change.id for change in newest if change.state is ChangeState.OPEN}
+        missing = _needed(v for v in versions if v.change_id in open_ones) - set(found)
+        newest = await tx.select(Change, {"id": missing}) if missing else []
+        found |= {change.id: change for change in newest}
+    return patch_sets
+
+
+async def _landing(tx: Transaction, item_ids: Sequence[int]) -> list[Row]:
+    items = [each for each in await tx.select(Item, {"id": item_ids}) if each.buildset_id]
+    buildset_ids = {item.buildset_id for item in items}
+    projects = {item.project_id for item in items}
+    branches = {item.branch for item in items}
     return [
-        item,
-        *await tx.select(Project, {"id": [item.project_id]}),
-        *await tx.select(Branch, {"project_id": item.project_id, "name": item.branch}),
-        *await tx.select(Change, {"id": [item.change_id]}),
-        *await tx.select(Buildset, {"id": [item.buildset_id]}),
-        *await tx.select(Build, {"buildset_id": [item.buildset_id]}),
+        *items,
+        *await tx.select(Queue),
+        *await tx.select(Project, {"id": projects}),
+        *await tx.select(Branch, {"project_id": projects, "name": branches}),
+        *await tx.select(Change, {"id": {item.change_id for item in items}}),
+        *await tx.select(Buildset, {"id": buildset_ids}),
+        *await tx.select(Build, {"buildset_id": buildset_ids}),
+        *await tx.select(Item, {"change_id": {item.change_id for item in items}}),
+        *await tx.select(History, {"project_id": projects}),
     ]
 
 
@@ -180,3 +275,40 @@ async def _on_machines(tx: Transaction, ids: Sequence[int]) -> list[Row]:
         *await tx.select(Host, {"id": {machine.host_id for machine in machines}}),
         *await tx.select(Build, {"machine_id": ids, "state": _UNFINISHED}),
     ]
+
+
+async def _attempts(tx: Transaction, rows: Iterable[Row]) -> list[Row]:
+    """How the jobs of these builds fared before: on the same states, and all in all."""
+    builds = [row for row in rows if isinstance(row, Build)]
+    if not builds:
+        return []
+    jobs = {build.job for build in builds}
+    where = {"buildset_id": {build.buildset_id for build in builds}, "job": jobs}
+    earlier = await tx.select(Build, where)
+    machines = await tx.select(Machine, {"id": {build.machine_id for build in earlier}})
+    subjects = {
+        "project_id": {build.project_id for build in builds},
+        "subject": {history.of_job(job) for job in jobs},
+    }
+    return [
+        *earlier,
+        *machines,
+        *await tx.select(Host, {"id": {machine.host_id for machine in machines}}),
+        *await tx.select(History, subjects),
+    ]
+
+
+async def _proof(tx: Transaction, rows: list[Row]) -> list[Row]:
+    """These rows of a build that has ended, with what its verdict depended on."""
+    builds = [row for row in rows if isinstance(row, Build)]
+    states = {build.buildset_id for build in builds}
+    if not states:
+        return rows
+    rows = [
+        *await tx.select(Build, {"buildset_id": states, "verdict": Verdict.SUCCESS}),
+        *await tx.select(Buildset, {"id": states}),
+        *rows,
+    ]
+    scratch = Draft(rows, now=0.0, ids=itertools.count())
+    keys = {evidence.proved_key(scratch, build) for build in builds} - {None}
+    return [*rows, *(await tx.select(Evidence, {"key": keys}) if keys else [])]

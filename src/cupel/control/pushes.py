@@ -7,23 +7,30 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
 
+import structlog
+
+from cupel.control import load
 from cupel.control.clock import Clock
 from cupel.control.engine import ID_COUNTER, Engine
 from cupel.control.feed import Feed
 from cupel.control.follow import Follower
 from cupel.control.states import States
-from cupel.core import events
+from cupel.core import admission, events
 from cupel.core.model import Change, ChangeState, PatchSet, Pipeline, Project
-from cupel.errors import NotFound, UserError
+from cupel.errors import InfraError, NotFound, UserError
 from cupel.forge import examine
 from cupel.forge import push as pushing
 from cupel.forge.builtin import Became, RefResult, Say
 from cupel.forge.examine import Proposal
 from cupel.forge.push import ProposedChange, Push, Refusal, Review
+from cupel.git import extent as extents
 from cupel.git import repository
+from cupel.git.extent import Extent
 from cupel.log.stream import LogStore
 from cupel.report import messages
 from cupel.store.interface import Store, Transaction
+
+log = structlog.get_logger(__name__)
 
 CHANGE_COUNTER = "change"
 
@@ -70,6 +77,7 @@ class Pushes:
         proposals, refusals = await examine.examine(push, project.branches)
         for proposal in proposals:
             refusals += await self._refuse_known(project, proposal)
+            refusals += await self._refuse_depends_on(project, proposal)
             refusals += await self._refuse_misconfigured(push, proposal)
             if proposal.review.options.hold:
                 refusals.append(
@@ -99,9 +107,20 @@ class Pushes:
                     since = began if each.is_new or land else 0.0
                     follower.add(each.change, land=land, since=since)
                     say(messages.push_taken(each.change, each.patch_set, self._url, each.is_new))
+                if land:
+                    await self._say_obstacles([each.change.id for each in taken], say)
                 waiting = waiting or proposal.review.options.wait
             await follower.follow(news, say, until_verdict=waiting)
         return results
+
+    async def _say_obstacles(self, change_ids: Sequence[int], say: Say) -> None:
+        """What keeps changes that were asked to land out of the gate."""
+        async with self._store.read() as tx:
+            changes = await tx.select(Change, {"id": change_ids})
+            draft = await load.with_needs(tx, changes)
+        for change in changes:
+            if (why := admission.why_not(draft, change)) is not None:
+                say(messages.kept_out(change, why))
 
     async def _project(self, name: str) -> Project:
         async with self._store.read() as tx:
@@ -121,6 +140,20 @@ class Pushes:
                 refusals.append(refusal)
         return refusals
 
+    async def _refuse_depends_on(self, project: Project, proposal: Proposal) -> list[Refusal]:
+        named = {number for change in proposal.changes for number in change.depends_on}
+        if not named:
+            return []
+        async with self._store.read() as tx:
+            there = {change.id for change in await tx.select(Change, {"id": named})}
+            known = await _known(tx, project.id, proposal)
+        refusals = []
+        for proposed in proposal.changes:
+            found = pushing.find(proposed, {key: _as_known(*known[key]) for key in known})
+            own = known[found.key][0].id if found else None
+            refusals += pushing.refuse_depends_on(proposal.review, proposed, own, there)
+        return refusals
+
     async def _refuse_misconfigured(self, push: Push, proposal: Proposal) -> list[Refusal]:
         """Every commit of the stack must be one whose jobs can be known."""
         refusals: list[Refusal] = []
@@ -137,7 +170,8 @@ class Pushes:
 
     async def _record(self, push: Push, project: Project, proposal: Proposal) -> list[_Taken]:
         async with self._recording:
-            taken = await self._number(push, project, proposal)
+            sizes = [await _extent(push, change) for change in proposal.changes]
+            taken = await self._number(push, project, proposal, sizes)
             for each in taken:
                 if each.is_new:
                     await repository.keep_patch_set(
@@ -147,19 +181,24 @@ class Pushes:
             await self._engine.record(*_facts(taken, push.user if land else None))
             return taken
 
-    async def _number(self, push: Push, project: Project, proposal: Proposal) -> list[_Taken]:
+    async def _number(
+        self, push: Push, project: Project, proposal: Proposal, sizes: Sequence[Extent]
+    ) -> list[_Taken]:
         """Give each proposed change its number and its rows, but store none of them."""
         taken: list[_Taken] = []
         async with self._store.write() as tx:
             known = await _known(tx, project.id, proposal)
             as_known = {key: _as_known(*known[key]) for key in known}
-            for proposed in proposal.changes:
+            for proposed, size in zip(proposal.changes, sizes, strict=True):
                 found = pushing.find(proposed, as_known)
                 below = None if proposed.needs is None else taken[proposed.needs].change.id
                 if found is None:
                     made = await self._first(tx, push, project, proposal.review, proposed, below)
                 else:
                     made = await self._next(tx, push, proposed, *known[found.key], below)
+                if made.is_new:
+                    sized = replace(made.patch_set, files=size.files, lines=size.lines)
+                    made = replace(made, patch_set=sized)
                 taken.append(made)
         return taken
 
@@ -238,7 +277,17 @@ class Pushes:
             needs_change=below,
             pushed_by=push.user,
             created_at=self._clock(),
+            depends_on=proposed.depends_on,
         )
+
+
+async def _extent(push: Push, proposed: ProposedChange) -> Extent:
+    """How much the commit changes; nothing where git cannot say it in time: it is an estimate."""
+    try:
+        return await extents.extent(push.repo, proposed.parent, proposed.commit)
+    except InfraError as error:
+        log.warning("could not measure a commit", commit=proposed.commit, error=str(error))
+        return Extent()
 
 
 def _facts(taken: Sequence[_Taken], approved_by: str | None) -> list[events.Fact]:

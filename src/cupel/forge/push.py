@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from cupel.core.model import ChangeState
@@ -26,6 +26,8 @@ _TOPIC = re.compile(r"[^\s%,\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _CHANGE_ID = re.compile(r"^Change-Id:[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _CHANGE_ID_VALUE = re.compile(r"I[0-9a-f]{8,64}", re.IGNORECASE)
 _TITLE_LIMIT = 250
+_DEPENDS_ON = re.compile(r"^Depends-On:[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_CHANGE_NUMBER = re.compile(r"#?([0-9]{1,18})|https?://[^\s?#]+/changes/([0-9]{1,18})/?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,8 @@ class Direct:
 class ProposedChange:
     """A commit as a change. `needs` is the index of the change below it in the stack.
 
-    `former` are other keys under which the same change may be known, see `find`.
+    `former` are other keys under which the same change may be known, see `find`. `depends_on` are
+    the numbers of changes that its `Depends-On` lines name.
     """
 
     key: str
@@ -98,6 +101,7 @@ class ProposedChange:
     parent: str | None
     needs: int | None
     topic: str | None
+    depends_on: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +321,9 @@ def _propose(
             message=f"commit {commit.id[:12]} needs one Change-Id, an I and up to 64 hex digits",
             hint="Leave only one such line in its last paragraph: git commit --amend",
         )
+    depends_on = _depends_on(review.ref, commit)
+    if isinstance(depends_on, Refusal):
+        return depends_on
     return ProposedChange(
         key=keys[0],
         former=keys[1:],
@@ -328,7 +335,51 @@ def _propose(
         parent=commit.parents[0] if commit.parents else None,
         needs=index - 1 if index else None,
         topic=options.topic,
+        depends_on=depends_on,
     )
+
+
+def _depends_on(ref: str, commit: Commit) -> tuple[int, ...] | Refusal:
+    """The numbers in all `Depends-On` lines of the message, wherever they stand in it."""
+    numbers: dict[int, None] = {}
+    for value in _DEPENDS_ON.findall(commit.message):
+        found = _CHANGE_NUMBER.fullmatch(value)
+        if found is None:
+            return Refusal(
+                ref=ref,
+                message=f"commit {commit.id[:12]} has a line that names no change: "
+                f"Depends-On: {value}",
+                hint="Write one change a line, as its number or the address of its page:"
+                " git commit --amend",
+            )
+        numbers[int(found[1] or found[2])] = None
+    return tuple(numbers)
+
+
+def refuse_depends_on(
+    review: Review, change: ProposedChange, own: int | None, known: Collection[int]
+) -> list[Refusal]:
+    """What is wrong with what the commit depends on; `own` is its change's number, if it has one.
+
+    `known` are the numbers among them that there are.
+    """
+    refusals = []
+    for number in change.depends_on:
+        line = f"Depends-On: {number}"
+        if number == own:
+            why = "names its own change"
+        elif number not in known:
+            why = "names a change that does not exist"
+        else:
+            continue
+        refusals.append(
+            Refusal(
+                ref=review.ref,
+                message=f"a line of commit {change.commit[:12]} {why}: {line}",
+                hint="Correct or remove that line: git commit --amend",
+            )
+        )
+    return refusals
 
 
 def identity(commit: Commit, topic: str | None, *, alone: bool) -> tuple[str, ...] | None:

@@ -301,3 +301,38 @@ def _proposed(asked: Review, *stack: Commit) -> tuple[push.ProposedChange, ...]:
 
 def _known(change: push.ProposedChange, state: ChangeState = ChangeState.OPEN) -> Known:
     return Known(key=change.key, title=change.title, state=state, commit=change.commit)
+
+
+@pytest.mark.parametrize(
+    ("message", "numbers"),
+    [
+        ("Add\n\nDepends-On: 12\n", (12,)),
+        ("Add\n\nDepends-On: #12\ndepends-on:   https://cupel.example/x/changes/15/ \n", (12, 15)),
+        ("Add\n\nDepends-On: 12\n\nWhy.\n\nChange-Id: I0123456789abcdef\n", (12,)),
+        ("Add\n\nDepends-On: 12\nDepends-On: http://127.0.0.1:8470/changes/12\n", (12,)),
+        ("Add\n\nIt Depends-On: nothing\n", ()),
+    ],
+)
+def test_what_a_commit_depends_on_is_read_wherever_it_stands(
+    message: str, numbers: tuple[int, ...]
+) -> None:
+    (change,) = _proposed(review(), commit(7, message))
+    assert change.depends_on == numbers
+
+
+@pytest.mark.parametrize(
+    "value", ["", "12 15", "I0123456789abcdef", "-1", "https://cupel.example/builds/12", "9" * 30]
+)
+def test_a_line_that_names_no_change_is_refused(value: str) -> None:
+    found = push.propose(review(), [commit(7, f"Add\n\nDepends-On: {value}\n")])
+    assert isinstance(found, Refusal)
+    assert found.message.endswith(f"has a line that names no change: Depends-On: {value}")
+    assert "one change a line" in (found.hint or "")
+
+
+def test_a_change_depends_on_others_that_there_are() -> None:
+    (change,) = _proposed(review(), commit(7, "Add\n\nDepends-On: 12\nDepends-On: 15\n"))
+    assert push.refuse_depends_on(review(), change, None, {12, 15}) == []
+    own, unknown = push.refuse_depends_on(review(), change, 12, {12})
+    assert own.message.endswith("names its own change: Depends-On: 12")
+    assert unknown.message.endswith("names a change that does not exist: Depends-On: 15")
