@@ -46,6 +46,7 @@ def logs(
 ) -> None:
     """Print the log of BUILD, or of a change's failed builds.
 
+    Of a build that was reused it is the log of the one that ran.
     Terminal escapes are left out, so that a build cannot act on your terminal. With --follow, the
     exit code is 1 unless the build succeeds.
     """
@@ -57,8 +58,11 @@ def logs(
             found = client.build(build)
             if failed is not None and not as_json:
                 printer.heading(f"build {build}, {found.job}: {found.icon}")
+            ran = found.reused_from or build
+            if ran != build and not as_json:
+                printer.heading(f"build {build} was not run: the log of build {ran}")
             only = None if step is None else _step(found, step)
-            lines = client.log(build, follow=follow)
+            lines = client.log(ran, follow=follow)
             printer.print(line for line in lines if only is None or line.step == only)
             if follow and client.build(build).verdict != "success":
                 ctx.exit(Exit.NEGATIVE)

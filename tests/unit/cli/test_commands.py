@@ -1,10 +1,11 @@
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from cupel.control import views
-from cupel.core.model import Policy, Verdict
+from cupel.core.model import BuildState, Evidence, Policy, Verdict
 from cupel.errors import Conflict
 from unit.cli.calls import Command
 from unit.control_views import world
@@ -105,6 +106,38 @@ def test_builds(cupel: Command) -> None:
     left = cupel("build", "show", "211").out
     assert "dist/demo.whl" in left
     assert json.loads(cupel("build", "show", "211", "--json").out)["verdict"] == "success"
+
+
+def test_a_reused_build(cupel: Command) -> None:
+    """It says where it comes from, and its log is that of the build that ran."""
+    reused = replace(
+        world.build(225, 122, 22, world.LINT),
+        state=BuildState.FINISHED,
+        verdict=Verdict.SUCCESS,
+        finished_at=9_900.0,
+        reused_from=212,
+    )
+    refuted = Evidence(
+        id=1,
+        key="key",
+        build_id=212,
+        project_id=1,
+        job="lint",
+        created_at=9_070.0,
+        withdrawn_at=9_950.0,
+        refuted_by=300,
+    )
+    asyncio.run(cupel.world.put(reused, refuted))
+    listed = cupel("build", "list").out.splitlines()
+    assert listed[1].startswith("225    ✓ reused: build 212")
+    assert listed[-1] == "1 of 7 reused"
+    shown = cupel("build", "show", "225").out
+    assert "build 212 of #21 Change 21, finished 1970-01-01 02:31:10 UTC, saved 1 min 00 s" in shown
+    assert "refuted   by build 300" in shown
+    write(cupel, 212)
+    assert cupel("logs", "225").out.startswith(
+        "==> build 225 was not run: the log of build 212 <==\ncollecting\n"
+    )
 
 
 def test_machines_and_hosts(cupel: Command) -> None:

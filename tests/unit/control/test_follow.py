@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from cupel.core.model import (
     Pipeline,
     Reason,
     Row,
+    Verdict,
 )
 from unit.control_views import world
 
@@ -119,3 +121,31 @@ def test_that_a_machine_is_long_in_the_making_is_said_when_nothing_else_comes(
     monkeypatch.setattr(follow, "_QUIET", 0.0)
     said = hear(tmp_path / "quiet", 30, *rows)
     assert sum("lint: waiting for its machine" in line for line in said) == 1
+
+
+def test_a_reused_pass_is_said_with_where_it_comes_from(tmp_path: Path) -> None:
+    state = world.buildset(130, 30, world.HEAD)
+    reused = replace(
+        world.build(301, 130, 30, world.LINT),
+        state=BuildState.FINISHED,
+        verdict=Verdict.SUCCESS,
+        finished_at=world.NOW,
+        reused_from=212,
+    )
+    said = hear(tmp_path, 30, world.change(30), world.item(30, 30), state, reused)
+    assert "  30 lint: reused from build 212 of change 21" in said
+
+
+def test_an_audit_after_the_landing_is_no_verdict_of_the_change(tmp_path: Path) -> None:
+    landed = world.change(30, state=ChangeState.LANDED, landed_commit="c0ffee")
+    place = world.item(30, 30, state=ItemState.LANDED, finished_at=10.0)
+    audit = world.item(
+        31,
+        30,
+        pipeline=Pipeline.PERIODIC,
+        state=ItemState.REJECTED,
+        reason=Reason.BUILD_FAILED,
+        finished_at=world.NOW,
+    )
+    said = hear(tmp_path, 30, landed, place, audit, land=False, ends=False)
+    assert said == ["Change 30 landed on main as c0ffee"]

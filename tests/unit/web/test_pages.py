@@ -101,6 +101,29 @@ def test_hostile_text_is_shown_as_text(text: str, tmp_path: Path) -> None:
     visit(world, tmp_path, act)
 
 
+def test_a_reused_build_leads_to_the_one_that_ran(tmp_path: Path) -> None:
+    told = busy.busy()
+    world = told.world
+    origin = world.rows_of(Build)[told.failed_build]
+    reused = world.build(
+        world.rows_of(rows.Item)[origin.item_id],
+        origin.job,
+        BuildState.FINISHED,
+        Verdict.SUCCESS,
+        ran=None,
+    )
+    world.put(rows.dataclasses.replace(reused, reused_from=origin.id, key="f" * 64))
+
+    async def act(visitor: Visitor) -> str:
+        return await visitor.see(f"/builds/{reused.id}")
+
+    page = visit(world, tmp_path, act)
+    assert f'Reused from <a href="/builds/{origin.id}">' in page
+    assert "That saved" in page
+    assert f'It was not run. <a href="/builds/{origin.id}#log">' in page
+    assert "none was needed" in page
+
+
 def test_a_failing_item_stands_off_the_lane(tmp_path: Path) -> None:
     told = busy.busy()
 
