@@ -308,10 +308,14 @@ def _factors(draft: Draft, change: Change, past: _Past) -> list[tuple[str, float
     ]
     if past.rejected:
         times = min(past.rejected, _REJECTED_MOST)
-        factors.append((f"rejected {past.rejected} times before", _REJECTED_BEFORE * times))
+        factors.append((_times(past.rejected), _REJECTED_BEFORE * times))
     if change.urgent:
         factors.append(("urgent", _URGENT))
     return factors
+
+
+def _times(rejected: int) -> str:
+    return f"rejected {rejected} times before" if rejected > 1 else "rejected before"
 
 
 def _rate(record: History | None, prior: float, weight: float) -> float:

@@ -154,7 +154,7 @@ def test_audits_come_last() -> None:
 
 
 def test_what_is_urgent_comes_before_what_is_ahead_in_the_queue() -> None:
-    rows = [
+    rows: list[Row] = [
         host(1, 2),
         place(11, 1),
         place(12, 2),
@@ -195,7 +195,7 @@ def test_however_a_build_ends_its_semaphore_is_free(verdict: Verdict) -> None:
 
 
 def test_a_build_that_waits_for_a_semaphore_takes_no_slot_and_no_other_semaphore() -> None:
-    rows = [
+    rows: list[Row] = [
         host(1, 1),
         machine(50, 2),
         buildset(id=1, jobs=(job(semaphores=(("a", 1), ("b", 1))),)),
@@ -309,6 +309,7 @@ def test_after_its_quarantine_a_host_is_asked_for_one_build_at_a_time() -> None:
 def test_a_probe_is_a_build_that_the_host_has_not_failed_yet() -> None:
     bad = host(1, strikes=3, quarantined_until=1000.0)
     lost = build(1, verdict=Verdict.INFRA, machine_id=50)
-    rows = [bad, machine(50, 1, MachineState.GONE), lost, build(2, attempt=2)]
+    gone = machine(50, 1, MachineState.GONE)
+    rows: list[Row] = [bad, gone, lost, build(2, attempt=2)]
     assert assigned(*rows, build(3, buildset_id=2), now=1000.0) == {3: 1}
     assert assigned(*rows, now=1000.0) == {2: 1}
