@@ -65,6 +65,8 @@ class FakeProvider:
         self.creating = asyncio.Event()
         self.stepping = asyncio.Event()
         """Set when a step that runs forever has printed all."""
+        self.built: set[str] = set()
+        """The suites of the images that there are."""
         self.progress: Sequence[str] = ()
         self.notes: Sequence[str] = ()
 
@@ -74,7 +76,11 @@ class FakeProvider:
         if self.faults.prepare:
             raise InfraError(self.faults.prepare)
         await asyncio.sleep(0)
+        self.built.add(spec.image.suite)
         return f"sha256:{spec.image.suite}"
+
+    def find(self, spec: MachineSpec) -> str | None:
+        return f"sha256:{spec.image.suite}" if spec.image.suite in self.built else None
 
     async def create(
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] | None = None

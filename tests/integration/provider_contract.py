@@ -103,6 +103,7 @@ class ProviderContract:
     def test_the_image_has_one_digest_and_machines_name_it(self, tmp_path: Path) -> None:
         async def scenario(provider: Provider) -> None:
             digest = await provider.prepare(self.spec(), print)
+            assert provider.find(self.spec()) == digest
             machine = await provider.create(1, self.spec())
             assert digest.startswith("sha256:")
             assert machine.image == digest

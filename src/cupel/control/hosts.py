@@ -15,7 +15,7 @@ from cupel.config.server import LabelConfig, ServerConfig
 from cupel.control.clock import Clock
 from cupel.control.engine import Engine
 from cupel.core import actions, events
-from cupel.core.model import Artefact, Host, HostState, StepResult, Usage, Verdict
+from cupel.core.model import Artefact, Host, HostState, Item, Project, StepResult, Usage, Verdict
 from cupel.errors import Bug, InfraError, UserError
 from cupel.git.repository import state_ref
 from cupel.host import messages
@@ -95,10 +95,12 @@ class Hosts:
             if hello is None:
                 return
             # Welcome before anything else: once it is recorded, planning may send it work.
-            await session.welcome(self._token)
+            images = await session.welcome(self._token, self._specs())
+            if images is None:
+                return
             self._sessions[hello.name] = session
             self._connections[hello.name] += 1
-            await session.record(hello)
+            await session.record(hello, images)
             await session.listen()
             reason = "it went away"
         except (InfraError, TimeoutError) as error:
@@ -156,6 +158,9 @@ class Hosts:
         except KeyError:
             raise InfraError(f"host {name} is not connected") from None
 
+    def _specs(self) -> tuple[messages.MachineSpec, ...]:
+        return tuple(machine_spec(name, label) for name, label in self._config.labels.items())
+
     def _build_spec(self, action: actions.RunBuild) -> messages.BuildSpec:
         assert action.buildset.commit is not None
         project, item, job = action.project, action.item, action.job
@@ -175,10 +180,18 @@ class Hosts:
                 messages.NeedSpec(job=name, url=f"{self._url}/api/builds/{build}/artefacts.tar")
                 for name, build in action.needed
             ),
+            beside=tuple(self._beside(beside, commit, item) for beside, commit in action.beside),
             timeout=job.timeout,
             log_limit=self._config.log_limit,
             artefact_limit=self._config.artefact_limit,
         )
+
+    def _beside(self, project: Project, commit: str, item: Item) -> messages.BesideSpec:
+        # By its id: no ref of that repository need name the state that the commit is of.
+        source = messages.SourceSpec(
+            url=f"{self._url}/{project.name}.git", ref=commit, commit=commit, branch=item.branch
+        )
+        return messages.BesideSpec(project=project.name, source=source)
 
 
 def _env(
@@ -235,10 +248,21 @@ class _Session:
         self.name = message.name
         return message
 
-    async def welcome(self, token: str) -> None:
-        await self.say(messages.Welcome(version=messages.VERSION, heartbeat=HEARTBEAT, token=token))
+    async def welcome(
+        self, token: str, labels: tuple[messages.MachineSpec, ...]
+    ) -> messages.Images | None:
+        """Let the host in, and hear what images it has; None when it goes away before that."""
+        await self.say(
+            messages.Welcome(
+                version=messages.VERSION, heartbeat=HEARTBEAT, token=token, labels=labels
+            )
+        )
+        message = await self._next()
+        if message is None or isinstance(message, messages.Images):
+            return message
+        raise InfraError(f"host {self.name} answered {type(message).__name__} to its welcome")
 
-    async def record(self, hello: messages.Hello) -> None:
+    async def record(self, hello: messages.Hello, images: messages.Images) -> None:
         await self._engine.record(
             events.HostConnected(
                 name=hello.name,
@@ -246,6 +270,7 @@ class _Session:
                 labels=hello.labels,
                 machines=hello.machines,
                 detail="; ".join(hello.notes) or None,
+                images=images.images,
             )
         )
 
@@ -270,8 +295,8 @@ class _Session:
 
     async def _take(self, message: messages.ToServer) -> None:
         match message:
-            case messages.Hello():
-                raise InfraError(f"host {self.name} said hello twice")
+            case messages.Hello() | messages.Images():
+                raise InfraError(f"host {self.name} said {type(message).__name__} twice")
             case messages.Heartbeat():
                 await self._record(events.HostSeen(name=self.name))
             case messages.MachineGone():

@@ -18,6 +18,7 @@ from cupel.host.messages import (
     Destroy,
     Heartbeat,
     Hello,
+    Images,
     MachineGone,
     Run,
     ToHost,
@@ -121,6 +122,7 @@ class _Session:
         self.tenancies: dict[int, Tenancy] = {}
         self._transport = transport
         self._slots = slots
+        self._labels: tuple[str, ...] = ()
         self._sources = Sources(state)
         self._means = Means(
             provider=provider, sources=self._sources, send=self._send, now=now, pauses=pauses
@@ -146,6 +148,7 @@ class _Session:
     async def run(self, hello: Hello, seconds: float) -> None:
         """Say hello and obey until the transport ends, then end all builds within some seconds."""
         failed: InfraError | None = None
+        self._labels = hello.labels
         async with asyncio.TaskGroup() as group:
             try:
                 await self._send(hello)
@@ -177,6 +180,7 @@ class _Session:
         match message:
             case Welcome():
                 self._sources.token = message.token
+                self._start(group, self._send(self._images(message)))  # before anything else
                 self._heart = group.create_task(self._beat(message.heartbeat / 2))
                 for tenancy in self.tenancies.values():
                     self._start(group, self._live(tenancy))
@@ -193,6 +197,14 @@ class _Session:
                 self.tenancies[message.machine].destroy()
             case _:
                 assert_never(message)
+
+    def _images(self, welcome: Welcome) -> Images:
+        found = {
+            spec.label: self._means.provider.find(spec)
+            for spec in welcome.labels
+            if not self._labels or spec.label in self._labels
+        }
+        return Images(images=tuple((label, image) for label, image in found.items() if image))
 
     def _run(self, group: asyncio.TaskGroup, run: Run) -> None:
         if run.machine in self._gone:

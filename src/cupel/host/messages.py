@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,23 @@ class StepSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSpec:
-    """What to check out: `commit`, reachable from `ref`, of the repository at `url`."""
+    """What to check out: `commit`, reachable from `ref`, of the repository at `url`.
+
+    `ref` may be the commit itself where it has no name.
+    """
 
     url: str
     ref: str
     commit: str
     branch: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BesideSpec:
+    """Another project, to be checked out as $CUPEL_PROJECTS/PROJECT."""
+
+    project: str
+    source: SourceSpec
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +78,7 @@ class BuildSpec:
     steps: tuple[StepSpec, ...]
     env: tuple[tuple[str, str], ...] = ()
     needs: tuple[NeedSpec, ...] = ()
+    beside: tuple[BesideSpec, ...] = ()
     timeout: float = 1800.0
     log_limit: int = 256 << 20
     artefact_limit: int = 1 << 30
@@ -79,12 +91,14 @@ class BuildSpec:
 class Welcome:
     """The answer to `Hello`. The host sends `Heartbeat` at least every `heartbeat` seconds.
 
-    `token` is a bearer token for the URLs in build specs. `secrets` never enter machines.
+    `token` is a bearer token for the URLs in build specs. `secrets` never enter machines. `labels`
+    are all machines that there are, of which the host tells the images that it has.
     """
 
     version: int
     heartbeat: float
     token: str
+    labels: tuple[MachineSpec, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +139,17 @@ class Hello:
     """Labels that this host can make; empty: any."""
     notes: tuple[str, ...] = ()
     """What the host can't enforce and does by other means, in words."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """The answer to `Welcome`: the host can take work now.
+
+    `images` are the digests of the images that are built, by label. Those that are built later
+    come with `MachineReady`.
+    """
+
+    images: tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +241,7 @@ class MachineGone:
 ToHost = Welcome | Run | Cancel | Destroy
 ToServer = (
     Hello
+    | Images
     | Heartbeat
     | MachineReady
     | Progress

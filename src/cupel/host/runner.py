@@ -30,6 +30,7 @@ SOURCE = "/build/src"
 ARTEFACTS = "/build/artifacts"
 RESULTS = "/build/results"
 NEEDS = "/build/needs"
+PROJECTS = "/build/projects"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 SHORTEST_LINE = 16
@@ -214,6 +215,7 @@ class Runner:
             "CUPEL_ARTIFACTS": ARTEFACTS,
             "CUPEL_RESULTS": RESULTS,
             "CUPEL_NEEDS": NEEDS,
+            "CUPEL_PROJECTS": PROJECTS,
         }
 
     def _out_of_memory(self) -> str:

@@ -2,7 +2,8 @@
 
 A project has a bare mirror on the host, into which each commit is fetched once. A machine gets the
 mirror read-only at `MIRROR`, and in `/build` a checkout whose `.git` borrows the mirror's objects.
-All of that is laid out on the host and streamed in as one tar, so an image needs no git.
+So it is with the projects beside, whose mirrors are below `MIRRORS`. All of that is laid out on the
+host and streamed in as one tar, so an image needs no git.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cupel.errors import InfraError
 from cupel.host.messages import BuildSpec, NeedSpec, SourceSpec
 
 MIRROR = "/build/.mirror.git"
+MIRRORS = "/build/.mirrors"
 FETCH_SECONDS = 900.0
 TOOL_SECONDS = 300.0
 
@@ -60,7 +62,7 @@ class Sources:
 
     async def mirror(self, project: str) -> Path:
         """The project's mirror, made if it is not there yet."""
-        path = self._mirrors / f"{urllib.parse.quote(project, safe='')}.git"
+        path = self._mirrors / _file_name(project)
         async with self._locks[project]:
             if project not in self._sound:
                 path.mkdir(parents=True, exist_ok=True)
@@ -70,29 +72,25 @@ class Sources:
                 self._sound.add(project)
         return path
 
+    async def mirrors(self, build: BuildSpec) -> dict[Path, str]:
+        """The mirrors that a build borrows from, and where it finds them in its machine."""
+        beside = {await self.mirror(each.project): _inside(each.project) for each in build.beside}
+        return {await self.mirror(build.project): MIRROR, **beside}
+
     async def lay_out(self, machine: int, build: BuildSpec) -> Path:
         """A tar file of what belongs into `/build`; `discard` it. Raises `InfraError`.
 
-        It holds `src`, `needs` with a directory per job, `artifacts`, and `results`, which is a
-        link to `artifacts/.results` so that both come out as one.
+        It holds `src`, `projects` with a checkout per project beside, `needs` with a directory per
+        job, `artifacts`, and `results`, which is a link to `artifacts/.results` so that both come
+        out as one.
         """
-        mirror = await self.mirror(build.project)
-        await self._fetch(mirror, build.project, build.source)
         root = self._work / str(machine)
         tree = root / "build"
-        git = tree / "src" / ".git"
-        for directory in (git / "objects" / "info", git / "refs" / "heads", git / "refs" / "tags"):
-            directory.mkdir(parents=True)
-        await _git(
-            *(f"--git-dir={mirror}", f"--work-tree={tree / 'src'}"),
-            *("read-tree", "-m", "-u", build.source.commit),
-            config={"core.bare": "false"},
-            env={"GIT_INDEX_FILE": str(git / "index")},
-        )
-        (git / "HEAD").write_text(f"{build.source.commit}\n")
-        (git / "config").write_text(_CONFIG)
-        (git / "objects" / "info" / "alternates").write_text(f"{MIRROR}/objects\n")
-        (git / "packed-refs").write_bytes(await _tags(mirror))
+        await self._check_out(build.project, build.source, tree / "src", MIRROR)
+        (tree / "projects").mkdir()
+        for each in build.beside:
+            target = tree / "projects" / each.project
+            await self._check_out(each.project, each.source, target, _inside(each.project))
         (tree / "artifacts" / ".results").mkdir(parents=True)
         (tree / "results").symlink_to("artifacts/.results")
         for need in build.needs:
@@ -123,6 +121,24 @@ class Sources:
                 f"the artefacts of {need.job} could not be fetched: {error}"
             ) from error
 
+    async def _check_out(self, project: str, source: SourceSpec, tree: Path, inside: str) -> None:
+        """A checkout at `tree` that finds its mirror at `inside` in the machine."""
+        mirror = await self.mirror(project)
+        await self._fetch(mirror, project, source)
+        git = tree / ".git"
+        for directory in (git / "objects" / "info", git / "refs" / "heads", git / "refs" / "tags"):
+            directory.mkdir(parents=True)
+        await _git(
+            *(f"--git-dir={mirror}", f"--work-tree={tree}"),
+            *("read-tree", "-m", "-u", source.commit),
+            config={"core.bare": "false"},
+            env={"GIT_INDEX_FILE": str(git / "index")},
+        )
+        (git / "HEAD").write_text(f"{source.commit}\n")
+        (git / "config").write_text(_CONFIG)
+        (git / "objects" / "info" / "alternates").write_text(f"{inside}/objects\n")
+        (git / "packed-refs").write_bytes(await _tags(mirror))
+
     async def _fetch(self, mirror: Path, project: str, source: SourceSpec) -> None:
         async with self._locks[project]:
             if await _has(mirror, source.commit):
@@ -130,13 +146,13 @@ class Sources:
             branch = urllib.parse.quote(source.branch, safe="/")
             # A ref per branch is enough for git to know what it need not fetch again.
             wanted = (f"+{source.ref}:refs/mirror/{branch}", "+refs/tags/*:refs/tags/*")
-            await self._fetch_refs(mirror, source.url, *wanted)
+            await self._fetch_refs(mirror, project, source.url, *wanted)
             if not await _has(mirror, source.commit):  # the ref has moved on
-                await self._fetch_refs(mirror, source.url, source.commit)
+                await self._fetch_refs(mirror, project, source.url, source.commit)
             if len(list((mirror / "objects" / "pack").glob("*.pack"))) > _MANY_PACKS:
                 await _git(f"--git-dir={mirror}", "repack", "-d", "--quiet", "--geometric=2")
 
-    async def _fetch_refs(self, mirror: Path, url: str, *wanted: str) -> None:
+    async def _fetch_refs(self, mirror: Path, project: str, url: str, *wanted: str) -> None:
         config = {
             "http.extraHeader": f"Authorization: Bearer {self.token}",
             "http.followRedirects": "false",  # the token is for the server alone
@@ -156,7 +172,16 @@ class Sources:
         except InfraError as error:
             # The command is in the log; who waits for the build wants to know what git said.
             said = (error.hint or error.message).strip().splitlines()[-1]
-            raise InfraError(f"the source could not be fetched: {said}") from error
+            raise InfraError(f"the source of {project} could not be fetched: {said}") from error
+
+
+def _inside(project: str) -> str:
+    """Where a machine finds the mirror of a project beside."""
+    return f"{MIRRORS}/{_file_name(project)}"
+
+
+def _file_name(project: str) -> str:
+    return f"{urllib.parse.quote(project, safe='')}.git"
 
 
 def directory_of(need: NeedSpec) -> str:
@@ -193,7 +218,7 @@ async def _tags(mirror: Path) -> bytes:
 
 async def _pack(root: Path, tree: Path) -> Path:
     tar = root / "build.tar"
-    names = ("src", "artifacts", "results", "needs")
+    names = ("src", "projects", "artifacts", "results", "needs")
     owner = ("--owner=root:0", "--group=root:0", "--numeric-owner", "--format=gnu")
     await process.run(
         ["tar", "-cf", tar, *owner, "-C", tree, *names], env=_environment(), timeout=TOOL_SECONDS

@@ -128,10 +128,10 @@ class Tenancy:
 
     async def _build(self, run: Run) -> runner.Outcome:
         sources = self._means.sources
-        mirror = await sources.mirror(run.build.project)
+        mirrors = await sources.mirrors(run.build)
         try:
             machine, tar = await _both(
-                self._make(run, {mirror: source.MIRROR}), sources.lay_out(self.number, run.build)
+                self._make(run, mirrors), sources.lay_out(self.number, run.build)
             )
             await machine.copy_in(source.read(tar), "/build")
         finally:

@@ -18,12 +18,14 @@ from cupel.errors import InfraError
 from cupel.host import agent, messages, protocol, transport
 from cupel.host.messages import (
     ArtefactData,
+    BesideSpec,
     BuildFinished,
     BuildSpec,
     Cancel,
     Destroy,
     Heartbeat,
     Hello,
+    Images,
     ImageSpec,
     MachineGone,
     MachineReady,
@@ -129,6 +131,11 @@ class World:
         await self.server.hears(MachineGone, machine)
 
 
+LABELS = tuple(
+    MachineSpec(label=label, image=ImageSpec(suite=suite))
+    for label, suite in (("small", "bookworm"), ("large", "bookworm"), ("other", "trixie"))
+)
+
 Scenario = Callable[[World], Coroutine[Any, Any, None]]
 
 
@@ -143,7 +150,9 @@ async def connected(
         group.create_task(host.serve(ours))
         group.create_task(server.listen())
         await server.hears(Hello)
-        await server.say(Welcome(version=messages.VERSION, heartbeat=60.0, token="t"))
+        await server.say(
+            Welcome(version=messages.VERSION, heartbeat=60.0, token="t", labels=LABELS)
+        )
         yield World(provider, host, server, repository)
         host.stop()
     assert await provider.list() == [] or provider.faults.destroy or provider.faults.purge
@@ -215,6 +224,46 @@ def test_a_build_that_succeeds_is_told_from_the_machine_to_the_artefacts(play):
         prints=[(OUT, b"a\n"), (ERR, b"b\n")], cpu_seconds=2.0, leaves={"wheel.whl": b"zip"}
     )
     play(scenario, {"one": one}, prepare)
+
+
+def test_a_host_tells_the_images_that_it_has_before_anything_else(play):
+    def prepare(provider: fakes.FakeProvider) -> None:
+        provider.built = {"bookworm"}
+        provider.existing[5] = None
+        provider.faults.purge = 10**9
+
+    async def scenario(world: World) -> None:
+        digest = "sha256:bookworm"
+        told = await world.server.hears(Images)
+        assert told.images == (("small", digest), ("large", digest))
+        world.provider.faults.purge = 0
+        await world.server.hears(MachineGone, 5)
+        assert [type(each) for each in world.server.heard] == [Hello, Images, MachineGone]
+
+    play(scenario, prepare=prepare, grace=0.02)
+
+
+def test_a_host_tells_the_images_of_its_own_labels_alone(play):
+    def prepare(provider: fakes.FakeProvider) -> None:
+        provider.built = {"bookworm", "trixie"}
+
+    async def scenario(world: World) -> None:
+        told = await world.server.hears(Images)
+        assert told.images == (("other", "sha256:trixie"),)
+
+    play(scenario, prepare=prepare, labels=["other"])
+
+
+def test_projects_beside_are_found_through_the_environment(play):
+    async def scenario(world: World) -> None:
+        beside = BesideSpec(project="lib", source=world.run(1).build.source)
+        await world.finish(1, "x", beside=(beside,))
+        [machine] = world.provider.made
+        assert machine.ran[0][1]["CUPEL_PROJECTS"] == "/build/projects"
+        assert machine.files["/build/projects/lib/hello.txt"] == b"hello\n"
+        assert set(machine.binds.values()) == {"/build/.mirror.git", "/build/.mirrors/lib.git"}
+
+    play(scenario)
 
 
 def test_the_checkout_is_whole_and_borrows_the_mirror(play):
@@ -486,6 +535,7 @@ def test_a_host_shows_that_it_lives(tmp_path):
             connection.receive(await theirs.read())
             welcome = Welcome(version=messages.VERSION, heartbeat=0.01, token="t")
             await theirs.write(connection.send(welcome))
+            assert connection.receive(await theirs.read()) == [Images(images=())]
             assert connection.receive(await theirs.read()) == [Heartbeat()]
             assert connection.receive(await theirs.read()) == [Heartbeat()]
             host.stop()

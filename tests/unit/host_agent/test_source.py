@@ -16,7 +16,7 @@ import pytest
 
 from cupel.errors import InfraError
 from cupel.host import source
-from cupel.host.messages import BuildSpec, NeedSpec, SourceSpec
+from cupel.host.messages import BesideSpec, BuildSpec, NeedSpec, SourceSpec
 
 
 class Repository:
@@ -89,6 +89,36 @@ def test_a_checkout_is_a_whole_repository(tmp_path, repository):
     git(tree, "fsck", "--connectivity-only")
     (tree / "a").write_text("3\n")
     assert git(tree, "status", "--porcelain") == "M a"
+
+
+def test_projects_beside_are_checked_out_by_commits_that_have_no_name(tmp_path, repository):
+    other = Repository(tmp_path / "other")
+    other.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    other.commit(a="1")
+    nameless = other.commit(a="2")
+    other.git("reset", "--quiet", "--hard", "HEAD^")
+    wanted = SourceSpec(url=str(other.path), ref=nameless, commit=nameless, branch="main")
+    beside = (BesideSpec(project="other", source=wanted),)
+    build = build_of(repository, repository.commit(a="mine"), beside=beside)
+    sources = source.Sources(tmp_path / "state")
+
+    async def lay_out() -> dict[Path, str]:
+        mirrors = await sources.mirrors(build)
+        with tarfile.open(await sources.lay_out(1, build)) as packed:
+            packed.extractall(tmp_path / "build")
+        return mirrors
+
+    mirrors = asyncio.run(lay_out())
+    assert list(mirrors.values()) == [source.MIRROR, "/build/.mirrors/other.git"]
+    tree = tmp_path / "build" / "projects" / "other"
+    alternates = tree / ".git" / "objects" / "info" / "alternates"
+    assert alternates.read_text() == "/build/.mirrors/other.git/objects\n"
+    [mirror] = [path for path, inside in mirrors.items() if inside != source.MIRROR]
+    alternates.write_text(f"{mirror}/objects\n")
+    assert git(tree, "rev-parse", "HEAD") == nameless
+    assert git(tree, "status", "--porcelain") == ""
+    assert (tree / "a").read_text() == "2"
+    assert (tmp_path / "build" / "src" / "a").read_text() == "mine"
 
 
 def test_a_place_is_made_for_results_and_needs(tmp_path, repository):
@@ -211,4 +241,4 @@ def test_git_shows_the_token_to_its_server(tmp_path, server, repository, monkeyp
         asyncio.run(sources.lay_out(1, build))
     assert shown[0] == "Bearer told"
     assert "told" not in str(raised.value)
-    assert str(raised.value).startswith("the source could not be fetched: fatal: ")
+    assert str(raised.value).startswith("the source of p could not be fetched: fatal: ")

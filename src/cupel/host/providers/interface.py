@@ -100,6 +100,10 @@ class Provider(Protocol):
         """Make the image of `spec` available, building it if need be; its digest."""
         ...
 
+    def find(self, spec: MachineSpec) -> str | None:
+        """The digest of the image that `create` would use, if it is built."""
+        ...
+
     async def create(
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = ...
     ) -> Machine:

@@ -56,10 +56,13 @@ class NamespaceProvider:
         self._catalogue.sweep()
         return await self._catalogue.ensure(_define(spec.image), progress)
 
+    def find(self, spec: MachineSpec) -> str | None:
+        return self._catalogue.find(_define(spec.image))
+
     async def create(
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = MappingProxyType({})
     ) -> NamespaceMachine:
-        image = self._catalogue.find(_define(spec.image))
+        image = self.find(spec)
         if image is None:
             raise InfraError(f"the image of {spec.label} is not built yet")
         directory = self._directory(machine)

@@ -1,0 +1,226 @@
+"""The server's end of a host: what it is told, and what of that becomes a fact."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+from cupel.artefact.store import ArtefactStore
+from cupel.config.server import ServerConfig
+from cupel.control.engine import Engine
+from cupel.control.hosts import Hosts
+from cupel.core import actions, events
+from cupel.core.model import (
+    Build,
+    Buildset,
+    BuildsetState,
+    BuildState,
+    Item,
+    ItemState,
+    Job,
+    Machine,
+    MachineState,
+    Pipeline,
+    Policy,
+    Project,
+    Step,
+    Usage,
+)
+from cupel.host import messages, protocol, transport
+from cupel.log.stream import LogStore
+from cupel.store.interface import Store
+
+CONFIG = ServerConfig(slots=2)
+HELLO = messages.Hello(version=messages.VERSION, name="h", slots=2, machines=(7,))
+IMAGES = messages.Images(images=(("debian-12", "sha256:1"),))
+
+
+class Recorder:
+    """An engine that only notes what it is told."""
+
+    def __init__(self) -> None:
+        self.facts: list[events.Fact] = []
+        self.news = asyncio.Event()
+
+    async def record(self, *facts: events.Fact) -> None:
+        self.facts += facts
+        self.news.set()
+
+
+class Host:
+    """The host's end, played by a test."""
+
+    def __init__(self, end: transport.Transport) -> None:
+        self.transport = end
+        self.connection = protocol.HostConnection()
+        self.heard: list[messages.ToHost] = []
+
+    async def say(self, *said: messages.ToServer) -> None:
+        await self.transport.write(b"".join(map(self.connection.send, said)))
+
+    async def hears(self) -> Any:
+        while not self.heard:
+            self.heard += self.connection.receive(await self.transport.read())
+        return self.heard.pop(0)
+
+
+Scenario = Callable[[Host, Hosts, Recorder], Awaitable[None]]
+
+
+def play(tmp_path: Path, scenario: Scenario) -> list[events.Fact]:
+    """What is recorded while the host and the server talk."""
+
+    async def all_of_it() -> list[events.Fact]:
+        recorder: Any = Recorder()
+        hosts = Hosts(
+            cast("Store", None),
+            cast("Engine", recorder),
+            LogStore(tmp_path / "logs"),
+            ArtefactStore(tmp_path / "artefacts"),
+            lambda: 1.0,
+            CONFIG,
+            url="http://server",
+            token="secret",
+        )
+        ours, theirs = transport.pair()
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            group.create_task(hosts.serve(ours))
+            await scenario(Host(theirs), hosts, recorder)
+            theirs.close()
+        return cast("Recorder", recorder).facts
+
+    return asyncio.run(all_of_it())
+
+
+def test_a_host_is_connected_once_it_has_told_its_images(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await host.say(HELLO)
+        welcome = await host.hears()
+        assert welcome.token == "secret"
+        specs = {spec.label: spec for spec in welcome.labels}
+        assert specs.keys() == CONFIG.labels.keys()
+        assert specs["debian-12"].image.suite == CONFIG.labels["debian-12"].image.suite
+        assert recorder.facts == []
+        await host.say(IMAGES)
+        await recorder.news.wait()
+
+    facts = play(tmp_path, scenario)
+    assert facts[0] == events.HostConnected(
+        name="h",
+        slots=2,
+        labels=(),
+        machines=(7,),
+        detail=None,
+        images=(("debian-12", "sha256:1"),),
+    )
+    assert facts[1:] == [events.HostLost(name="h", reason="it went away")]
+
+
+def test_a_host_that_tells_no_images_was_never_there(tmp_path: Path) -> None:
+    async def leaves(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await host.say(HELLO)
+        await host.hears()
+
+    async def goes_on(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await leaves(host, hosts, recorder)
+        await host.say(messages.Heartbeat())
+        assert await host.transport.read() == b""
+
+    assert play(tmp_path, leaves) == []
+    assert play(tmp_path / "other", goes_on) == []
+
+
+def test_a_build_gets_the_projects_beside_by_their_commits(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await host.say(HELLO)
+        await host.hears()
+        await host.say(IMAGES)
+        await recorder.news.wait()
+        await hosts.run(_run())
+        run = await host.hears()
+        assert run.build.source.ref == "refs/cupel/states/4"
+        assert run.build.beside == (
+            messages.BesideSpec(
+                project="lib",
+                source=messages.SourceSpec(
+                    url="http://server/lib.git", ref="b" * 40, commit="b" * 40, branch="main"
+                ),
+            ),
+        )
+
+    play(tmp_path, scenario)
+
+
+def _run() -> actions.RunBuild:
+    job = Job(
+        name="j", base="j", label="debian-12", steps=(Step(name="x", run="x"),), projects=("lib",)
+    )
+    return actions.RunBuild(
+        project=_project(1, "p"),
+        item=Item(
+            id=2,
+            pipeline=Pipeline.GATE,
+            project_id=1,
+            branch="main",
+            change_id=3,
+            patch_set=1,
+            commit="c" * 40,
+            state=ItemState.LIVE,
+            position=2,
+            buildset_id=4,
+            enqueued_at=0.0,
+        ),
+        buildset=Buildset(
+            id=4,
+            item_id=2,
+            number=1,
+            onto=None,
+            state=BuildsetState.READY,
+            commit="a" * 40,
+            tree="d" * 40,
+            jobs=(job,),
+            detail=None,
+            notice=None,
+            created_at=0.0,
+        ),
+        build=Build(
+            id=5,
+            buildset_id=4,
+            item_id=2,
+            project_id=1,
+            pipeline=Pipeline.GATE,
+            job="j",
+            label="debian-12",
+            attempt=1,
+            voting=True,
+            state=BuildState.STARTING,
+            verdict=None,
+            reason=None,
+            machine_id=6,
+            steps=(),
+            usage=Usage(),
+            queued_at=0.0,
+        ),
+        job=job,
+        machine=Machine(
+            id=6,
+            label="debian-12",
+            image=None,
+            host_id=1,
+            build_id=5,
+            state=MachineState.NEW,
+            detail=None,
+            created_at=0.0,
+        ),
+        host="h",
+        needed=(),
+        beside=((_project(2, "lib"), "b" * 40),),
+    )
+
+
+def _project(number: int, name: str) -> Project:
+    return Project(
+        id=number, name=name, queue_id=9, branches=("main",), policy=Policy(), created_at=0.0
+    )
