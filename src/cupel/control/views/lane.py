@@ -27,27 +27,53 @@ class Place:
 NOWHERE = Place()
 
 
-def places(items: Sequence[Item], buildsets: Mapping[int, Buildset]) -> dict[int, Place]:
-    """Item id → its place, for the live items of gates; a gate's items must all be there."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """A commit's place: the item that made it, with how far back in its queue that stands."""
+
+    item: Item
+    rank: int
+    place: Place
+
+
+def places(
+    items: Sequence[Item],
+    buildsets: Mapping[int, Buildset],
+    queues: Mapping[int, int] | None = None,
+) -> dict[int, Place]:
+    """Item id → its place, for the live items of gates; a gate's items must all be there.
+
+    `buildsets` may hold more states of an item than the one that it is expected to land on: what
+    is behind may be proved on any of them. `queues` says by project which queue it shares.
+    """
     live = [row for row in items if row.pipeline is Pipeline.GATE and row.state in LIVE_ITEMS]
-    makers: dict[str, Item] = {}
+    states: dict[int, list[Buildset]] = {}
+    for buildset in buildsets.values():
+        states.setdefault(buildset.item_id, []).append(buildset)
+    makers: dict[str, _State] = {}
     found: dict[int, Place] = {}
     last: dict[tuple[int, str], int | None] = {}
-    for item in sorted(live, key=lambda row: (row.position, row.id)):
-        buildset = buildsets.get(item.buildset_id or 0)
-        maker = makers.get(buildset.onto or "") if buildset is not None else None
-        gate = (item.project_id, item.branch)
-        found[item.id] = _place(maker, found, last.get(gate))
+    for rank, item in enumerate(sorted(live, key=lambda row: (row.position, row.id))):
+        gate = ((queues or {}).get(item.project_id, item.project_id), item.branch)
+        found[item.id] = Place(before=last.get(gate))
+        made: dict[str, _State] = {}
+        for buildset in states.get(item.id, []):
+            place = _place(buildset, makers, last.get(gate))
+            if buildset.id == item.buildset_id:
+                found[item.id] = place
+            if buildset.commit is not None:
+                made[buildset.commit] = _State(item=item, rank=rank, place=place)
+        makers |= made
         last[gate] = item.change_id
-        if buildset is not None and buildset.commit is not None:
-            makers[buildset.commit] = item
     return found
 
 
-def _place(maker: Item | None, found: Mapping[int, Place], before: int | None) -> Place:
-    """The place of an item that is proved on what `maker` made, or on the head of the branch."""
-    if maker is None or maker.change_id is None:
+def _place(buildset: Buildset, makers: Mapping[str, _State], before: int | None) -> Place:
+    """The place of a state: on what the last of the items made that it holds, or on the branch."""
+    beneath = (buildset.onto, *(commit for _, commit in buildset.beside))
+    known = [makers[commit] for commit in beneath if commit is not None and commit in makers]
+    maker = max(known, key=lambda state: state.rank, default=None)
+    if maker is None or maker.item.change_id is None:
         return Place(before=before)
-    base = found[maker.id]
-    under = (*base.under, maker.change_id)[-SHOWN:]
-    return Place(under=under, count=base.count + 1, before=before)
+    under = (*maker.place.under, maker.item.change_id)[-SHOWN:]
+    return Place(under=under, count=maker.place.count + 1, before=before)
