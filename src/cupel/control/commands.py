@@ -5,26 +5,33 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from cupel.control.engine import Engine
+from cupel.control import load
+from cupel.control.clock import Clock
+from cupel.control.engine import ID_COUNTER, Engine
 from cupel.control.states import Repositories
-from cupel.core import admission, events
+from cupel.core import admission, events, speculation
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
     Approval,
     Change,
     ChangeState,
+    Event,
     Item,
     ItemState,
     Pipeline,
     Policy,
     Project,
+    Queue,
 )
 from cupel.errors import Conflict, NotFound, UserError
 from cupel.git import imports, repository
-from cupel.store.interface import Store
+from cupel.store.interface import Store, Transaction
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = frozenset(
@@ -36,22 +43,40 @@ class Commands:
     """Each method checks that the request fits the present state, and records it as a fact."""
 
     def __init__(
-        self, store: Store, engine: Engine, repositories: Repositories, hooks: Path
+        self,
+        store: Store,
+        engine: Engine,
+        repositories: Repositories,
+        hooks: Path,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._engine = engine
         self._repositories = repositories
         self._hooks = hooks
+        self._clock = clock
         self._adding = asyncio.Lock()
+        self._ruling = asyncio.Lock()
 
     async def add_project(
-        self, name: str, *, source: str | None, branch: str | None, policy: Policy, user: str
+        self,
+        name: str,
+        *,
+        source: str | None,
+        branch: str | None,
+        policy: Policy,
+        user: str,
+        queue: str | None = None,
     ) -> Project:
-        """Guard a new repository: empty, or with all branches and tags of `source`."""
+        """Guard a new repository: empty, or with all branches and tags of `source`.
+
+        It joins the named queue, which must exist, or gets one of its own.
+        """
         _check_name(name)
         async with self._adding:
             if await self._project(name) is not None:
                 raise Conflict(f"there is a project {name} already", hint="choose another name")
+            await self._check_queue(name, queue)
             path = self._repositories.path(name)
             if path.exists():
                 # A repository without a project is what a crash between the two leaves.
@@ -63,11 +88,116 @@ class Commands:
                 imported = await imports.import_from(path, source, self._hooks)
                 branch = branch or imported.branch
             head = await repository.head(path, branch)
-            fact = events.ProjectAdded(name=name, branches=(branch,), heads=(head,), policy=policy)
+            fact = events.ProjectAdded(
+                name=name, queue=queue, branches=(branch,), heads=(head,), policy=policy
+            )
             await self._engine.record(fact)
         project = await self._project(name)
         assert project is not None
         return project
+
+    async def set_project(
+        self, name: str, *, policy: Mapping[str, Any], queue: str | None, user: str
+    ) -> Project:
+        """Change fields of a project's policy, and the queue that its changes go through.
+
+        The queue can be changed while none of the project's changes is in the gate.
+        """
+        project = await self._project(name)
+        if project is None:
+            raise NotFound(f"there is no project {name}", hint="`cupel project list` has them all")
+        if queue is not None:
+            await self._move_project(project, queue, user)
+        if policy:
+            wanted = replace(project.policy, **policy)
+            await self._engine.record(
+                events.PolicySet(project_id=project.id, policy=wanted, user=user)
+            )
+        changed = await self._project(name)
+        assert changed is not None
+        return changed
+
+    async def _move_project(self, project: Project, name: str, user: str) -> None:
+        """In one transaction, so that nothing enters the gate meanwhile."""
+        where = {"project_id": project.id, "pipeline": Pipeline.GATE, "state": tuple(LIVE_ITEMS)}
+        async with self._store.write() as tx:
+            queue = await _queue(tx, name)
+            project = await tx.get(Project, project.id) or project
+            if queue.id == project.queue_id:
+                return
+            if count := await tx.count(Item, where):
+                raise Conflict(
+                    f"{project.name} has changes in the gate ({count})",
+                    hint="change its queue when they have landed, or dequeue them",
+                )
+            told = Event(
+                id=await tx.reserve(ID_COUNTER),
+                at=self._clock(),
+                kind="project.queue-set",
+                project_id=project.id,
+                user=user,
+                text=name,
+            )
+            await tx.put([replace(project, queue_id=queue.id), told])
+        self._engine.wake()
+
+    async def set_queue(self, name: str, rules: Mapping[str, Any], *, user: str) -> Queue:
+        """Change rules of a queue, fields of `Queue`; one of a new name is made."""
+        async with self._ruling:
+            async with self._store.read() as tx:
+                found = await tx.select(Queue, {"name": name})
+            if not found:
+                _check_name(name)
+            present = found[0] if found else Queue(id=0, name=name, created_at=0.0)
+            wanted = replace(present, **rules)
+            _check_rules(wanted)
+            await self._engine.record(
+                events.QueueSet(
+                    name=name,
+                    landing=wanted.landing,
+                    planner=wanted.planner,
+                    window=wanted.window,
+                    window_floor=wanted.window_floor,
+                    window_ceiling=wanted.window_ceiling,
+                    cycles=wanted.cycles,
+                    closed=wanted.closed,
+                    user=user,
+                )
+            )
+        async with self._store.read() as tx:
+            return await _queue(tx, name)
+
+    async def close_queue(self, name: str, *, reason: str, user: str) -> Queue:
+        """Let nothing land until the queue is opened again; changes are still proved."""
+        reason = " ".join(reason.split())
+        if not reason:
+            raise UserError("a queue is closed for a reason", hint="say it, for all who wait")
+        async with self._store.read() as tx:
+            await _queue(tx, name)
+        return await self.set_queue(name, {"closed": reason}, user=user)
+
+    async def open_queue(self, name: str, *, user: str) -> Queue:
+        async with self._store.read() as tx:
+            queue = await _queue(tx, name)
+        if queue.closed is None:
+            raise Conflict(f"the queue {name} is open")
+        return await self.set_queue(name, {"closed": None}, user=user)
+
+    async def promote(self, change_ids: Sequence[int], *, user: str) -> list[Change]:
+        """Put changes first in their queue, in this order, with what they need ahead of them."""
+        for number in change_ids:
+            await self._change(number)
+            if await self._gate_item(number) is None:
+                raise Conflict(f"change {number} is not in the gate", hint=f"cupel land {number}")
+            await self._refuse_while_landing(number)
+        await self._engine.record(events.PromoteAsked(change_ids=tuple(change_ids), user=user))
+        return [await self._change(number) for number in change_ids]
+
+    async def set_urgent(self, change_id: int, *, urgent: bool, user: str) -> Change:
+        """Have the change go to the front of its queue, now or when it enters; or not any more."""
+        await self._open_change(change_id)
+        await self._engine.record(events.UrgencySet(change_id=change_id, urgent=urgent, user=user))
+        return await self._change(change_id)
 
     async def approve(self, change_id: int, *, user: str, patch_set: int | None = None) -> Change:
         """Approve the present patch set; enough approvals send the change into the gate."""
@@ -95,9 +225,13 @@ class Commands:
         return await self._change(change_id)
 
     async def land(self, change_id: int, *, user: str) -> Change:
-        """Ask for the change, and the approved ones of its stack, to enter the gate."""
+        """Ask for the change, what it needs and what needs it to enter the gate, if approved.
+
+        Raises `Conflict` for what will never enter as it is.
+        """
         change = await self._open_change(change_id)
         await self._check_approved(change)
+        await self._check_needs(change)
         await self._engine.record(events.LandAsked(change_id=change_id, user=user))
         return await self._change(change_id)
 
@@ -146,6 +280,30 @@ class Commands:
         if item is not None and item.state is ItemState.LANDING:
             raise Conflict(f"change {change_id} is landing at this moment")
 
+    async def _check_needs(self, change: Change) -> None:
+        """What an abandoned change or a circle keeps out waits for a new patch set, not in vain."""
+        async with self._store.read() as tx:
+            draft = await load.with_needs(tx, [change])
+        if (why := admission.never(draft, change)) is not None:
+            raise Conflict(
+                f"change {change.id} cannot enter the gate: {why}",
+                hint="push it again without that need, or what it needs once more",
+            )
+
+    async def _check_queue(self, project: str, queue: str | None) -> None:
+        """Whether a new project may have this queue: a named one that exists, or one of its own."""
+        async with self._store.read() as tx:
+            if queue is not None:
+                await _queue(tx, queue)
+                return
+            found = await tx.select(Queue, {"name": project})
+            shared = found and await tx.count(Project, {"queue_id": found[0].id})
+        if shared:
+            raise Conflict(
+                f"there is a queue {project} of other projects",
+                hint=f"join it with --queue {project}, or choose another name",
+            )
+
     async def _check_approved(self, change: Change) -> None:
         async with self._store.read() as tx:
             approvals = await tx.select(Approval, {"change_id": change.id})
@@ -159,10 +317,39 @@ class Commands:
             )
 
 
+async def _queue(tx: Transaction, name: str) -> Queue:
+    found = await tx.select(Queue, {"name": name})
+    if not found:
+        raise NotFound(
+            f"there is no queue {name}",
+            hint=f"`cupel queue set {name}` makes one, `cupel queue list` has them all",
+        )
+    return found[0]
+
+
+def _check_rules(queue: Queue) -> None:
+    if queue.planner not in speculation.POLICIES:
+        raise UserError(
+            f"there is no planner {queue.planner!r}",
+            hint=f"one of {', '.join(sorted(speculation.POLICIES))}",
+        )
+    floor, window, ceiling = queue.window_floor, queue.window, queue.window_ceiling
+    if floor < 1:
+        raise UserError("a window's floor is at least 1")
+    if ceiling is not None and ceiling < floor:
+        raise UserError(f"the window's ceiling {ceiling} is below its floor {floor}")
+    if window is not None and not floor <= window <= (ceiling or window):
+        raise UserError(
+            f"a window of {window} is not between its floor {floor} and its ceiling"
+            f" {'without limit' if ceiling is None else ceiling}",
+            hint="set --window-floor or --window-ceiling too, or --window off",
+        )
+
+
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name.endswith((".git", ".lock", ".")) or ".." in name:
         raise UserError(
-            f"{name!r} cannot be the name of a project",
+            f"{name!r} cannot be a name",
             hint="use up to 64 of: letters, digits, dot, dash, underscore; begin with a letter",
         )
     if name in _RESERVED:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cupel.artefact.store import ArtefactStore
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
-from cupel.core.model import Change, Policy, Project
+from cupel.core.model import Change, Policy, Project, Queue
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
 
@@ -25,8 +26,29 @@ class Commands(Protocol):
     """What people ask for. Each raises NotFound, Conflict, Forbidden or another UserError."""
 
     async def add_project(
-        self, name: str, *, source: str | None, branch: str | None, policy: Policy, user: str
+        self,
+        name: str,
+        *,
+        source: str | None,
+        branch: str | None,
+        policy: Policy,
+        user: str,
+        queue: str | None = None,
     ) -> Project: ...
+
+    async def set_project(
+        self, name: str, *, policy: Mapping[str, Any], queue: str | None, user: str
+    ) -> Project: ...
+
+    async def set_queue(self, name: str, rules: Mapping[str, Any], *, user: str) -> Queue: ...
+
+    async def close_queue(self, name: str, *, reason: str, user: str) -> Queue: ...
+
+    async def open_queue(self, name: str, *, user: str) -> Queue: ...
+
+    async def promote(self, change_ids: Sequence[int], *, user: str) -> list[Change]: ...
+
+    async def set_urgent(self, change_id: int, *, urgent: bool, user: str) -> Change: ...
 
     async def approve(
         self, change_id: int, *, user: str, patch_set: int | None = None

@@ -7,6 +7,7 @@ another must have landed before.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from cupel.core import graph, ranks
@@ -208,25 +209,42 @@ def up_and_down(draft: Draft, change: Change) -> list[Change]:
     return [draft.get(Change, number) for number in found]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """A thing that keeps a change out of the gate, in words.
+
+    It is `lasting` where nothing but another patch set, or other rules, takes it away.
+    """
+
+    text: str
+    lasting: bool = False
+
+
 def why_not(draft: Draft, change: Change) -> str | None:
     """What keeps the change out of the gate apart from itself, in words; None if nothing does."""
-    return "; ".join(obstacles(draft, change)) or None
+    return "; ".join(each.text for each in obstacles(draft, change)) or None
 
 
-def obstacles(draft: Draft, change: Change) -> list[str]:
-    """Each thing that keeps the change out of the gate apart from itself, in words.
+def never(draft: Draft, change: Change) -> str | None:
+    """What would keep the change out for ever, in words; None if waiting may help."""
+    return "; ".join(each.text for each in obstacles(draft, change) if each.lasting) or None
+
+
+def obstacles(draft: Draft, change: Change) -> list[Obstacle]:
+    """Each thing that keeps the change out of the gate apart from itself.
 
     Something among what it needs, at any depth, or the patch set that it is built on.
     """
     if draft.gate_item(change.id) is not None:
         return []
-    found: list[str] = []
+    found: list[Obstacle] = []
     edges = _edges(draft)
     for group in reversed(graph.components(change.id, edges)):
         first = change.id if change.id in group else group[0]
         if len(group) > 1 and bundle(draft, draft.get(Change, first)) != frozenset(group):
             way = " → ".join(map(str, graph.loop(first, edges) or ()))
-            found.append(f"{_whose(first, change)}needs itself, which is not allowed: {way}")
+            text = f"{_whose(first, change)}needs itself, which is not allowed: {way}"
+            found.append(Obstacle(text=text, lasting=True))
         for member in _in_order(draft, group):
             if member.state is ChangeState.OPEN and draft.gate_item(member.id) is None:
                 found += _own_obstacles(draft, member, change)
@@ -237,17 +255,19 @@ def _whose(number: int, change: Change) -> str:
     return "" if number == change.id else f"#{number} "
 
 
-def _own_obstacles(draft: Draft, change: Change, asked: Change) -> list[str]:
+def _own_obstacles(draft: Draft, change: Change, asked: Change) -> list[Obstacle]:
     """What keeps the change out by itself, as said to who asked about `asked`."""
     found, whose = [], _whose(change.id, asked)
     if is_outdated(draft, change):
         below = draft.patch_set(change.id, change.patch_set).needs_change
-        found.append(
-            f"{whose and f'{whose}is '}built on an outdated patch set of #{below}:"
-            " rebase onto its newest and push again"
-        )
-    needs = [(other, _why_wait(draft, change, other)) for other in needed(draft, change)]
-    return found + [f"{whose}needs #{other.id}, which {why}" for other, why in needs if why]
+        verb = whose and f"{whose}is "
+        text = f"{verb}built on an outdated patch set of #{below}: rebase onto its newest"
+        found.append(Obstacle(text=f"{text} and push again", lasting=True))
+    for other in needed(draft, change):
+        if (why := _why_wait(draft, change, other)) is not None:
+            lasting = other.state is ChangeState.ABANDONED
+            found.append(Obstacle(text=f"{whose}needs #{other.id}, which {why}", lasting=lasting))
+    return found
 
 
 def _why_wait(draft: Draft, change: Change, other: Change) -> str | None:

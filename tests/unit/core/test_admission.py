@@ -247,6 +247,7 @@ def test_an_abandoned_dependency_is_said() -> None:
     assert entered(found) == []
     assert admission.why_not(found, of(found, 7)) == "needs #8, which was abandoned"
     assert admission.why_not(found, of(found, 6)) == "#7 needs #8, which was abandoned"
+    assert admission.never(found, of(found, 6)) == "#7 needs #8, which was abandoned"
 
 
 @pytest.mark.parametrize(
@@ -259,6 +260,7 @@ def test_an_abandoned_dependency_is_said() -> None:
 def test_a_dependency_that_is_not_ready_is_said(fields: dict[str, Any], why: str) -> None:
     found = draft(*one(7, 8), *but(one(8), 8, **fields), patch_set(8, 2))
     assert admission.why_not(found, of(found, 7)) == why
+    assert admission.never(found, of(found, 7)) is None
     assert entered(found) == []
 
 
