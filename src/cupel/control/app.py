@@ -73,7 +73,7 @@ class Cupel:
         self.engine = Engine(store, self.feed, clock)
         self.repositories = Repositories(state / "git")
         self.states = States(self.repositories, config.labels)
-        self.commands = Commands(store, self.engine, self.repositories, self._hooks)
+        self.commands = Commands(store, self.engine, self.repositories, self._hooks, clock)
         self.hook_server = HookServer(
             state / "hook.sock",
             Pushes(store, self.engine, self.feed, self.states, self.logs, clock, url=url),
