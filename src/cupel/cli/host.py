@@ -32,7 +32,7 @@ def list_all(session: Session, as_json: bool) -> None:
                 each.used,
                 each.slots,
                 " ".join(each.labels) or "any",
-                each.detail,
+                "; ".join(text for text in (each.waiting, each.detail) if text) or None,
             )
             for each in hosts
         ),

@@ -93,6 +93,18 @@ def why_quarantined(host: Host) -> str:
     )
 
 
+def why_no_builds(host: Host, now: float) -> str | None:
+    """For people: why a connected host gets no builds, or only one; None where it gets its fill."""
+    if is_quarantined(host, now):
+        return why_quarantined(host)
+    if is_suspect(host):
+        return (
+            f"host {host.name} is on probation, with one build at a time until one ends well: "
+            f"it failed {host.strikes} builds in a row within seconds"
+        )
+    return None
+
+
 def _is_quick(build: Build, now: float) -> bool:
     return build.started_at is None or now - build.started_at <= QUICK
 

@@ -172,7 +172,7 @@ async def _histories(tx: Transaction, change: Change, now: float) -> list[Histor
     if not own:
         return []
     places = await _places(tx, change) if any(row.state in LIVE_ITEMS for row in own) else {}
-    views = queue.item_views(await queue.rows_of(tx, own), own, places, now)
+    views = queue.item_views(await queue.rows_of(tx, own, now), own, places, now)
     ids = {row.id for row in own}
     buildsets = await tx.select(Buildset, {"item_id": ids}, descending=True)
     builds = await tx.select(Build, {"item_id": ids})

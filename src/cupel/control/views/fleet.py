@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 from cupel.control.views import lookup
 from cupel.control.views.nouns import HostView, MachineView, Page
-from cupel.core.model import Build, Host, Item, Machine, MachineState, Project
+from cupel.core import host as hosts
+from cupel.core import pool
+from cupel.core.draft import Draft
+from cupel.core.model import (
+    Build,
+    Buildset,
+    BuildState,
+    Host,
+    Item,
+    Machine,
+    MachineState,
+    Project,
+    Row,
+    Verdict,
+)
 from cupel.errors import NotFound
 from cupel.store.interface import Transaction
 
 PRESENT = frozenset(MachineState) - {MachineState.GONE}
 """The states of a machine that takes a place on its host."""
+
+UNFINISHED = frozenset(BuildState) - {BuildState.FINISHED}
 
 
 async def machine_list(
@@ -41,10 +58,11 @@ async def machine_view(tx: Transaction, id: int, *, now: float) -> MachineView:
 
 async def host_list(tx: Transaction, *, now: float) -> list[HostView]:
     """Every host with the machines that are on it, by name."""
-    hosts = await tx.select(Host, order="name")
+    rows = await tx.select(Host, order="name")
     present = await _machines(tx, await tx.select(Machine, {"state": PRESENT}), now)
     return [
-        _host(host, [machine for machine in present if machine.host == host.name]) for host in hosts
+        _host(host, [machine for machine in present if machine.host == host.name], now)
+        for host in rows
     ]
 
 
@@ -56,7 +74,26 @@ async def host_view(tx: Transaction, name: str, *, now: float) -> HostView:
     raise NotFound(f"there is no host {name}", hint="`cupel host list` has them all")
 
 
-def _host(host: Host, machines: list[MachineView]) -> HostView:
+async def waits(tx: Transaction, builds: Iterable[Build], *, now: float) -> dict[int, str]:
+    """By id, why which of these builds has no machine yet; see `pool.waiting`."""
+    queued = [build for build in builds if build.state is BuildState.QUEUED]
+    if not queued:
+        return {}
+    states = {build.buildset_id for build in queued}
+    held = await tx.select(Build, {"state": UNFINISHED})
+    lost = await tx.select(Build, {"buildset_id": states, "verdict": Verdict.INFRA})
+    rows: list[Row] = [
+        *held,
+        *lost,
+        *await tx.select(Buildset, {"id": {build.buildset_id for build in held}}),
+        *await tx.select(Machine, {"state": PRESENT}),
+        *await tx.select(Machine, {"id": {build.machine_id for build in lost}}),
+        *await tx.select(Host),
+    ]
+    return pool.waiting(Draft(rows, now=now, ids=itertools.count()), queued)
+
+
+def _host(host: Host, machines: list[MachineView], now: float) -> HostView:
     return HostView(
         id=host.id,
         name=host.name,
@@ -66,6 +103,9 @@ def _host(host: Host, machines: list[MachineView]) -> HostView:
         labels=list(host.labels),
         detail=host.detail,
         last_seen=host.last_seen,
+        strikes=host.strikes,
+        quarantined_until=host.quarantined_until,
+        waiting=hosts.why_no_builds(host, now),
         machines=machines,
     )
 

@@ -386,7 +386,11 @@ class MachineView(View):
 
 
 class HostView(View):
-    """A computer that makes machines: `used` of its `slots`; no labels means any label."""
+    """A computer that makes machines: `used` of its `slots`; no labels means any label.
+
+    `strikes` are the builds in a row that it failed within seconds. With too many it gets none
+    until `quarantined_until`, and then one at a time until one ends well; `waiting` says so.
+    """
 
     id: int
     name: str
@@ -396,6 +400,9 @@ class HostView(View):
     labels: list[str]
     detail: str | None
     last_seen: float
+    strikes: int
+    quarantined_until: float | None
+    waiting: str | None
     machines: list[MachineView]
 
 

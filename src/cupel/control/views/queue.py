@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from cupel.control.views import lane, lookup
+from cupel.control.views import fleet, lane, lookup
 from cupel.control.views.nouns import ItemView, JobView, ProofView, QueueView
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -38,6 +38,8 @@ class Rows:
     buildsets: Mapping[int, Buildset]
     builds: Mapping[int, Mapping[str, Build]]
     """Buildset id → job name → its newest build."""
+    waits: Mapping[int, str]
+    """Build id → why it has no machine yet, where there is more to say than that."""
 
 
 async def queue_view(tx: Transaction, project: str, branch: str | None, *, now: float) -> QueueView:
@@ -82,7 +84,7 @@ async def _queues(
     )
     heads = {(row.project_id, row.name): row.head for row in await tx.select(Branch, where)}
     shown = sorted([*live, *done], key=lambda item: (item.position, item.id))
-    rows = await rows_of(tx, shown)
+    rows = await rows_of(tx, shown, now)
     items = item_views(rows, shown, lane.places(live, rows.buildsets), now)
     by_branch: dict[tuple[str, str], list[ItemView]] = {}
     for item in items:
@@ -109,7 +111,7 @@ def _queue(project: Project, branch: str, head: str | None, items: Sequence[Item
     )
 
 
-async def rows_of(tx: Transaction, items: Sequence[Item]) -> Rows:
+async def rows_of(tx: Transaction, items: Sequence[Item], now: float) -> Rows:
     """What the views of these items are made of."""
     buildsets = await lookup.by_id(tx, Buildset, (item.buildset_id for item in items))
     builds: dict[int, dict[str, Build]] = {}
@@ -123,6 +125,7 @@ async def rows_of(tx: Transaction, items: Sequence[Item]) -> Rows:
         changes=await lookup.by_id(tx, Change, (item.change_id for item in items)),
         buildsets=buildsets,
         builds=builds,
+        waits=await fleet.waits(tx, [b for of in builds.values() for b in of.values()], now=now),
     )
 
 
@@ -154,7 +157,8 @@ def _item(rows: Rows, item: Item, place: lane.Place, now: float) -> ItemView:
     buildset = rows.buildsets.get(item.buildset_id or 0)
     change = rows.changes.get(item.change_id or 0)
     over = item.state not in LIVE_ITEMS
-    jobs = _jobs(buildset, rows.builds.get(item.buildset_id or 0, {}), over, now)
+    builds = rows.builds.get(item.buildset_id or 0, {})
+    jobs = _jobs(buildset, builds, rows.waits, over, now)
     status = _status(item, buildset, jobs)
     return ItemView(
         id=item.id,
@@ -181,15 +185,24 @@ def _item(rows: Rows, item: Item, place: lane.Place, now: float) -> ItemView:
 
 
 def _jobs(
-    buildset: Buildset | None, builds: Mapping[str, Build], over: bool, now: float
+    buildset: Buildset | None,
+    builds: Mapping[str, Build],
+    waits: Mapping[int, str],
+    over: bool,
+    now: float,
 ) -> list[JobView]:
     if buildset is None:
         return []
-    return [_job(job, builds.get(job.name), builds, over, now) for job in buildset.jobs]
+    return [_job(job, builds.get(job.name), builds, waits, over, now) for job in buildset.jobs]
 
 
 def _job(
-    job: Job, build: Build | None, builds: Mapping[str, Build], over: bool, now: float
+    job: Job,
+    build: Build | None,
+    builds: Mapping[str, Build],
+    waits: Mapping[int, str],
+    over: bool,
+    now: float,
 ) -> JobView:
     """`over`: the item has ended, so what has not begun never will."""
     unmet = [
@@ -206,7 +219,7 @@ def _job(
         voting=job.voting,
         state="skipped" if over else "waiting",
         icon="skipped" if over else "waiting",
-        waiting=None if over else _job_waiting(job, build, unmet),
+        waiting=None if over else _job_waiting(job, build, unmet, waits),
     )
     return view if build is None else view.model_copy(update=_build_fields(build, now))
 
@@ -226,9 +239,13 @@ def _build_fields(build: Build, now: float) -> dict[str, object]:
     }
 
 
-def _job_waiting(job: Job, build: Build | None, unmet: Sequence[str]) -> str | None:
+def _job_waiting(
+    job: Job, build: Build | None, unmet: Sequence[str], waits: Mapping[int, str]
+) -> str | None:
     if build is not None and build.state is not BuildState.QUEUED:
         return None
+    if build is not None and build.id in waits:
+        return waits[build.id]
     return messages.waits_for_needs(unmet) if unmet else messages.waits_for_machine([job.label])
 
 
@@ -273,12 +290,16 @@ def _waiting(item: Item, status: str, jobs: Sequence[JobView], ahead: int | None
             done = sum(job.state == BuildState.FINISHED for job in jobs)
             return messages.waits_for_jobs(done, len(jobs))
         case "waiting":
-            labels = _labels(jobs)
-            return messages.waits_for_machine(labels) if labels else messages.waits_for_state()
+            return _waits_to_begin(jobs)
         case _:
             assert item.state not in LIVE_ITEMS
             return None
 
 
-def _labels(jobs: Iterable[JobView]) -> list[str]:
-    return sorted({job.label for job in jobs})
+def _waits_to_begin(jobs: Sequence[JobView]) -> str:
+    """If all that may begin wait for the same, that."""
+    texts = {job.waiting for job in jobs if job.state == BuildState.QUEUED and job.waiting}
+    if len(texts) == 1:
+        return texts.pop()
+    labels = sorted({job.label for job in jobs})
+    return messages.waits_for_machine(labels) if labels else messages.waits_for_state()
