@@ -1,7 +1,7 @@
 """Whether a host can be trusted with builds: strikes, quarantine, and whose fault a lost build is.
 
 A build that its host fails before it has run for QUICK seconds is a strike against the host, unless
-the job has been failed elsewhere, too. STRIKES in a row put the host in quarantine: it gets no
+the job has been failed elsewhere likewise. STRIKES in a row put the host in quarantine: it gets no
 build for a while, then one at a time, as a probe. A probe that is failed likewise doubles the time;
 a build that ends by itself, however it ends, clears the strikes.
 """
@@ -65,7 +65,7 @@ def ended(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> s
         if is_suspect(host):
             draft.tell("host.trusted", f"host {host.name}: a build ended well")
         draft.put(replace(host, strikes=0, quarantined_until=None))
-    elif verdict is Verdict.INFRA and _is_quick(build, draft.now) and _is_to_blame(draft, build):
+    elif verdict is Verdict.INFRA and _is_to_blame(draft, build, host):
         _strike(draft, host)
         return (reason or "failed by its host") + _MARK
     return reason
@@ -105,28 +105,32 @@ def why_no_builds(host: Host, now: float) -> str | None:
     return None
 
 
-def _is_quick(build: Build, now: float) -> bool:
-    return build.started_at is None or now - build.started_at <= QUICK
+def _is_quick(build: Build, end: float) -> bool:
+    return build.started_at is None or end - build.started_at <= QUICK
 
 
-def _is_to_blame(draft: Draft, build: Build) -> bool:
-    """Not if another host that is not suspect has failed this job on this state already, nor if
-    this one has and was good for other builds since: then it is more likely the job's doing."""
-    here = draft.get(Machine, build.machine_id).host_id
-    return not any(
-        host.strikes == 0 or (host.id != here and not is_suspect(host))
+def _is_to_blame(draft: Draft, build: Build, here: Host) -> bool:
+    """Only for what it fails within seconds. And not if another host that is not suspect has failed
+    this job on this state likewise, nor if this one has and was good for other builds since: then
+    it is more likely the job's doing.
+    """
+    if not _is_quick(build, draft.now):
+        return False
+    return is_suspect(here) or not any(
+        host.strikes == 0 or (host.id != here.id and not is_suspect(host))
         for host in _failed_by(draft, build)
     )
 
 
 def _failed_by(draft: Draft, build: Build) -> Iterator[Host]:
-    """The hosts that have failed earlier attempts at the build, restarts aside."""
+    """The hosts that have failed earlier attempts at the build within seconds, restarts aside."""
     for other in draft.builds(build.buildset_id):
         lost = other.verdict is Verdict.INFRA and other.reason != RESTARTED
-        machine = draft.find(Machine, other.machine_id) if lost else None
-        host = draft.find(Host, machine.host_id) if machine is not None else None
-        if host is not None and other.job == build.job:
-            yield host
+        if lost and other.job == build.job and _is_quick(other, other.finished_at or draft.now):
+            machine = draft.find(Machine, other.machine_id)
+            host = draft.find(Host, machine.host_id) if machine is not None else None
+            if host is not None:
+                yield host
 
 
 def _strike(draft: Draft, host: Host) -> None:

@@ -173,6 +173,26 @@ def test_a_job_that_fails_where_others_do_well_is_not_held_against_the_host() ->
     assert not hosts.is_hosts_fault(run_one(core))
 
 
+def test_a_loss_after_a_while_is_no_excuse_for_the_next_host() -> None:
+    core = bad_host(slots=1)
+    core.hear(core.hello(name="other", slots=1))
+    assert not hosts.is_hosts_fault(run_one(core, seconds=hosts.QUICK + 5.0))
+    assert hosts.is_hosts_fault(run_one(core))
+
+
+def test_a_suspect_host_has_no_excuse() -> None:
+    core = bad_host(slots=1, jobs=2)
+    core.hear(core.hello(name="other", slots=0))
+    for _ in range(hosts.STRIKES):
+        run_one(core)
+    assert hosts.is_suspect(host(core))
+    core.hear(core.hello(slots=0), core.hello(name="other", slots=1))
+    assert not hosts.is_suspect(host(core, "other"))
+    run_one(core)
+    core.hear(core.hello(), core.hello(name="other", slots=0))
+    assert hosts.is_hosts_fault(run_one(core))
+
+
 def test_a_storm_on_one_host_rejects_nobody_and_the_other_host_goes_on() -> None:
     core = Core(slots=4)
     core.hear(core.hello(name="good", slots=2))
