@@ -52,7 +52,7 @@ def status(session: Session, project: str | None, watch: bool, as_json: bool) ->
 
 def _print(queues: Sequence[QueueView]) -> None:
     """The queues in which something goes on or did lately, else a word that nothing does."""
-    shown = [queue for queue in queues if _items(queue)]
+    shown = [queue for queue in queues if _is_shown(queue)]
     for number, queue in enumerate(shown):
         if number:
             click.echo()
@@ -103,14 +103,21 @@ def _drawn(queues: Sequence[QueueView]) -> RenderableType:
     tables = [
         output.rich_table(COLUMNS, list(_rows(queue)), title=_title(queue))
         for queue in queues
-        if _items(queue)
+        if _is_shown(queue)
     ]
     return Group(*tables) if tables else "nothing is queued, and nothing was lately"
 
 
 def _title(queue: QueueView) -> str:
-    head = (queue.head or "unborn")[:12]
-    return f"{queue.project} {queue.branch} at {head}: {len(queue.gate)} in the gate"
+    heads = [(each.project, (each.head or "unborn")[:12]) for each in queue.heads]
+    at = ", ".join(head if len(heads) == 1 else f"{head} ({name})" for name, head in heads)
+    rules = queue.rules
+    closed = f", closed by {rules.closed_by}: {rules.closed}" if rules.closed else ""
+    return f"{queue.name} {queue.branch} at {at}: {len(queue.gate)} in the gate{closed}"
+
+
+def _is_shown(queue: QueueView) -> bool:
+    return bool(_items(queue) or queue.kept_out or queue.rules.closed)
 
 
 def _items(queue: QueueView) -> list[ItemView]:
@@ -128,6 +135,16 @@ def _rows(queue: QueueView) -> Iterator[tuple[output.Text, ...]]:
             text.elapsed(item.seconds),
             name_of(item.author),
             item.title,
+        )
+    for kept in queue.kept_out:
+        yield (
+            f"#{kept.change.id}",
+            output.state("kept out", kept.text),
+            "",
+            "",
+            "",
+            name_of(kept.change.author),
+            kept.change.title,
         )
 
 

@@ -54,7 +54,7 @@ class Watch:
             self._say_changes(queue, progress)
 
     def _table(self, queue: QueueView, progress: str) -> RenderableType:
-        table = Table(box=None, pad_edge=False, title=f"gate of {queue.project}", expand=True)
+        table = Table(box=None, pad_edge=False, title=f"gate of {queue.name}", expand=True)
         for heading in ("change", "title", "state", "proved on", "jobs"):
             table.add_column(heading, overflow="fold")
         for item in _of_gate(queue):

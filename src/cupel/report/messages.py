@@ -95,14 +95,23 @@ def waits_for_land() -> str:
     return "approved; enters the gate when somebody asks to land it"
 
 
-def waits_for_changes(numbers: Sequence[int]) -> str:
-    return "needs " + ", ".join(f"#{number}" for number in numbers)
+def also_proved(without: Sequence[int], besides: Sequence[int], *, base: bool) -> str:
+    """Which other state an item is proved on, compared to the one it is expected to land on."""
+    if base:
+        return "the state without it is tried too"
+    parts = [
+        f"{word} {', '.join(f'#{number}' for number in numbers)}"
+        for word, numbers in (("without", without), ("with", besides))
+        if numbers
+    ]
+    return f"also proved {' and '.join(parts)}" if parts else "also proved on another state"
 
 
 def waits_for_entry() -> str:
     return "about to enter the gate"
 
 
+LACKS_APPROVAL = "lacks approval"
 FAILED = "a job failed"
 CONFLICTS = "it conflicts with what is ahead"
 MISCONFIGURED = "its configuration can't be used"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import fastapi
 from starlette.responses import RedirectResponse, Response
 
-from cupel.control import auth, views
+from cupel.control import views
 from cupel.control.auth import Scope
 from cupel.control.context import Commands
 from cupel.core.model import LIVE_ITEMS, ChangeState, Pipeline
@@ -22,13 +22,20 @@ router = fastapi.APIRouter(
     include_in_schema=False, route_class=PageRoute, dependencies=[site.READER]
 )
 
-ACTIONS: Mapping[str, Callable[[Commands, int, str], Awaitable[object]]] = {
+ACTIONS: dict[str, Callable[[Commands, int, str], Awaitable[object]]] = {
     "approve": lambda commands, id, user: commands.approve(id, user=user),
     "withdraw": lambda commands, id, user: commands.withdraw(id, user=user),
     "land": lambda commands, id, user: commands.land(id, user=user),
     "dequeue": lambda commands, id, user: commands.dequeue(id, user=user),
     "abandon": lambda commands, id, user: commands.abandon(id, user=user),
 }
+
+RULING: dict[str, Callable[[Commands, int, str], Awaitable[object]]] = {
+    "promote": lambda commands, id, user: commands.promote([id], user=user),
+    "urgent": lambda commands, id, user: commands.set_urgent(id, urgent=True, user=user),
+    "not-urgent": lambda commands, id, user: commands.set_urgent(id, urgent=False, user=user),
+}
+"""What is for administrators, since it is at the cost of others."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +90,8 @@ async def change(request: fastapi.Request, id: int) -> Response:
 async def act(request: fastapi.Request, id: int, action: str) -> Response:
     """Do what a button says, for those who may, and show the change again."""
     here = site.of(request)
-    who = auth.require(await here.principal(request), Scope.WRITE)
-    form = await request.form()
-    given = form.get(auth.CSRF_FIELD)
-    auth.check_csrf(who, given if isinstance(given, str) else None)
-    if action not in ACTIONS:
+    who, _ = await here.form(request, Scope.ADMIN if action in RULING else Scope.WRITE)
+    if action not in ACTIONS and action not in RULING:
         raise NotFound(f"a change cannot be asked to {action[:40]}")
-    await ACTIONS[action](here.server.commands, id, who.user)
+    await (ACTIONS | RULING)[action](here.server.commands, id, who.user)
     return RedirectResponse(f"/changes/{id}", status_code=303)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from typing import Annotated
+from urllib.parse import quote
 
 import fastapi
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from cupel.control import views
+from cupel.control.auth import Scope
 from cupel.control.views import ItemView, ProjectView, QueueView
 from cupel.web import live, site
 from cupel.web.problem import PageRoute
@@ -37,6 +39,7 @@ class Front:
 
     project: ProjectView
     queue: QueueView
+    head: str | None
     health: Health
 
 
@@ -47,7 +50,7 @@ async def front(request: fastapi.Request) -> Response:
     async with here.server.store.read() as tx:
         glance = await views.status_view(tx, url=here.server.url, now=now)
         queues = await views.queue_views(tx, now=now)
-    by_branch = {(queue.project, queue.branch): queue for queue in queues}
+    by_branch = {(queue.name, queue.branch): queue for queue in queues}
     return await here.page(
         request,
         "front.html",
@@ -77,26 +80,49 @@ async def queue(
     now = here.now()
     async with here.server.store.read() as tx:
         shown = await views.queue_view(tx, project, branch, now=now)
-        about = await views.project_view(tx, project, url=here.server.url)
-    frame = Frame(section="/queue", stream=live.address(project=about.id))
-    branches = [known.name for known in about.branches]
+        others = await views.queue_views(tx, project=shown.name, now=now)
+        about = [
+            await views.project_view(tx, name, url=here.server.url) for name in shown.rules.projects
+        ]
+    only = about[0].id if len(about) == 1 else None
+    frame = Frame(section="/queue", stream=live.address(project=only))
+    branches = [other.branch for other in others]
     return await here.page(request, "queue.html", frame, now=now, queues=[shown], branches=branches)
 
 
+@router.post("/queue/{name}/close")
+async def close(request: fastapi.Request, name: str) -> Response:
+    here = site.of(request)
+    who, fields = await here.form(request, Scope.ADMIN)
+    await here.server.commands.close_queue(name, reason=fields.get("reason", ""), user=who.user)
+    return RedirectResponse(f"/queue/{quote(name)}", status_code=303)
+
+
+@router.post("/queue/{name}/open")
+async def reopen(request: fastapi.Request, name: str) -> Response:
+    here = site.of(request)
+    who, _ = await here.form(request, Scope.ADMIN)
+    await here.server.commands.open_queue(name, user=who.user)
+    return RedirectResponse(f"/queue/{quote(name)}", status_code=303)
+
+
 def _front(project: ProjectView, queues: Mapping[tuple[str, str], QueueView]) -> Front:
-    queue = queues[project.name, project.branches[0].name]
-    return Front(project=project, queue=queue, health=health(queue))
+    queue = queues[project.queue, project.branches[0].name]
+    head = project.branches[0].head
+    return Front(project=project, queue=queue, head=head, health=health(queue, head))
 
 
-def health(queue: QueueView) -> Health:
+def health(queue: QueueView, head: str | None) -> Health:
     """What is known of the head of a branch from what has finished lately."""
-    if queue.head is None:
+    if queue.rules.closed is not None:
+        return Health(look=Look("hold", "closed", "warn"), because=queue.rules.closed)
+    if head is None:
         return Health(look=Look("waiting", "no commits yet", "quiet"), because="nothing has landed")
     for item in queue.recent:
-        if item.pipeline == "post" and item.commit == queue.head and item.status == "rejected":
+        if item.pipeline == "post" and item.commit == head and item.status == "rejected":
             return Health(look=Look("fail", "failed after landing", "bad"), because="post failed")
     for item in queue.recent:
-        if item.status == "landed" and item.proof is not None and item.proof.commit == queue.head:
+        if item.status == "landed" and item.proof is not None and item.proof.commit == head:
             return Health(look=Look("pass", "green", "good"), because="proved as it stands")
     return Health(look=Look("open", "open for changes", "run"), because="nothing landed lately")
 

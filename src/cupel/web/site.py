@@ -29,10 +29,11 @@ _TIMES = re.compile(r"<time[^>]*>[^<]*</time>")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Who looks at a page; `csrf` is the token of their forms."""
+    """Who looks at a page; `csrf` is the token of their forms. Administrators may rule queues."""
 
     name: str
     can_write: bool
+    can_rule: bool
     csrf: str
 
 
@@ -80,6 +81,15 @@ class Site:
         if request.headers.get(HAVE) == headers[HAVE]:
             return Response(status_code=204, headers=headers)
         return HTMLResponse(body, headers=headers)
+
+    async def form(
+        self, request: fastapi.Request, scope: Scope
+    ) -> tuple[Principal, dict[str, str]]:
+        """Who sent a form of ours, and its fields. Raises `Forbidden` for anybody else."""
+        who = auth.require(await self.principal(request), scope)
+        fields = {key: text for key, text in (await request.form()).items() if type(text) is str}
+        auth.check_csrf(who, fields.get(auth.CSRF_FIELD))
+        return who, fields
 
     async def principal(self, request: fastapi.Request) -> Principal | None:
         """Who asks. Raises `Unauthenticated` for a header that is not valid."""
@@ -159,4 +169,9 @@ def _here(request: fastapi.Request) -> str:
 def _user(who: Principal | None) -> User | None:
     if who is None or who.csrf is None:
         return None
-    return User(name=who.user, can_write=who.may(Scope.WRITE), csrf=who.csrf)
+    return User(
+        name=who.user,
+        can_write=who.may(Scope.WRITE),
+        can_rule=who.may(Scope.ADMIN),
+        csrf=who.csrf,
+    )

@@ -31,7 +31,7 @@ def test_status_of_one_project_as_json(cupel: Command) -> None:
 def test_status_of_an_unknown_project(cupel: Command) -> None:
     said = cupel("status", "nobody")
     assert (said.code, said.out) == (2, "")
-    assert said.err == "cupel: there is no project nobody\n  `cupel project list` has them all\n"
+    assert said.err.startswith("cupel: there is no project or queue nobody\n  `cupel project list`")
 
 
 def test_status_watched_needs_a_terminal(cupel: Command) -> None:

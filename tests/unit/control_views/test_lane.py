@@ -10,7 +10,7 @@ from unit.control_views import world
 
 def places(*proofs: tuple[Item, Buildset | None], more: tuple[Buildset, ...] = ()) -> list[Place]:
     buildsets = {b.id: b for b in (*(b for _, b in proofs if b is not None), *more)}
-    found = lane.places([item for item, _ in proofs], buildsets, {1: 9, 2: 9})
+    found = lane.survey([item for item, _ in proofs], buildsets, {1: 9, 2: 9}).items
     return [found[item.id] for item, _ in proofs]
 
 

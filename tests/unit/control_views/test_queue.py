@@ -130,7 +130,7 @@ def test_check_and_post_stand_apart_from_the_gate(tmp_path: Path) -> None:
 
 def test_there_is_a_queue_for_every_guarded_branch(tmp_path: Path) -> None:
     found = read(tmp_path, lambda tx: views.queue_views(tx, now=world.NOW))
-    assert [(each.project, each.branch) for each in found] == [("demo", "main"), ("demo", "stable")]
+    assert [(each.name, each.branch) for each in found] == [("demo", "main"), ("demo", "stable")]
     assert found[1].gate == []
 
 

@@ -323,6 +323,6 @@ def test_health_of_a_branch(tmp_path: Path) -> None:
     async def act(visitor: Visitor) -> list[str]:
         async with visitor.served.store.read() as tx:
             queues = await queue.views.queue_views(tx, now=told.world.now)
-        return [queue.health(each).look.word for each in queues]
+        return [queue.health(each, each.heads[0].head).look.word for each in queues]
 
     assert visit(told.world, tmp_path, act) == ["green", "no commits yet"]

@@ -13,6 +13,7 @@ from cupel.control.views.fleet import host_list as host_list
 from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list
 from cupel.control.views.fleet import machine_view as machine_view
+from cupel.control.views.nouns import AlternativeView as AlternativeView
 from cupel.control.views.nouns import ApprovalView as ApprovalView
 from cupel.control.views.nouns import ArtefactView as ArtefactView
 from cupel.control.views.nouns import AttemptView as AttemptView
@@ -24,10 +25,12 @@ from cupel.control.views.nouns import ChangeRef as ChangeRef
 from cupel.control.views.nouns import ChangeView as ChangeView
 from cupel.control.views.nouns import CountsView as CountsView
 from cupel.control.views.nouns import EventView as EventView
+from cupel.control.views.nouns import HeadView as HeadView
 from cupel.control.views.nouns import HistoryView as HistoryView
 from cupel.control.views.nouns import HostView as HostView
 from cupel.control.views.nouns import ItemView as ItemView
 from cupel.control.views.nouns import JobView as JobView
+from cupel.control.views.nouns import KeptOutView as KeptOutView
 from cupel.control.views.nouns import MachineRef as MachineRef
 from cupel.control.views.nouns import MachineView as MachineView
 from cupel.control.views.nouns import NeedView as NeedView
@@ -38,11 +41,14 @@ from cupel.control.views.nouns import ProjectView as ProjectView
 from cupel.control.views.nouns import ProofView as ProofView
 from cupel.control.views.nouns import QueueView as QueueView
 from cupel.control.views.nouns import ReusedView as ReusedView
+from cupel.control.views.nouns import RulesView as RulesView
 from cupel.control.views.nouns import StatusView as StatusView
 from cupel.control.views.nouns import StepView as StepView
 from cupel.control.views.nouns import UsageView as UsageView
 from cupel.control.views.queue import queue_view as queue_view
 from cupel.control.views.queue import queue_views as queue_views
+from cupel.control.views.queue import rules_list as rules_list
+from cupel.control.views.queue import rules_view as rules_view
 from cupel.control.views.status import event_list as event_list
 from cupel.control.views.status import event_views as event_views
 from cupel.control.views.status import git_url as git_url

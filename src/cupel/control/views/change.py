@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from cupel.control import load
 from cupel.control.views import lane, lookup, queue
 from cupel.control.views.nouns import (
     ApprovalView,
@@ -16,6 +17,8 @@ from cupel.control.views.nouns import (
     Page,
     PatchSetView,
 )
+from cupel.core import admission
+from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
     Approval,
@@ -54,7 +57,7 @@ async def change_list(
         where["author" if "<" in author else "owner"] = author
     rows = await tx.select(Change, where, descending=True, limit=limit + 1, before=before)
     projects = await lookup.by_id(tx, Project, (row.project_id for row in rows))
-    entries = [change_ref(row, projects) for row in rows[:limit]]
+    entries = [lookup.change_ref(row, projects) for row in rows[:limit]]
     return Page(entries=entries, next=rows[limit - 1].id if len(rows) > limit else None)
 
 
@@ -68,17 +71,15 @@ async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
     newest = next((row for row in patch_sets if row.number == change.patch_set), None)
     if newest is None:
         raise Bug(f"change {id} has no patch set {change.patch_set}")
+    draft = await load.with_needs(tx, [change])
     needed_by = await _needed_by(tx, id)
-    needs = await lookup.by_id(tx, Change, [newest.needs_change])
-    projects = await lookup.by_id(
-        tx, Project, (row.project_id for row in [change, *needs.values(), *needed_by])
-    )
+    needs = [draft.get(Change, number) for number in _numbers(newest)]
+    projects = {row.id: row for row in draft.all(Project)}
     policy = projects[change.project_id].policy
     counted = counting(change, approvals, policy)
     items = await _histories(tx, change, now)
-    outdated = await _built_on_outdated(tx, newest, needs)
     return ChangeView(
-        **dict(change_ref(change, projects)),
+        **dict(lookup.change_ref(change, projects)),
         key=change.key,
         description=change.description,
         owner=change.owner,
@@ -87,30 +88,13 @@ async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
         approvals=[_approval(row, counted) for row in approvals],
         approvals_given=len({row.user for row in counted}),
         approvals_needed=policy.approvals,
-        needs=[change_ref(row, projects) for row in needs.values()],
-        needed_by=[change_ref(row, projects) for row in needed_by],
+        needs=[lookup.change_ref(row, projects) for row in needs],
+        needed_by=[lookup.change_ref(row, projects) for row in needed_by],
         patch_sets=[_patch_set(row) for row in patch_sets],
         items=items,
-        waiting=_waiting(
-            change, items, len({row.user for row in counted}), policy, needs, outdated
-        ),
+        waiting=_waiting(change, items, len({row.user for row in counted}), draft),
+        kept_out=_kept_out(draft, change),
         text=_why_not_landed(change, items),
-    )
-
-
-def change_ref(change: Change, projects: Mapping[int, Project]) -> ChangeRef:
-    return ChangeRef(
-        id=change.id,
-        project=projects[change.project_id].name,
-        branch=change.branch,
-        title=change.title,
-        author=change.author,
-        topic=change.topic,
-        state=change.state,
-        patch_set=change.patch_set,
-        wants_land=change.wants_land,
-        created_at=change.created_at,
-        updated_at=change.updated_at,
     )
 
 
@@ -125,22 +109,29 @@ def counting(change: Change, approvals: Sequence[Approval], policy: Policy) -> l
     ]
 
 
-async def _built_on_outdated(
-    tx: Transaction, newest: PatchSet, needs: Mapping[int, Change]
-) -> int | None:
-    """The change below, if it has another patch set by now than this one is built on."""
-    for below in needs.values():
-        where = {"change_id": below.id, "number": below.patch_set}
-        if all(row.commit != newest.parent for row in await tx.select(PatchSet, where)):
-            return below.id
-    return None
+def _numbers(patch_set: PatchSet) -> list[int]:
+    """The changes that a patch set needs, that below first."""
+    named = dict.fromkeys((patch_set.needs_change, *patch_set.depends_on))
+    return [number for number in named if number is not None]
+
+
+def _kept_out(draft: Draft, change: Change) -> list[str]:
+    if change.state is not ChangeState.OPEN:
+        return []
+    return [obstacle.text for obstacle in admission.obstacles(draft, change)]
 
 
 async def _needed_by(tx: Transaction, id: int) -> list[Change]:
-    """The changes whose newest patch set stands directly on this change."""
-    children = await tx.select(PatchSet, {"needs_change": id})
-    changes = await lookup.by_id(tx, Change, (row.change_id for row in children))
-    newest = {row.change_id for row in children if changes[row.change_id].patch_set == row.number}
+    """The changes whose newest patch set stands on this change, and open ones that name it."""
+    open_ones = {row.id: row for row in await tx.select(Change, {"state": ChangeState.OPEN})}
+    naming = [
+        row
+        for row in await tx.select(PatchSet, {"change_id": set(open_ones)})
+        if id in row.depends_on
+    ]
+    needing = [*await tx.select(PatchSet, {"needs_change": id}), *naming]
+    changes = await lookup.by_id(tx, Change, (row.change_id for row in needing))
+    newest = {row.change_id for row in needing if changes[row.change_id].patch_set == row.number}
     return [changes[child] for child in sorted(newest)]
 
 
@@ -161,6 +152,9 @@ def _patch_set(row: PatchSet) -> PatchSetView:
         tree=row.tree,
         parent=row.parent,
         needs_change=row.needs_change,
+        depends_on=list(row.depends_on),
+        files=row.files,
+        lines=row.lines,
         pushed_by=row.pushed_by,
         created_at=row.created_at,
     )
@@ -171,8 +165,11 @@ async def _histories(tx: Transaction, change: Change, now: float) -> list[Histor
     own = await tx.select(Item, {"change_id": change.id}, descending=True)
     if not own:
         return []
-    places = await _places(tx, change) if any(row.state in LIVE_ITEMS for row in own) else {}
-    views = queue.item_views(await queue.rows_of(tx, own, now), own, places, now)
+    rows = await queue.rows_of(tx, own, now)
+    places = lane.Survey()
+    if any(row.state in LIVE_ITEMS for row in own):
+        places = await _places(tx, change, now)
+    views = queue.item_views(rows, own, places, now)
     ids = {row.id for row in own}
     buildsets = await tx.select(Buildset, {"item_id": ids}, descending=True)
     builds = await tx.select(Build, {"item_id": ids})
@@ -189,18 +186,20 @@ async def _histories(tx: Transaction, change: Change, now: float) -> list[Histor
     ]
 
 
-async def _places(tx: Transaction, change: Change) -> dict[int, lane.Place]:
-    """The places in the gate that the change would stand in."""
+async def _places(tx: Transaction, change: Change, now: float) -> lane.Survey:
+    """The places in the gate that the change stands in."""
+    (project,) = await tx.select(Project, {"id": [change.project_id]})
+    beside = await tx.select(Project, {"queue_id": project.queue_id})
     gate = await tx.select(
         Item,
         {
-            "project_id": change.project_id,
+            "project_id": {row.id for row in beside},
             "branch": change.branch,
             "pipeline": Pipeline.GATE,
             "state": LIVE_ITEMS,
         },
     )
-    return lane.places(gate, await lookup.by_id(tx, Buildset, (row.buildset_id for row in gate)))
+    return queue.survey(await queue.rows_of(tx, gate, now), gate)
 
 
 def _buildset(row: Buildset, item: Item, builds: Sequence[Build], now: float) -> BuildsetView:
@@ -239,28 +238,21 @@ def attempt_view(build: Build, now: float) -> AttemptView:
     )
 
 
-def _waiting(
-    change: Change,
-    items: Sequence[HistoryView],
-    given: int,
-    policy: Policy,
-    needs: Mapping[int, Change],
-    outdated: int | None,
-) -> str | None:
+def _waiting(change: Change, items: Sequence[HistoryView], given: int, draft: Draft) -> str | None:
     """What an open change waits for on its way to the branch, in words."""
     if change.state is not ChangeState.OPEN:
         return None
     gate = [view.item for view in items if view.item.pipeline is Pipeline.GATE]
     if gate and gate[0].state in LIVE_ITEMS:
         return gate[0].waiting
-    if outdated is not None:
-        return messages.waits_for_rebase(outdated)
-    if given < policy.approvals:
-        return messages.waits_for_approvals(given, policy.approvals)
+    if (never := admission.never(draft, change)) is not None:
+        return never
+    approvals = draft.get(Project, change.project_id).policy.approvals
+    if given < approvals:
+        return messages.waits_for_approvals(given, approvals)
     if not change.wants_land:
         return messages.waits_for_land()
-    missing = [row.id for row in needs.values() if row.state is ChangeState.OPEN]
-    return messages.waits_for_changes(missing) if missing else messages.waits_for_entry()
+    return admission.why_not(draft, change) or messages.waits_for_entry()
 
 
 def _why_not_landed(change: Change, items: Sequence[HistoryView]) -> str | None:

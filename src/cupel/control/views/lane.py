@@ -36,12 +36,20 @@ class _State:
     place: Place
 
 
-def places(
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """Places by item id, of the state that each is expected to land on; and by buildset id."""
+
+    items: dict[int, Place] = dataclasses.field(default_factory=dict)
+    states: dict[int, Place] = dataclasses.field(default_factory=dict)
+
+
+def survey(
     items: Sequence[Item],
     buildsets: Mapping[int, Buildset],
     queues: Mapping[int, int] | None = None,
-) -> dict[int, Place]:
-    """Item id → its place, for the live items of gates; a gate's items must all be there.
+) -> Survey:
+    """The places of the live items of gates; a gate's items must all be there.
 
     `buildsets` may hold more states of an item than the one that it is expected to land on: what
     is behind may be proved on any of them. `queues` says by project which queue it shares.
@@ -51,21 +59,39 @@ def places(
     for buildset in buildsets.values():
         states.setdefault(buildset.item_id, []).append(buildset)
     makers: dict[str, _State] = {}
-    found: dict[int, Place] = {}
+    found = Survey()
     last: dict[tuple[int, str], int | None] = {}
     for rank, item in enumerate(sorted(live, key=lambda row: (row.position, row.id))):
         gate = ((queues or {}).get(item.project_id, item.project_id), item.branch)
-        found[item.id] = Place(before=last.get(gate))
+        found.items[item.id] = Place(before=last.get(gate))
         made: dict[str, _State] = {}
         for buildset in states.get(item.id, []):
             place = _place(buildset, makers, last.get(gate))
+            found.states[buildset.id] = place
             if buildset.id == item.buildset_id:
-                found[item.id] = place
+                found.items[item.id] = place
             if buildset.commit is not None:
                 made[buildset.commit] = _State(item=item, rank=rank, place=place)
         makers |= made
         last[gate] = item.change_id
     return found
+
+
+def difference(present: Place, other: Place) -> tuple[list[int], list[int]]:
+    """The changes that `other` lacks of `present`, and those that it has besides.
+
+    Only as far back as both list what is under them.
+    """
+    common = set(present.under) & set(other.under)
+    mine, theirs = _since(present, common), _since(other, common)
+    return [n for n in mine if n not in common], [n for n in theirs if n not in common]
+
+
+def _since(place: Place, common: set[int]) -> tuple[int, ...]:
+    """What is under a place; of one that lists only the nearest, no farther than what is common."""
+    if place.count == len(place.under) or not common:
+        return place.under
+    return place.under[min(place.under.index(number) for number in common) :]
 
 
 def _place(buildset: Buildset, makers: Mapping[str, _State], before: int | None) -> Place:

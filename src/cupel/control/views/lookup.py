@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from cupel.core.model import Build, BuildState, Row, Verdict
+from cupel.control.views.nouns import ChangeRef
+from cupel.core.model import Build, BuildState, Change, Project, Row, Verdict
 from cupel.store.interface import Transaction
 
 R = TypeVar("R", bound=Row)
@@ -17,6 +18,24 @@ async def by_id(tx: Transaction, kind: type[R], ids: Iterable[int | None]) -> di
     if not wanted:
         return {}
     return {row.id: row for row in await tx.select(kind, {"id": wanted})}
+
+
+def change_ref(change: Change, projects: Mapping[int, Project]) -> ChangeRef:
+    """A change in one line; its project must be among these."""
+    return ChangeRef(
+        id=change.id,
+        project=projects[change.project_id].name,
+        branch=change.branch,
+        title=change.title,
+        author=change.author,
+        topic=change.topic,
+        state=change.state,
+        patch_set=change.patch_set,
+        wants_land=change.wants_land,
+        urgent=change.urgent,
+        created_at=change.created_at,
+        updated_at=change.updated_at,
+    )
 
 
 def icon(build: Build) -> str:

@@ -16,7 +16,9 @@ from cupel.core.model import (
     ChangeState,
     HostState,
     ItemState,
+    Landing,
     MachineState,
+    MergeMethod,
     Pipeline,
     Reason,
     Verdict,
@@ -87,6 +89,21 @@ class ProofView(View):
     notice: str | None
 
 
+class AlternativeView(View):
+    """Another speculative state that an item is proved on at the same time.
+
+    `without` are the changes ahead that it lacks, compared to the one that the item is expected to
+    land on, `besides` those that it has more. A `base` is the state without the item itself.
+    """
+
+    buildset: int
+    status: str
+    base: bool
+    without: list[int]
+    besides: list[int]
+    text: str
+
+
 class ItemView(View):
     """A change's place in a pipeline. `status` is the one word that sums it up.
 
@@ -109,23 +126,38 @@ class ItemView(View):
     waiting: str | None
     reason: Reason | None
     text: str | None
+    urgent: bool
+    lands_with: int | None
     proof: ProofView | None
+    also: list[AlternativeView]
     jobs: list[JobView]
     enqueued_at: float
     finished_at: float | None
     seconds: float
 
 
-class QueueView(View):
-    """What goes on for one branch: `gate` in landing order; `recent` left it, newest first."""
+class RulesView(View):
+    """The rules of a queue, and the projects that share it. `closed` is why nothing lands.
 
+    `window` is how many items may be under way now, between `window_floor` and `window_ceiling`;
+    null is any number.
+    """
+
+    name: str
+    landing: Landing
+    planner: str
+    window: int | None
+    window_floor: int
+    window_ceiling: int | None
+    cycles: bool
+    closed: str | None
+    closed_by: str | None
+    projects: list[str]
+
+
+class HeadView(View):
     project: str
-    branch: str
     head: str | None
-    gate: list[ItemView]
-    check: list[ItemView]
-    post: list[ItemView]
-    recent: list[ItemView]
 
 
 class BranchView(View):
@@ -137,6 +169,8 @@ class PolicyView(View):
     approvals: int
     self_approval: bool
     attempts: int
+    merge: MergeMethod
+    keep_check: bool
 
 
 class ProjectView(View):
@@ -144,6 +178,7 @@ class ProjectView(View):
 
     id: int
     name: str
+    queue: str
     branches: list[BranchView]
     policy: PolicyView
     git_url: str
@@ -185,8 +220,34 @@ class ChangeRef(View):
     state: ChangeState
     patch_set: int
     wants_land: bool
+    urgent: bool
     created_at: float
     updated_at: float
+
+
+class KeptOutView(View):
+    """A change that is to land and cannot enter the gate yet, and why."""
+
+    change: ChangeRef
+    text: str
+
+
+class QueueView(View):
+    """What goes on in a queue for one branch, of all projects that share it.
+
+    `gate` is in landing order; `recent` left it, newest first; `kept_out` wait to enter it. `heads`
+    are the branch in each project.
+    """
+
+    name: str
+    branch: str
+    rules: RulesView
+    heads: list[HeadView]
+    gate: list[ItemView]
+    check: list[ItemView]
+    post: list[ItemView]
+    recent: list[ItemView]
+    kept_out: list[KeptOutView]
 
 
 class PatchSetView(View):
@@ -195,6 +256,9 @@ class PatchSetView(View):
     tree: str
     parent: str | None
     needs_change: int | None
+    depends_on: list[int]
+    files: int
+    lines: int
     pushed_by: str
     created_at: float
 
@@ -253,7 +317,11 @@ class HistoryView(View):
 
 
 class ChangeView(ChangeRef):
-    """All of a change. `waiting` says what an open one waits for; `text` why it left the gate."""
+    """All of a change. `waiting` says what an open one waits for; `text` why it left the gate.
+
+    `needs` are the change below and those of `Depends-On`, of any project; `kept_out` is each
+    thing about these that keeps it out of the gate.
+    """
 
     key: str
     description: str
@@ -268,6 +336,7 @@ class ChangeView(ChangeRef):
     patch_sets: list[PatchSetView]
     items: list[HistoryView]
     waiting: str | None
+    kept_out: list[str]
     text: str | None
 
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from cupel.control import load
 from cupel.control.views import fleet, lane, lookup
-from cupel.control.views.nouns import ItemView, JobView, ProofView, QueueView
+from cupel.control.views.nouns import (
+    AlternativeView,
+    HeadView,
+    ItemView,
+    JobView,
+    KeptOutView,
+    ProofView,
+    QueueView,
+    RulesView,
+)
+from cupel.core import admission
+from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
     Branch,
@@ -15,11 +27,14 @@ from cupel.core.model import (
     BuildsetState,
     BuildState,
     Change,
+    ChangeState,
     Item,
     ItemState,
     Job,
     Pipeline,
     Project,
+    Queue,
+    Role,
     Verdict,
 )
 from cupel.errors import NotFound
@@ -36,30 +51,94 @@ class Rows:
     projects: Mapping[int, Project]
     changes: Mapping[int, Change]
     buildsets: Mapping[int, Buildset]
+    others: Mapping[int, Buildset]
+    """What else live items of gates are proved on at the same time."""
     builds: Mapping[int, Mapping[str, Build]]
     """Buildset id → job name → its newest build."""
     waits: Mapping[int, str]
     """Build id → why it has no machine yet, where there is more to say than that."""
 
 
-async def queue_view(tx: Transaction, project: str, branch: str | None, *, now: float) -> QueueView:
-    """The queue of a project's branch, by default its first. Raises NotFound."""
-    row = await named(tx, project)
-    name = branch or row.branches[0]
-    if name not in row.branches:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A queue with its projects, by name, and one of the branches that it is for."""
+
+    queue: Queue
+    projects: tuple[Project, ...]
+    branch: str
+
+
+async def queue_view(tx: Transaction, name: str, branch: str | None, *, now: float) -> QueueView:
+    """The queue of this name, or of the project of this name, for one branch.
+
+    By default that is the project's first. Raises NotFound.
+    """
+    queue, project = await _queue(tx, name)
+    lines = await _lines(tx, [queue])
+    default = project.branches[0] if project else next((line.branch for line in lines), None)
+    found = [line for line in lines if line.branch == (branch or default)]
+    if not found:
         raise NotFound(
-            f"project {project} has no guarded branch {name}",
-            hint=f"it has {', '.join(row.branches)}",
+            f"no project of the queue {queue.name} has a guarded branch {branch}",
+            hint=f"there is {', '.join(line.branch for line in lines)}",
         )
-    return (await _queues(tx, [row], {name}, now))[0]
+    return (await _views(tx, found, now))[0]
 
 
 async def queue_views(
     tx: Transaction, *, project: str | None = None, now: float
 ) -> list[QueueView]:
-    """The queues of all guarded branches, of one project or of all. Raises NotFound."""
-    rows = await tx.select(Project, order="name") if project is None else [await named(tx, project)]
-    return await _queues(tx, rows, None, now)
+    """The queues for all guarded branches, or one's alone, named by itself or a project of it.
+
+    Raises NotFound.
+    """
+    if project is None:
+        queues = await tx.select(Queue, order="name")
+    else:
+        queues = [(await _queue(tx, project))[0]]
+    return await _views(tx, await _lines(tx, queues), now)
+
+
+async def rules_list(tx: Transaction) -> list[RulesView]:
+    """The rules of every queue, by its name."""
+    projects = await tx.select(Project, order="name")
+    return [_rules(row, projects) for row in await tx.select(Queue, order="name")]
+
+
+async def rules_view(tx: Transaction, name: str) -> RulesView:
+    """The rules of a queue, named by itself or a project of it. Raises NotFound."""
+    queue, _ = await _queue(tx, name)
+    return _rules(queue, await tx.select(Project, {"queue_id": queue.id}, order="name"))
+
+
+def _rules(queue: Queue, projects: Iterable[Project]) -> RulesView:
+    return RulesView(
+        name=queue.name,
+        landing=queue.landing,
+        planner=queue.planner,
+        window=queue.window,
+        window_floor=queue.window_floor,
+        window_ceiling=queue.window_ceiling,
+        cycles=queue.cycles,
+        closed=queue.closed,
+        closed_by=queue.closed_by,
+        projects=[row.name for row in projects if row.queue_id == queue.id],
+    )
+
+
+async def _queue(tx: Transaction, name: str) -> tuple[Queue, Project | None]:
+    """The queue of this name, else that of the project of this name, which comes with it."""
+    queues = await tx.select(Queue, {"name": name})
+    projects = await tx.select(Project, {"name": name})
+    if not queues and projects:
+        queues = await tx.select(Queue, {"id": [projects[0].queue_id]})
+    if not queues:
+        raise NotFound(
+            f"there is no project or queue {name}",
+            hint="`cupel project list` and `cupel queue list` have them all",
+        )
+    own = [row for row in projects if row.queue_id == queues[0].id]
+    return queues[0], own[0] if own else None
 
 
 async def named(tx: Transaction, project: str) -> Project:
@@ -70,53 +149,103 @@ async def named(tx: Transaction, project: str) -> Project:
     return rows[0]
 
 
-async def _queues(
-    tx: Transaction, projects: Sequence[Project], names: set[str] | None, now: float
-) -> list[QueueView]:
-    where = {"project_id": {row.id for row in projects}}
+async def _lines(tx: Transaction, queues: Sequence[Queue]) -> list[_Line]:
+    """Each queue for each branch that a project of it guards."""
+    where = {"queue_id": {row.id for row in queues}}
+    projects = await tx.select(Project, where, order="name")
+    lines = []
+    for queue in queues:
+        own = tuple(row for row in projects if row.queue_id == queue.id)
+        for branch in dict.fromkeys(name for row in own for name in row.branches):
+            guarding = tuple(row for row in own if branch in row.branches)
+            lines.append(_Line(queue=queue, projects=guarding, branch=branch))
+    return lines
+
+
+async def _views(tx: Transaction, lines: Sequence[_Line], now: float) -> list[QueueView]:
+    projects = {row.id: row for line in lines for row in line.projects}
+    where = {"project_id": set(projects)}
     live = await tx.select(Item, {**where, "state": LIVE_ITEMS})
     done = await tx.select(
         Item,
         {**where, "pipeline": Pipeline.GATE, "state": set(ItemState) - LIVE_ITEMS},
         order="finished_at",
         descending=True,
-        limit=RECENT * max(1, len(projects)),
+        limit=RECENT * max(1, len(lines)),
     )
     heads = {(row.project_id, row.name): row.head for row in await tx.select(Branch, where)}
     shown = sorted([*live, *done], key=lambda item: (item.position, item.id))
     rows = await rows_of(tx, shown, now)
-    items = item_views(rows, shown, lane.places(live, rows.buildsets), now)
-    by_branch: dict[tuple[str, str], list[ItemView]] = {}
-    for item in items:
-        by_branch.setdefault((item.project, item.branch), []).append(item)
+    items = item_views(rows, shown, survey(rows, live), now)
+    kept_out = await _kept_out(tx, projects)
+    return [_view(line, heads, items, kept_out) for line in lines]
+
+
+def _view(
+    line: _Line,
+    heads: Mapping[tuple[int, str], str | None],
+    items: Sequence[ItemView],
+    kept_out: Sequence[KeptOutView],
+) -> QueueView:
+    names = {row.name for row in line.projects}
+    own = [each for each in items if each.project in names and each.branch == line.branch]
+    live = [item for item in own if item.state in LIVE_ITEMS]
+    done = [item for item in own if item.state not in LIVE_ITEMS]
+    return QueueView(
+        name=line.queue.name,
+        branch=line.branch,
+        rules=_rules(line.queue, line.projects),
+        heads=[
+            HeadView(project=row.name, head=heads.get((row.id, line.branch)))
+            for row in line.projects
+        ],
+        gate=[item for item in live if item.pipeline is Pipeline.GATE],
+        check=[item for item in live if item.pipeline is Pipeline.CHECK],
+        post=[item for item in live if item.pipeline in (Pipeline.POST, Pipeline.PERIODIC)],
+        recent=sorted(done, key=lambda item: (-(item.finished_at or 0.0), -item.id))[:RECENT],
+        kept_out=[
+            each
+            for each in kept_out
+            if each.change.project in names and each.change.branch == line.branch
+        ],
+    )
+
+
+async def _kept_out(tx: Transaction, projects: Mapping[int, Project]) -> list[KeptOutView]:
+    """The changes that are to land and are not in the gate, in the order of their requests."""
+    where = {"project_id": set(projects), "wants_land": True, "state": ChangeState.OPEN}
+    changes = await tx.select(Change, where, order="land_asked_at")
+    draft = await load.with_needs(tx, changes)
     return [
-        _queue(row, name, heads.get((row.id, name)), by_branch.get((row.name, name), []))
-        for row in projects
-        for name in row.branches
-        if names is None or name in names
+        KeptOutView(change=lookup.change_ref(change, projects), text=_why_kept_out(draft, change))
+        for change in changes
+        if draft.gate_item(change.id) is None
     ]
 
 
-def _queue(project: Project, branch: str, head: str | None, items: Sequence[ItemView]) -> QueueView:
-    live = [item for item in items if item.state in LIVE_ITEMS]
-    done = [item for item in items if item.state not in LIVE_ITEMS]
-    return QueueView(
-        project=project.name,
-        branch=branch,
-        head=head,
-        gate=[item for item in live if item.pipeline is Pipeline.GATE],
-        check=[item for item in live if item.pipeline is Pipeline.CHECK],
-        post=[item for item in live if item.pipeline is Pipeline.POST],
-        recent=sorted(done, key=lambda item: (-(item.finished_at or 0.0), -item.id))[:RECENT],
-    )
+def _why_kept_out(draft: Draft, change: Change) -> str:
+    if (why := admission.why_not(draft, change)) is not None:
+        return why
+    approved = admission.is_approved(draft, change)
+    return messages.waits_for_entry() if approved else messages.LACKS_APPROVAL
+
+
+def survey(rows: Rows, live: Sequence[Item]) -> lane.Survey:
+    """Who stands where, with all items of a gate and what their views are made of."""
+    queues = {row.id: row.queue_id for row in rows.projects.values()}
+    return lane.survey(live, {**rows.buildsets, **rows.others}, queues)
 
 
 async def rows_of(tx: Transaction, items: Sequence[Item], now: float) -> Rows:
     """What the views of these items are made of."""
     buildsets = await lookup.by_id(tx, Buildset, (item.buildset_id for item in items))
+    gate = {row.id for row in items if row.pipeline is Pipeline.GATE and row.state in LIVE_ITEMS}
+    states = set(BuildsetState) - {BuildsetState.SUPERSEDED}
+    there = await tx.select(Buildset, {"item_id": gate, "state": states, "finished_at": None})
+    others = {row.id: row for row in there if row.id not in buildsets}
     builds: dict[int, dict[str, Build]] = {}
-    if buildsets:
-        for build in await tx.select(Build, {"buildset_id": set(buildsets)}):
+    if buildsets or others:
+        for build in await tx.select(Build, {"buildset_id": {*buildsets, *others}}):
             newest = builds.setdefault(build.buildset_id, {})
             if build.job not in newest or newest[build.job].attempt < build.attempt:
                 newest[build.job] = build
@@ -124,16 +253,20 @@ async def rows_of(tx: Transaction, items: Sequence[Item], now: float) -> Rows:
         projects=await lookup.by_id(tx, Project, (item.project_id for item in items)),
         changes=await lookup.by_id(tx, Change, (item.change_id for item in items)),
         buildsets=buildsets,
+        others=others,
         builds=builds,
         waits=await fleet.waits(tx, [b for of in builds.values() for b in of.values()], now=now),
     )
 
 
 def item_views(
-    rows: Rows, items: Sequence[Item], places: Mapping[int, lane.Place], now: float
+    rows: Rows, items: Sequence[Item], places: lane.Survey, now: float
 ) -> list[ItemView]:
     """The views of these items, in their order; `places` are those in their gates."""
-    return [_item(rows, item, places.get(item.id, lane.NOWHERE), now) for item in items]
+    others: dict[int, list[Buildset]] = {}
+    for row in rows.others.values():
+        others.setdefault(row.item_id, []).append(row)
+    return [_item(rows, item, places, others.get(item.id, ()), now) for item in items]
 
 
 def _proof(buildset: Buildset | None, place: lane.Place) -> ProofView | None:
@@ -153,7 +286,10 @@ def _proof(buildset: Buildset | None, place: lane.Place) -> ProofView | None:
     )
 
 
-def _item(rows: Rows, item: Item, place: lane.Place, now: float) -> ItemView:
+def _item(
+    rows: Rows, item: Item, places: lane.Survey, others: Sequence[Buildset], now: float
+) -> ItemView:
+    place = places.items.get(item.id, lane.NOWHERE)
     buildset = rows.buildsets.get(item.buildset_id or 0)
     change = rows.changes.get(item.change_id or 0)
     over = item.state not in LIVE_ITEMS
@@ -174,6 +310,9 @@ def _item(rows: Rows, item: Item, place: lane.Place, now: float) -> ItemView:
         state=item.state,
         status=status,
         waiting=_waiting(item, status, jobs, place.before),
+        urgent=change is not None and change.urgent,
+        lands_with=item.lands_with,
+        also=[_alternative(rows, item, other, places, now) for other in others],
         reason=item.reason,
         text=messages.item_reason(item.reason, item.detail),
         proof=_proof(buildset, place),
@@ -181,6 +320,23 @@ def _item(rows: Rows, item: Item, place: lane.Place, now: float) -> ItemView:
         enqueued_at=item.enqueued_at,
         finished_at=item.finished_at,
         seconds=lookup.seconds(item.enqueued_at, item.finished_at, now) or 0.0,
+    )
+
+
+def _alternative(
+    rows: Rows, item: Item, other: Buildset, places: lane.Survey, now: float
+) -> AlternativeView:
+    jobs = _jobs(other, rows.builds.get(other.id, {}), rows.waits, False, now)
+    present = places.items.get(item.id, lane.NOWHERE)
+    base = other.role is Role.BASE
+    without, besides = lane.difference(present, places.states.get(other.id, lane.NOWHERE))
+    return AlternativeView(
+        buildset=other.id,
+        status=_status(item, other, jobs),
+        base=base,
+        without=without,
+        besides=besides,
+        text=messages.also_proved(without, besides, base=base),
     )
 
 
@@ -273,6 +429,8 @@ def _status(item: Item, buildset: Buildset | None, jobs: Sequence[JobView]) -> s
 
 def _waiting(item: Item, status: str, jobs: Sequence[JobView], ahead: int | None) -> str | None:
     """What a live item waits for, in words; None when it is done."""
+    if item.state is ItemState.LIVE and item.wait is not None:
+        return item.wait
     match status:
         case "landing":
             return messages.waits_for_landing()

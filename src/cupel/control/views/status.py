@@ -29,6 +29,7 @@ from cupel.core.model import (
     Machine,
     Pipeline,
     Project,
+    Queue,
 )
 from cupel.store.interface import Transaction
 
@@ -64,12 +65,14 @@ async def _projects(tx: Transaction, rows: list[Project], url: str) -> list[Proj
     heads = {(row.project_id, row.name): row.head for row in await tx.select(Branch, where)}
     gate = await tx.select(Item, {**where, "pipeline": Pipeline.GATE, "state": LIVE_ITEMS})
     open_changes = await tx.select(Change, {**where, "state": ChangeState.OPEN})
+    queues = await lookup.by_id(tx, Queue, (row.queue_id for row in rows))
     queued = Counter(item.project_id for item in gate)
     opened = Counter(change.project_id for change in open_changes)
     return [
         ProjectView(
             id=row.id,
             name=row.name,
+            queue=queues[row.queue_id].name,
             branches=[
                 BranchView(name=name, head=heads.get((row.id, name))) for name in row.branches
             ],
@@ -77,6 +80,8 @@ async def _projects(tx: Transaction, rows: list[Project], url: str) -> list[Proj
                 approvals=row.policy.approvals,
                 self_approval=row.policy.self_approval,
                 attempts=row.policy.attempts,
+                merge=row.policy.merge,
+                keep_check=row.policy.keep_check,
             ),
             git_url=git_url(url, row.name),
             open_changes=opened[row.id],
