@@ -11,6 +11,7 @@ from cupel.core.model import (
     Branch,
     Build,
     Buildset,
+    BuildsetState,
     Change,
     Event,
     Host,
@@ -19,6 +20,9 @@ from cupel.core.model import (
     Machine,
     PatchSet,
     Pipeline,
+    Project,
+    Queue,
+    Role,
 )
 from cupel.simulate.git import Git
 
@@ -50,10 +54,6 @@ class Findings:
     def find(self, ref: Ref) -> Change | None:
         """The change, once the server has taken it."""
         return self.rows.find(Change, ref.id)
-
-    @property
-    def project_names(self) -> list[str]:
-        return list(self._projects)
 
     def patch_set(self, ref: Ref) -> PatchSet:
         """The newest patch set, also when the server has not taken it yet."""
@@ -95,26 +95,54 @@ class Findings:
         ]
         return max(found, key=lambda item: item.id)
 
+    def wait(self, ref: Ref) -> str:
+        """What it says that it waits for."""
+        return self.item(ref).wait or ""
+
     def proved_on(self, ref: Ref) -> list[str] | None:
-        """The names of the changes beneath it in its present state; None if it has none."""
+        """The names of the changes beneath it where it is to land; None if it has no state."""
         present = self.rows.find(Buildset, self.item(ref).buildset_id)
         if present is None or present.commit is None or present.onto is None:
             return None
-        patches = self.git.commits[present.onto].patches
+        return self._names_in(present.onto)
+
+    def states(self, ref: Ref) -> list[list[str]]:
+        """The names beneath it in each state that it is proved on now, oldest first."""
+        return [
+            self._names_in(state.onto)
+            for state in self.rows.buildsets(self.item(ref).id)
+            if state.role is Role.PROOF
+            and state.state in (BuildsetState.PREPARING, BuildsetState.READY)
+            and state.onto is not None
+        ]
+
+    def _names_in(self, commit: str) -> list[str]:
+        patches = self.git.commits[commit].patches
         return sorted(patch.name for patch in patches if not patch.name.endswith("-first"))
 
-    def builds(self, ref: Ref, pipeline: Pipeline = Pipeline.GATE) -> list[Build]:
-        """Every build that the change ever had in a pipeline, in order."""
+    def builds(
+        self, ref: Ref, pipeline: Pipeline = Pipeline.GATE, role: Role = Role.PROOF
+    ) -> list[Build]:
+        """Every build that the change ever had in a pipeline, in order.
+
+        Those of a BASE are of states without it.
+        """
         items = {item.id for item in self.rows.all(Item) if item.change_id == ref.id}
         return [
             build
             for build in self.rows.all(Build)
-            if build.item_id in items and build.pipeline is pipeline
+            if build.item_id in items
+            and build.pipeline is pipeline
+            and self.rows.get(Buildset, build.buildset_id).role is role
         ]
 
     def verdicts(self, ref: Ref) -> list[str]:
         """How its builds in the gate went, in order; the state of those that have not ended."""
         return [str(build.verdict or build.state) for build in self.builds(ref)]
+
+    def ran(self, ref: Ref) -> list[str]:
+        """The jobs of which its builds in the gate had a machine, in order."""
+        return [build.job for build in self.builds(ref) if build.machine_id is not None]
 
     def running(self, ref: Ref) -> bool:
         return "running" in self.verdicts(ref)
@@ -135,9 +163,19 @@ class Findings:
     def machines(self) -> list[Machine]:
         return self.rows.all(Machine)
 
-    def head(self) -> frozenset[str]:
-        """The names of the patches in the first project's branch."""
-        head = self.git.heads[next(iter(self._projects.values())), "main"]
+    def queue_row(self, name: str | None = None) -> Queue:
+        """The queue of this name, or of the first project."""
+        if name is None:
+            return self.rows.queue(next(iter(self._projects.values())))
+        return next(queue for queue in self.rows.all(Queue) if queue.name == name)
+
+    def project_names(self) -> dict[int, str]:
+        return {project.id: project.name for project in self.rows.all(Project)}
+
+    def head(self, project: str | None = None) -> frozenset[str]:
+        """The names of the patches in the branch of a project, by default the first."""
+        name = project or next(iter(self._projects))
+        head = self.git.heads[self._projects[name], "main"]
         return (
             frozenset()
             if head is None

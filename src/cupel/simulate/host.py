@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from cupel.core import events
 from cupel.core.actions import CancelBuild, DestroyMachine, RunBuild
-from cupel.core.model import Build, Job, Usage, Verdict
-from cupel.simulate import git
+from cupel.core.model import Build, Usage, Verdict
+from cupel.simulate.fate import Cause, Fate, Nature, by_name
 from cupel.simulate.faults import Faults
 from cupel.simulate.timeline import Timeline
 
-IMAGE = "sha256:simulated"
+LABEL = "debian-12"
+SICK = Fate(seconds=0.5, verdict=Verdict.INFRA, reason="the disk is full", cause=Cause.HOST)
+"""What becomes of every build on a host that cannot run any."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Machine:
-    build: Build
+    action: RunBuild
+    image: str
     ended: bool = False
+
+    @property
+    def build(self) -> Build:
+        return self.action.build
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What truly happened on a machine."""
+    """What truly happened on a machine. `key` names what the job says that it depends on."""
 
     machine: int
     build: int
     verdict: Verdict
+    cause: Cause | None
+    key: str
+    image: str
 
 
 class FakeHost:
@@ -40,11 +49,9 @@ class FakeHost:
         slots: int,
         *,
         timeline: Timeline,
-        repositories: git.Git,
+        nature: Nature,
         report: Callable[[FakeHost, events.Fact], None],
-        chance: random.Random,
         faults: Faults,
-        durations: Mapping[str, float],
     ) -> None:
         self.name = name
         self.slots = slots
@@ -52,17 +59,20 @@ class FakeHost:
         """Grows with every connection: what was sent on an older one does not arrive."""
         self.connected = False
         self.alive = True
+        self.sick = False
+        """Whether it fails every build in its first second."""
+        self.slowness = 1.0
+        """How many times as long builds take here."""
         self.boot = 1.0
         self.machines: dict[int, _Machine] = {}
         self.made: list[tuple[int, int]] = []
         """Every machine that was ever made here, with its build."""
-        self.ran: list[Ran] = []
-        self._timeline = timeline
-        self._git = repositories
-        self._report = report
-        self._chance = chance
+        self.ran: dict[int, Ran] = {}
+        """By machine, how its build ended."""
         self.faults = faults
-        self._durations = durations
+        self._timeline = timeline
+        self._nature = nature
+        self._report = report
 
     # What the server can tell it.
 
@@ -70,15 +80,15 @@ class FakeHost:
         number = action.machine.id
         if number in self.machines:
             return
-        machine = self.machines[number] = _Machine(action.build)
+        machine = self.machines[number] = _Machine(action, self._nature.image)
         self.made.append((number, action.build.id))
-        slow = self._chance.random() < self.faults.slow
+        slow = self._nature.chance.random() < self.faults.slow
         boot = self.boot * (100.0 if slow else 1.0)
 
         def ready() -> None:
             if self._works(number, machine):
-                self._report(self, events.MachineReady(machine_id=number, image=IMAGE))
-                self._work(number, machine, action)
+                self._report(self, events.MachineReady(machine_id=number, image=machine.image))
+                self._work(number, machine)
 
         self._timeline.after(boot, ready)
 
@@ -88,7 +98,8 @@ class FakeHost:
         if machine is None:
             self._report(self, events.MachineGone(machine_id=number))
         elif not machine.ended:
-            self._end(number, machine, Verdict.CANCELLED, "cancelled")
+            fate = Fate(seconds=0.0, verdict=Verdict.CANCELLED, reason="cancelled")
+            self._end(number, machine, fate)
 
     def destroy(self, action: DestroyMachine) -> None:
         number = action.machine_id
@@ -117,6 +128,7 @@ class FakeHost:
                 labels=(),
                 machines=tuple(sorted(self.machines)),
                 detail=None,
+                images=((LABEL, self._nature.image),),
             ),
         )
 
@@ -139,42 +151,38 @@ class FakeHost:
     def _works(self, number: int, machine: _Machine) -> bool:
         return self.machines.get(number) is machine and not machine.ended
 
-    def _work(self, number: int, machine: _Machine, action: RunBuild) -> None:
-        takes, verdict, reason = self._fate(action)
+    def _work(self, number: int, machine: _Machine) -> None:
+        fate = SICK if self.sick else self._nature.fate(machine.action, self.faults)
 
         def end() -> None:
             if self._works(number, machine):
-                self._end(number, machine, verdict, reason)
+                self._end(number, machine, fate)
 
-        self._timeline.after(takes, end)
+        self._timeline.after(fate.seconds * self.slowness, end)
 
-    def _fate(self, action: RunBuild) -> tuple[float, Verdict, str | None]:
-        own = self._git.own_patch(action.item.commit).takes
-        takes = self._durations.get(action.job.name, own)
-        roll = self._chance.random()
-        if roll < self.faults.infra:
-            return takes * self._chance.random(), Verdict.INFRA, "the disk failed"
-        if roll < self.faults.infra + self.faults.dead:
-            return action.job.timeout, Verdict.INFRA, "the machine was silent"
-        if self._fails(action.buildset.commit, action.job):
-            return takes, Verdict.FAILURE, "exit status 1"
-        return takes, Verdict.SUCCESS, None
-
-    def _fails(self, commit: str | None, job: Job) -> bool:
-        assert commit is not None
-        patches = self._git.commits[commit].patches
-        flaky = max((patch.flaky for patch in patches), default=0.0)
-        return git.broken(patches, job.base) or self._chance.random() < flaky
-
-    def _end(self, number: int, machine: _Machine, verdict: Verdict, reason: str | None) -> None:
+    def _end(self, number: int, machine: _Machine, fate: Fate) -> None:
         machine.ended = True
-        self.ran.append(Ran(machine=number, build=machine.build.id, verdict=verdict))
+        action = machine.action
+        assert action.buildset.commit is not None
+        key = self._nature.repositories.key(
+            action.job, action.buildset.commit, by_name(action.beside)
+        )
+        if fate.verdict is Verdict.SUCCESS:
+            self._nature.passed.add(key)
+        self.ran[number] = Ran(
+            machine=number,
+            build=action.build.id,
+            verdict=fate.verdict,
+            cause=fate.cause,
+            key=key,
+            image=machine.image,
+        )
         self._report(
             self,
             events.BuildFinished(
                 machine_id=number,
-                verdict=verdict,
-                reason=reason,
+                verdict=fate.verdict,
+                reason=fate.reason,
                 steps=(),
                 usage=Usage(),
                 artefacts=(),

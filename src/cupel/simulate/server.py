@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import random
 from collections.abc import Callable, Mapping
@@ -11,9 +12,10 @@ from cupel.control import engine as engines
 from cupel.control.feed import Feed
 from cupel.core import events
 from cupel.core.actions import Action, CancelBuild, DestroyMachine, Land, PrepareState, RunBuild
-from cupel.core.model import Job, Pipeline
+from cupel.core.model import Job, Pipeline, Role
+from cupel.simulate.fate import by_name
 from cupel.simulate.faults import Change, Faults, Killed, MortalStore
-from cupel.simulate.git import Git
+from cupel.simulate.git import Commit, Git, Patches, Ref
 from cupel.simulate.host import FakeHost
 from cupel.simulate.timeline import Timeline, at_once
 from cupel.store.memory import Disk, MemoryStore
@@ -28,6 +30,20 @@ GRACE = 60.0
 """Seconds after which a host that does not answer is held to be lost."""
 
 
+Jobs = Callable[[int, Pipeline, Patches], tuple[Job, ...]]
+"""The jobs of a project's pipeline where these patches are."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Move:
+    """A branch that is to go from `old` to `new`, which lands `items`."""
+
+    ref: Ref
+    old: str | None
+    new: str
+    items: tuple[int, ...]
+
+
 class Server:
     """`observe` is told what each transaction changed and whether a plan made it."""
 
@@ -38,7 +54,7 @@ class Server:
         timeline: Timeline,
         git: Git,
         hosts: Mapping[str, FakeHost],
-        jobs: Callable[[int, Pipeline], tuple[Job, ...]],
+        jobs: Jobs,
         chance: random.Random,
         faults: Faults,
         observe: Callable[[list[Change], bool], None],
@@ -111,15 +127,15 @@ class Server:
 
     # Facts come in.
 
-    def record(self, fact: events.Fact) -> bool:
-        """Store a fact; False if the server is down or died of it, stored or not."""
+    def record(self, *facts: events.Fact) -> bool:
+        """Store facts; False if the server is down or died of it, stored or not."""
         if not self.up:
             return False
         self._planning = False
         try:
-            at_once(self.engine.record(fact))
+            at_once(self.engine.record(*facts))
         except Killed as killed:
-            self.die(f"{killed} of {type(fact).__name__}")
+            self.die(f"{killed} of {', '.join(type(fact).__name__ for fact in facts)}")
             return False
         self.wake()
         return True
@@ -141,15 +157,15 @@ class Server:
         if not host.connected:
             self.record(events.HostLost(name=host.name, reason="no heartbeat"))
 
-    def _perhaps_again(self, fact: events.Fact) -> None:
-        if isinstance(fact, events.HostConnected):
+    def _perhaps_again(self, *facts: events.Fact) -> None:
+        if any(isinstance(fact, events.HostConnected) for fact in facts):
             return  # A connection begins once: a second hello on it ends it.
         if self._chance.random() < self.faults.doubled:
             delay = self._chance.choice((0.05, 5.0, 500.0))
-            self._timeline.after(delay, functools.partial(self._hear_again, fact))
+            self._timeline.after(delay, functools.partial(self._hear_again, facts))
 
-    def _hear_again(self, fact: events.Fact) -> None:
-        self.record(fact)
+    def _hear_again(self, facts: tuple[events.Fact, ...]) -> None:
+        self.record(*facts)
 
     # Plans go out.
 
@@ -198,20 +214,20 @@ class Server:
             case _:
                 assert_never(action)
 
-    def _work(self, action: Action, act: Callable[[], events.Fact]) -> None:
+    def _work(self, action: Action, act: Callable[[], tuple[events.Fact, ...]]) -> None:
         """The world acts first and tells later: the server may die before either.
 
         A program that the server has started goes on without it.
         """
 
         def acting() -> None:
-            fact = act()
-            self._timeline.after(WORK, self._alive(lambda: telling(fact)))
+            facts = act()
+            self._timeline.after(WORK, self._alive(lambda: telling(facts)))
 
-        def telling(fact: events.Fact) -> None:
+        def telling(facts: tuple[events.Fact, ...]) -> None:
             self._in_flight.discard(action.key)
-            self.record(fact)
-            self._perhaps_again(fact)
+            self.record(*facts)
+            self._perhaps_again(*facts)
 
         self._timeline.after(WORK, acting)
 
@@ -242,31 +258,89 @@ class Server:
 
     # What the adapters of git do.
 
-    def _prepare(self, action: PrepareState) -> events.Fact:
+    def _prepare(self, action: PrepareState) -> tuple[events.Fact, ...]:
         number = action.buildset.id
-        merged = self._git.merge(action.buildset.onto, action.item.commit)
-        if isinstance(merged, tuple):
-            return events.StateConflicted(buildset_id=number, paths=merged)
-        if any(patch.misconfigured for patch in merged.patches):
-            return events.StateMisconfigured(buildset_id=number, error=".cupel.yaml:1:1: no")
-        return events.StatePrepared(
-            buildset_id=number,
-            commit=merged.id,
-            tree=merged.tree,
-            jobs=self._jobs(action.project.id, action.item.pipeline),
-            notice=None,
+        made = self._make(action)
+        if isinstance(made, tuple):
+            return (events.StateConflicted(buildset_id=number, paths=made),)
+        jobs = self._jobs(action.project.id, action.item.pipeline, made.patches)
+        beside = by_name(action.beside)
+        missing = {name for job in jobs for name in job.projects} - set(beside)
+        if missing or any(patch.misconfigured for patch in made.patches):
+            return (events.StateMisconfigured(buildset_id=number, error=".cupel.yaml:1:1: no"),)
+        return (
+            events.StatePrepared(
+                buildset_id=number,
+                commit=made.id,
+                tree=made.tree,
+                jobs=jobs,
+                notice=None,
+                keys=tuple((job.name, self._key(job, made.id, beside)) for job in jobs),
+            ),
         )
 
-    def _land(self, action: Land) -> events.Fact:
-        ref = (action.project.id, action.item.branch)
-        new = action.buildset.commit
-        assert new is not None
-        landed = events.Landed(item_id=action.item.id)
-        if self._git.heads[ref] == new or self._git.contains(self._git.heads[ref], new):
-            return landed
-        if self._git.compare_and_swap(ref, action.buildset.onto, new):
-            return landed
-        return events.LandingRefused(item_id=action.item.id, head=self._git.heads[ref])
+    def _make(self, action: PrepareState) -> Commit | tuple[str, ...]:
+        if action.buildset.role is Role.BASE:
+            assert action.buildset.onto is not None
+            return self._git.commits[action.buildset.onto]
+        return self._git.merge(action.buildset.onto, action.item.commit)
+
+    def _key(self, job: Job, commit: str, beside: Mapping[str, str]) -> str:
+        return self._git.key(job, commit, beside)
+
+    def _land(self, action: Land) -> tuple[events.Fact, ...]:
+        """Look at every branch before any is moved; what a death leaves half done is told apart."""
+        landed: list[_Move] = []
+        waiting: list[_Move] = []
+        refused: list[_Move] = []
+        for move in self._moves(action):
+            at = self._git.heads[move.ref]
+            if self._git.contains(at, move.new):
+                landed.append(move)
+            else:
+                (waiting if at == move.old else refused).append(move)
+        while waiting and not refused:
+            if landed and self._dies_while_landing():
+                return ()
+            move = waiting.pop(0)
+            moved = self._git.compare_and_swap(move.ref, move.old, move.new)
+            (landed if moved else refused).append(move)
+        return self._told(action, landed, refused, waiting)
+
+    def _moves(self, action: Land) -> list[_Move]:
+        moves: dict[Ref, _Move] = {}
+        for project, item, buildset in action.steps:
+            ref, new = (project.id, item.branch), buildset.commit
+            assert new is not None
+            below = moves.get(ref)
+            if below is None:
+                moves[ref] = _Move(ref, buildset.onto, new, (item.id,))
+            else:
+                assert buildset.onto == below.new, f"item {item.id} is not proved on {below.new}"
+                moves[ref] = _Move(ref, below.old, new, (*below.items, item.id))
+        return list(moves.values())
+
+    def _dies_while_landing(self) -> bool:
+        try:
+            if self.up:
+                self._doom("while landing")
+        except Killed as killed:
+            self.die(f"{killed} several projects")
+            return True
+        return False
+
+    def _told(
+        self, action: Land, landed: list[_Move], refused: list[_Move], waiting: list[_Move]
+    ) -> tuple[events.Fact, ...]:
+        done = {number for move in landed for number in move.items}
+        in_order = tuple(item.id for _, item, _ in action.steps if item.id in done)
+        facts: list[events.Fact] = [events.Landed(item_ids=in_order)] if in_order else []
+        others = tuple(number for move in waiting for number in move.items)
+        for move in refused:
+            head = self._git.heads[move.ref]
+            facts.append(events.LandingRefused(item_ids=(*move.items, *others), head=head))
+            others = ()
+        return tuple(facts)
 
     def _committed(self, changes: list[Change]) -> None:
         self._observe(changes, self._planning)

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cupel.core.model import Build, Buildset, Change, Item, ItemState, PatchSet, Row, Verdict
+from cupel.core import evidence
+from cupel.core.model import (
+    Build,
+    Buildset,
+    Change,
+    ChangeState,
+    Item,
+    ItemState,
+    Job,
+    Landing,
+    Pipeline,
+    Reason,
+    Role,
+    Row,
+    Verdict,
+)
+from cupel.simulate import git
+from cupel.simulate.fate import Cause, beside_of
+from cupel.simulate.host import Ran
 
 if TYPE_CHECKING:
     from cupel.simulate.world import World
@@ -17,30 +35,119 @@ _SAID = frozenset({Verdict.SUCCESS, Verdict.FAILURE, Verdict.TIMEOUT})
 
 def changes(world: World, made: Iterable[tuple[Row | None, Row]]) -> list[str]:
     """What one transaction claims that is not so."""
-    return [wrong for old, new in made for wrong in _change(world, old, new)]
+    made = list(made)
+    wrong = [each for old, new in made for each in _change(world, old, new)]
+    landing = [new for old, new in made if _became(old, new, ItemState.LANDING)]
+    for group in _groups(landing):
+        wrong += _decided(world, group)
+    return wrong
 
 
 def _change(world: World, old: Row | None, new: Row) -> Iterator[str]:
     match new:
         case Build(verdict=verdict) if verdict in _SAID and old != new:
             yield from _believed(world, new)
-        case Item(state=ItemState.LANDED) if old != new:
-            if not isinstance(old, Item) or old.state is not ItemState.LANDED:
-                yield from _landed(world, new)
+        case Item() if _became(old, new, ItemState.LANDED):
+            yield from _landed(world, new)
+        case Item() if _became(old, new, ItemState.REJECTED):
+            yield from _rejected(world, new)
         case _:
             pass
 
 
+def _became(old: Row | None, new: Row, state: ItemState) -> bool:
+    """Whether the row is an item that has just come into this state."""
+    was = old.state if isinstance(old, Item) else None
+    return isinstance(new, Item) and new.state is state and was is not state
+
+
+def _groups(items: Sequence[Row]) -> list[list[Item]]:
+    """The items that land with one move of their branches each, in queue order."""
+    groups: defaultdict[int, list[Item]] = defaultdict(list)
+    for item in items:
+        assert isinstance(item, Item)
+        groups[item.lands_with or item.id].append(item)
+    return [sorted(group, key=lambda item: item.position) for group in groups.values()]
+
+
+# Verdicts.
+
+
 def _believed(world: World, build: Build) -> Iterator[str]:
-    """A verdict is what the build's own machine said of this very build."""
-    said = {
-        ran.verdict
-        for host in world.hosts.values()
-        for ran in host.ran
-        if ran.machine == build.machine_id and ran.build == build.id
-    }
-    if build.verdict not in said:
+    """A verdict is what the build's own machine said of it, or a pass of all that matters to it."""
+    if build.reused_from is not None:
+        yield from _reused(world, build)
+        return
+    ran = _run(world, build)
+    if ran is None or ran.verdict is not build.verdict:
         yield f"build {build.id} is a {build.verdict}, but its machine never said so"
+
+
+def _run(world: World, build: Build) -> Ran | None:
+    """What became of the build on its machine."""
+    found = (host.ran.get(build.machine_id or 0) for host in world.hosts.values())
+    return next((ran for ran in found if ran is not None and ran.build == build.id), None)
+
+
+def _reused(world: World, build: Build) -> Iterator[str]:
+    """What passed has read the same as this build would have, on a machine of the same image."""
+    origin = world.rows.get(Build, build.reused_from)
+    ran = _run(world, origin)
+    state = world.rows.get(Buildset, build.buildset_id)
+    job = next(job for job in state.jobs if job.name == build.job)
+    assert state.commit is not None
+    key = world.git.key(job, state.commit, beside_of(state, world.project_names()))
+    if ran is None or ran.verdict is not Verdict.SUCCESS:
+        yield f"build {build.id} reuses build {origin.id}, which never passed"
+    elif ran.key != key:
+        yield f"build {build.id} reuses build {origin.id}, which has read something else"
+    elif ran.image != evidence.image_of(world.rows, job.label):
+        yield f"build {build.id} reuses build {origin.id} of another image, {ran.image}"
+
+
+# Landings.
+
+
+def _decided(world: World, group: list[Item]) -> Iterator[str]:
+    """The decision to land these: what was proved is what there will be, and nothing is closed."""
+    queue = world.rows.queue(group[-1].project_id)
+    if queue.closed is not None:
+        yield f"item {group[-1].id} lands although the queue is closed: {queue.closed}"
+    states = {item.id: world.rows.get(Buildset, item.buildset_id) for item in group}
+    last: dict[int, Buildset] = {}
+    for item in group:
+        state = states[item.id]
+        below = last.get(item.project_id)
+        if below is not None and state.onto != below.commit:
+            yield f"item {item.id} was proved on {state.onto} and lands on {below.commit}"
+        last[item.project_id] = state
+    final = {project_id: state.commit for project_id, state in last.items()}
+    if queue.landing is Landing.STRICT and len(group) > 1 and not queue.cycles:
+        yield f"{len(group)} items land at once, though each needs builds of its own"
+    for item in group:
+        state = states[item.id]
+        if last[item.project_id] is state:
+            yield from _proved(world, item, state, final)
+
+
+def _proved(
+    world: World, item: Item, state: Buildset, final: dict[int, str | None]
+) -> Iterator[str]:
+    """Every voting job has passed on what it sees when all has landed, and rightly so."""
+    names = world.project_names()
+    beside = dict(state.beside) | {number: commit for number, commit in final.items() if commit}
+    known = {names[number]: commit for number, commit in beside.items()}
+    assert state.commit is not None
+    patches = world.git.commits[state.commit].patches
+    for job in world.jobs_of(item.project_id, Pipeline.GATE, patches):
+        if not job.voting:
+            continue
+        if not set(job.projects) <= set(known):
+            yield f"item {item.id} lands without what {job.name} needs beside it"
+        elif world.git.key(job, state.commit, known) not in world.nature.passed:
+            yield f"item {item.id} lands although {job.name} never passed on {state.commit}"
+        elif not world.nature.true_inputs and world.nature.is_broken(job, state.commit, known):
+            yield f"item {item.id} lands although it breaks {job.name}"
 
 
 def _landed(world: World, item: Item) -> Iterator[str]:
@@ -50,11 +157,19 @@ def _landed(world: World, item: Item) -> Iterator[str]:
     landed = world.git.commits[present.commit]
     if landed.tree != present.tree:
         yield f"item {item.id} landed tree {landed.tree}, but {present.tree} was tested"
-    moves = [move for move in world.git.moves if move.new == landed.id]
+    moves = world.git.moves_with((item.project_id, item.branch), landed.id)
     if len(moves) != 1 or not moves[0].by_gate:
         yield f"item {item.id} landed, but its branch moved to it {len(moves)} times"
-    elif moves[0].old != present.onto:
-        yield f"item {item.id} was proved on {present.onto} and landed on {moves[0].old}"
+    else:
+        place = moves[0].brought.index(landed.id)
+        below = moves[0].brought[place - 1] if place else moves[0].old
+        if below != present.onto:
+            yield f"item {item.id} was proved on {present.onto} and landed on {below}"
+    yield from _brought(world, item, present, landed)
+    yield from _needs_landed(world, item)
+
+
+def _brought(world: World, item: Item, present: Buildset, landed: git.Commit) -> Iterator[str]:
     assert item.change_id is not None
     assert item.patch_set is not None
     own = world.git.own_patch(world.rows.patch_set(item.change_id, item.patch_set).commit)
@@ -63,6 +178,51 @@ def _landed(world: World, item: Item) -> Iterator[str]:
     if extra:
         names = ", ".join(sorted(map(str, extra)))
         yield f"{own} brought {names} into the branch, which nobody asked to land"
+
+
+def _needs_landed(world: World, item: Item) -> Iterator[str]:
+    """What the change needs, in whatever project, has landed before or with it."""
+    assert item.change_id is not None
+    assert item.patch_set is not None
+    patch_set = world.rows.patch_set(item.change_id, item.patch_set)
+    for number in (patch_set.needs_change, *patch_set.depends_on):
+        needed = world.rows.find(Change, number)
+        if needed is not None and needed.state is not ChangeState.LANDED:
+            companion = world.rows.gate_item(needed.id)
+            if companion is None or companion.lands_with != item.lands_with:
+                yield f"item {item.id} landed before change {needed.id}, which it needs"
+
+
+# Rejections.
+
+
+def _rejected(world: World, item: Item) -> Iterator[str]:
+    """Nobody is rejected for a job that the change does not break, bad luck aside."""
+    if item.pipeline is not Pipeline.GATE or item.reason is not Reason.BUILD_FAILED:
+        return
+    states = [s for s in world.rows.buildsets(item.id) if s.role is Role.PROOF and s.commit]
+    builds = [build for state in states for build in world.rows.builds(state.id)]
+    causes = {ran.cause for build in builds if (ran := _run(world, build)) is not None}
+    if not causes & {Cause.FLAKE, Cause.MAIN} and not any(
+        _is_guilty(world, item, state) for state in states
+    ):
+        yield f"item {item.id} was rejected, but breaks nothing"
+
+
+def _is_guilty(world: World, item: Item, state: Buildset) -> bool:
+    """Whether a job fails in this state by the item's own patch."""
+    assert state.commit is not None
+    own = world.git.own_patch(item.commit)
+    beside = beside_of(state, world.project_names())
+
+    def fails_by_it(job: Job) -> bool:
+        seen = world.nature.sees(job, state.commit or "", beside)
+        return git.broken(seen, job.base) and not git.broken(seen - {own}, job.base)
+
+    return any(fails_by_it(job) for job in state.jobs)
+
+
+# At rest.
 
 
 def rest(world: World) -> list[str]:
@@ -79,6 +239,7 @@ def rest(world: World) -> list[str]:
             if len(builds) > 1
         ),
         *_landings(world),
+        *_order(world),
     ]
 
 
@@ -91,15 +252,39 @@ def _made(world: World) -> dict[int, set[int]]:
 
 
 def _landings(world: World) -> Iterator[str]:
-    """Each move of a branch by the gate is the landing of one change, and the other way round."""
-    moved = Counter(move.new for move in world.git.moves if move.by_gate)
+    """What the gate brought into a branch are the landed changes, and the other way round."""
+    brought = Counter(commit for move in world.git.moves if move.by_gate for commit in move.brought)
     landed = Counter(
         change.landed_commit for change in world.rows.all(Change) if change.landed_commit
     )
-    if moved != landed:
-        yield f"the gate moved branches to {dict(moved)}, the changes say {dict(landed)}"
-    known = {patch_set.commit for patch_set in world.rows.all(PatchSet)}
+    if brought != landed:
+        yield f"the gate brought {dict(brought)} into branches, the changes say {dict(landed)}"
     for ref, head in world.git.heads.items():
         for move in world.git.moves:
             if move.ref == ref and not world.git.contains(head, move.new):
-                yield f"{move.new} was in {ref}, and is not any more ({len(known)} known)"
+                yield f"{move.new} was in {ref}, and is not any more"
+
+
+def _order(world: World) -> Iterator[str]:
+    """What came with one move of a branch came in the order of the queue."""
+    landed = {
+        world.rows.get(Buildset, item.buildset_id).commit: item
+        for item in world.rows.all(Item)
+        if item.pipeline is Pipeline.GATE and item.state is ItemState.LANDED
+    }
+    for move in world.git.moves:
+        places = [landed[commit].position for commit in move.brought if commit in landed]
+        if move.by_gate and places != sorted(places):
+            yield f"{move.new} landed items in the order {places}"
+
+
+def waited(world: World) -> list[tuple[float, Item]]:
+    """How many seconds each item of the gate that has landed was in it, longest first."""
+    found = [
+        (item.finished_at - item.enqueued_at, item)
+        for item in world.rows.all(Item)
+        if item.pipeline is Pipeline.GATE
+        and item.state is ItemState.LANDED
+        and item.finished_at is not None
+    ]
+    return sorted(found, key=lambda pair: -pair[0])

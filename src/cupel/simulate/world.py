@@ -9,61 +9,48 @@ assert world.landed() == [a, c]
 
 from __future__ import annotations
 
-import dataclasses
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from cupel.control import engine as engines
 from cupel.core import events, invariants
 from cupel.core.draft import Draft
-from cupel.core.model import (
-    Change,
-    ChangeState,
-    Event,
-    Job,
-    PatchSet,
-    Pipeline,
-    Policy,
-    Project,
-    Step,
-)
-from cupel.errors import UserError
+from cupel.core.model import Event, Job, Pipeline, Policy, Project, Queue, Step
 from cupel.simulate import faults as faulty
 from cupel.simulate import truth
+from cupel.simulate.fate import Nature
 from cupel.simulate.faults import Faults
-from cupel.simulate.findings import Findings, Ref
-from cupel.simulate.git import Commit, Git, Patch
-from cupel.simulate.host import FakeHost
+from cupel.simulate.git import Git, Patch, Patches
+from cupel.simulate.host import LABEL, FakeHost
+from cupel.simulate.people import People
 from cupel.simulate.server import PULSE, Server
 from cupel.simulate.timeline import Timeline, at_once
 from cupel.store.memory import Disk, MemoryStore
-
-RETRY = 1.0
-"""Seconds after which a person tries again whose request was not answered."""
 
 
 class Broken(AssertionError):
     """An invariant does not hold."""
 
 
-def job(name: str, *, needs: Sequence[str] = (), voting: bool = True) -> Job:
-    return Job(
-        name=name,
-        base=name,
-        label="debian-12",
-        steps=(Step(name=name, run=name),),
-        needs=tuple(needs),
-        voting=voting,
-    )
+def job(name: str, *, run: str | None = None, **fields: Any) -> Job:
+    """A job; `fields` are those of `Job`, `run` its script where that matters."""
+    steps = (Step(name=name, run=run or name),)
+    given: dict[str, Any] = {"base": name, "label": LABEL, "steps": steps, **fields}
+    return Job(name=name, **given)
 
 
 def _jobs(given: Iterable[Job | str]) -> tuple[Job, ...]:
     return tuple(job(each) if isinstance(each, str) else each for each in given)
 
 
-class World(Findings):
-    """Everything there is, from a seed. Time passes in `settle`, `until` and `run_for` alone."""
+class World(People):
+    """Everything there is, from a seed. Time passes in `settle`, `until` and `run_for` alone.
+
+    The projects share `queue` if it is given, and `rules` are fields of every queue. `gates` are
+    gate jobs by project, where not all have the same. Builds of a job fail as often as `flaky`
+    says, and read other paths than their `inputs` as `true_inputs` says.
+    """
 
     def __init__(
         self,
@@ -74,10 +61,16 @@ class World(Findings):
         gate: Iterable[Job | str] = ("tests",),
         check: Iterable[Job | str] = (),
         post: Iterable[Job | str] = (),
+        gates: Mapping[str, Iterable[Job | str]] | None = None,
         projects: Sequence[str] = ("project",),
+        queue: str | None = None,
+        rules: Mapping[str, Any] | None = None,
         approvals: int = 1,
         attempts: int = 3,
+        keep_check: bool = False,
         born: bool = True,
+        flaky: Mapping[str, float] | None = None,
+        true_inputs: Mapping[str, tuple[str, ...]] | None = None,
         faults: Faults = faulty.NONE,
         make_server: type[Server] = Server,
     ) -> None:
@@ -88,10 +81,16 @@ class World(Findings):
             Pipeline.CHECK: _jobs(check),
             Pipeline.POST: _jobs(post),
         }
-        self.durations: dict[str, float] = {}
-        """Seconds that builds of a job take, where it is not their change that says so."""
+        self.gates = {name: _jobs(given) for name, given in (gates or {}).items()}
         self.timeline = Timeline()
         self.git = Git()
+        self.nature = Nature(
+            repositories=self.git,
+            chance=self.chance,
+            flaky=flaky or {},
+            true_inputs=true_inputs or {},
+        )
+        self.durations = self.nature.durations
         self.trace: list[str] = []
         self.events: list[Event] = []
         self.rows = Draft((), now=0.0, ids=iter(()))
@@ -105,20 +104,20 @@ class World(Findings):
         self.server = self._server(make_server)
         self._pulse()
         self.run_for(3.0)  # The hosts say hello.
-        policy = Policy(approvals=approvals, attempts=attempts)
+        policy = Policy(approvals=approvals, attempts=attempts, keep_check=keep_check)
         for name in projects:
-            self._add_project(name, policy, born)
+            self._add_project(name, queue, policy, born)
+        for row in self.rows.all(Queue) if rules else ():
+            self.set_queue(row.name, **(rules or {}))
 
     def _host(self, name: str, slots: int) -> FakeHost:
         return FakeHost(
             name,
             slots,
             timeline=self.timeline,
-            repositories=self.git,
+            nature=self.nature,
             report=self._report,
-            chance=self.chance,
             faults=self.faults,
-            durations=self.durations,
         )
 
     def _report(self, host: FakeHost, fact: events.Fact) -> None:
@@ -130,155 +129,36 @@ class World(Findings):
             timeline=self.timeline,
             git=self.git,
             hosts=self.hosts,
-            jobs=lambda project_id, pipeline: self.jobs[pipeline],
+            jobs=self.jobs_of,
             chance=self.chance,
             faults=self.faults,
             observe=self._observe,
             tell=self.note,
         )
 
-    def _add_project(self, name: str, policy: Policy, born: bool) -> None:
+    def jobs_of(self, project_id: int, pipeline: Pipeline, patches: Patches) -> tuple[Job, ...]:
+        """The jobs of a project's pipeline where these patches are."""
+        if pipeline is not Pipeline.GATE:
+            return self.jobs.get(pipeline, ())
+        changed = [patch for patch in patches if patch.jobs is not None]
+        if changed:
+            return max(changed, key=str).jobs or ()
+        name = self.rows.get(Project, project_id).name
+        return self.gates.get(name, self.jobs[pipeline])
+
+    def _add_project(self, name: str, queue: str | None, policy: Policy, born: bool) -> None:
         first = self.git.commit([Patch(name=f"{name}-first")]) if born else None
         head = first.id if first is not None else None
-        self.say(events.ProjectAdded(name=name, branches=("main",), heads=(head,), policy=policy))
+        self.say(
+            events.ProjectAdded(
+                name=name, queue=queue, branches=("main",), heads=(head,), policy=policy
+            )
+        )
         while not any(project.name == name for project in self.rows.all(Project)):
             self._next()
         project = next(p for p in self.rows.all(Project) if p.name == name)
         self._projects[name] = project.id
         self.git.heads[project.id, "main"] = head
-
-    # What people do.
-
-    def push(
-        self,
-        name: str,
-        *,
-        on: Ref | None = None,
-        project: str | None = None,
-        land: bool = False,
-        breaks: Iterable[str] = (),
-        clashes: Iterable[str] = (),
-        conflicts: Iterable[str] = (),
-        flaky: float = 0.0,
-        takes: float = 10.0,
-        misconfigured: bool = False,
-    ) -> Ref:
-        """A new change of one commit, on the branch head or on top of another change."""
-        patch = Patch(
-            name=name,
-            breaks=frozenset(breaks),
-            clashes=frozenset(clashes),
-            conflicts=frozenset(conflicts),
-            flaky=flaky,
-            takes=takes,
-            misconfigured=misconfigured,
-        )
-        ref = Ref(name, self._new_ids(1))
-        self._names[ref.id] = name
-        project_id = (
-            next(iter(self._projects.values())) if project is None else (self._projects[project])
-        )
-        if on is not None:
-            project_id = self.change(on).project_id
-        self._push(ref, project_id, patch, on, land)
-        return ref
-
-    def amend(self, ref: Ref, *, land: bool = False, **differently: Any) -> None:
-        """A new patch set of the change, in the same place of its stack."""
-        patch_set = self.patch_set(ref)
-        was = self.git.own_patch(patch_set.commit)
-        patch = dataclasses.replace(was, number=was.number + 1, **differently)
-        below = patch_set.needs_change
-        on = None if below is None else Ref(self._names[below], below)
-        self._push(ref, self.change(ref).project_id, patch, on, land)
-
-    def _push(self, ref: Ref, project_id: int, patch: Patch, on: Ref | None, land: bool) -> None:
-        parent = self.git.heads[project_id, "main"] if on is None else self.patch_set(on).commit
-        commit = self.git.on(parent, patch)
-        old = self.rows.find(Change, ref.id)
-        now = self.timeline.now
-        change = Change(
-            id=ref.id,
-            project_id=project_id,
-            branch="main",
-            key=ref.name,
-            topic=None,
-            title=ref.name,
-            description="",
-            author="ada",
-            owner="ada",
-            state=ChangeState.OPEN,
-            patch_set=patch.number,
-            wants_land=False,
-            land_asked_at=None,
-            landed_commit=None,
-            created_at=now if old is None else old.created_at,
-            updated_at=now,
-        )
-        patch_set = self._patch_set(ref, commit, parent, patch, on)
-        approved_by = "bob" if land else None
-        self.say(events.ChangePushed(change=change, patch_set=patch_set, approved_by=approved_by))
-
-    def _patch_set(
-        self, ref: Ref, commit: Commit, parent: str | None, patch: Patch, on: Ref | None
-    ) -> PatchSet:
-        return PatchSet(
-            id=self._new_ids(1),
-            change_id=ref.id,
-            number=patch.number,
-            commit=commit.id,
-            tree=commit.tree,
-            parent=parent,
-            needs_change=None if on is None else on.id,
-            pushed_by="ada",
-            created_at=self.timeline.now,
-        )
-
-    def approve(self, *refs: Ref, user: str = "bob") -> None:
-        for ref in refs:
-            patch_set = self.change(ref).patch_set
-            self.say(events.Approved(change_id=ref.id, patch_set=patch_set, user=user))
-
-    def withdraw(self, ref: Ref, user: str = "bob") -> None:
-        self.say(events.ApprovalWithdrawn(change_id=ref.id, user=user))
-
-    def land(self, ref: Ref) -> None:
-        self.say(events.LandAsked(change_id=ref.id, user="bob"))
-
-    def dequeue(self, ref: Ref) -> None:
-        self.say(events.DequeueAsked(change_id=ref.id, user="bob"))
-
-    def abandon(self, ref: Ref) -> None:
-        self.say(events.Abandoned(change_id=ref.id, user="ada"))
-
-    def push_around(self, name: str, *, seen: bool = True, conflicts: Iterable[str] = ()) -> None:
-        """Somebody moves the branch of the first project without the gate."""
-        project_id = next(iter(self._projects.values()))
-        patch = Patch(name=name, conflicts=frozenset(conflicts))
-        commit = self.git.on(self.git.heads[project_id, "main"], patch)
-        self.git.move((project_id, "main"), commit.id, by_gate=False)
-        if seen:
-            self.say(events.HeadSeen(project_id=project_id, branch="main", head=commit.id))
-
-    def say(self, fact: events.Fact) -> None:
-        """A request to the server, made again until it is answered; requests keep their order."""
-        self._told.append(fact)
-        if not self._telling:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._telling = bool(self._told)
-        while self._told:
-            try:
-                answered = self.server.record(self._told[0])
-            except UserError as refused:
-                self.note(f"refused: {refused}")
-                answered = True
-            if not answered:
-                self.timeline.after(RETRY, self._tell)
-                return
-            self._told.pop(0)
-        self._telling = False
 
     def _new_ids(self, count: int) -> int:
         async def reserve() -> int:
@@ -287,7 +167,27 @@ class World(Findings):
 
         return at_once(reserve())
 
-    # What befalls hosts.
+    # What befalls branches and hosts.
+
+    def break_main(self, job: str, *, until: float | None = None) -> None:
+        """From now on the job fails on every state, as when its image or a network is broken."""
+        self.nature.failing.add(job)
+        if until is not None:
+            self.timeline.at(until, lambda: self.nature.failing.discard(job))
+
+    def mend_main(self) -> None:
+        self.nature.failing.clear()
+
+    def roll_image(self, image: str) -> None:
+        """Machines are made of another image from now on."""
+        self.nature.image = image
+
+    def sicken(self, host: str) -> None:
+        """The host fails every build in its first second."""
+        self.hosts[host].sick = True
+
+    def heal(self, host: str) -> None:
+        self.hosts[host].sick = False
 
     def lose(self, host: str, *, keeping_machines: bool = False, after: float = 0.0) -> None:
         """The host goes away; the server notices when heartbeats are missing."""
@@ -317,8 +217,12 @@ class World(Findings):
     def calm(self) -> None:
         """From now on nothing fails, and every host comes back."""
         self.faults = self.server.faults = faulty.NONE
+        self.mend_main()
+        for queue in self.rows.all(Queue):
+            self.open(queue.name)
         for host in self.hosts.values():
             host.faults = faulty.NONE
+            host.sick = False
             host.start()
             if self.server.up and not host.connected:
                 host.say_hello()
