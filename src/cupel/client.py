@@ -6,7 +6,7 @@ import ipaddress
 import json
 import os
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,11 +135,46 @@ class Client:
         *,
         source: str | None = None,
         branch: str | None = None,
-        policy: Mapping[str, int | bool] | None = None,
+        queue: str | None = None,
+        policy: Mapping[str, str | int | bool] | None = None,
     ) -> views.ProjectView:
-        body = {"name": name, "source": source, "branch": branch, "policy": dict(policy or {})}
+        body = {
+            "name": name,
+            "source": source,
+            "branch": branch,
+            "queue": queue,
+            "policy": dict(policy or {}),
+        }
         # A repository to import may take as long as its network does.
         return self._send(views.ProjectView, "POST", "/api/projects", body, timeout=None)
+
+    def set_project(
+        self, name: str, *, queue: str | None, policy: Mapping[str, str | int | bool]
+    ) -> views.ProjectView:
+        """`policy` are the fields that shall change."""
+        body = {"queue": queue, "policy": dict(policy)}
+        return self._send(views.ProjectView, "PATCH", f"/api/projects/{_part(name)}", body)
+
+    def rules(self) -> list[views.RulesView]:
+        return self._get(list[views.RulesView], "/api/rules")
+
+    def rules_of(self, queue: str) -> views.RulesView:
+        return self._get(views.RulesView, f"/api/rules/{_part(queue)}")
+
+    def set_rules(self, queue: str, rules: Mapping[str, Any]) -> views.RulesView:
+        """`rules` are the fields that shall change; the queue is made if there is none."""
+        return self._send(views.RulesView, "PATCH", f"/api/rules/{_part(queue)}", rules)
+
+    def close(self, queue: str, reason: str) -> views.RulesView:
+        body = {"reason": reason}
+        return self._send(views.RulesView, "POST", f"/api/rules/{_part(queue)}/close", body)
+
+    def reopen(self, queue: str) -> views.RulesView:
+        return self._send(views.RulesView, "POST", f"/api/rules/{_part(queue)}/open")
+
+    def promote(self, numbers: Sequence[int]) -> list[views.ChangeRef]:
+        body = {"changes": list(numbers)}
+        return self._send(list[views.ChangeRef], "POST", "/api/changes/promote", body)
 
     def queues(self, project: str | None = None) -> list[views.QueueView]:
         return self._get(list[views.QueueView], "/api/queues", project=project)
@@ -172,7 +207,7 @@ class Client:
     def decide(
         self, action: str, number: int, body: Mapping[str, int] | None = None
     ) -> views.ChangeView:
-        """`action` is approve, withdraw, land, dequeue or abandon."""
+        """`action` is approve, withdraw, land, urgent, dequeue or abandon."""
         return self._send(views.ChangeView, "POST", f"/api/changes/{number}/{action}", body)
 
     def builds(

@@ -21,13 +21,13 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Commands that only remember what was asked: (what, change, user)."""
+    """Commands that only remember what was asked: (what, of which, user, and how if at all)."""
 
-    asked: list[tuple[str, int, str]] = dataclasses.field(default_factory=list)
+    asked: list[tuple[object, ...]] = dataclasses.field(default_factory=list)
 
     def __getattr__(self, what: str) -> object:
-        async def ask(change_id: int, *, user: str) -> None:
-            self.asked.append((what, change_id, user))
+        async def ask(about: object, *, user: str, **how: object) -> None:
+            self.asked.append((what, about, user, *how.values()))
 
         return ask
 

@@ -23,6 +23,7 @@ from cupel.api import (
     problem,
     projects,
     queues,
+    rules,
     status,
     tokens,
 )
@@ -35,6 +36,7 @@ ROUTERS = (
     status.router,
     projects.router,
     queues.router,
+    rules.router,
     changes.router,
     builds.router,
     logs.router,

@@ -8,7 +8,7 @@ from typing import Annotated
 import fastapi
 import pydantic
 
-from cupel.api.caller import READER, Before, Cupel, Limit, Writer
+from cupel.api.caller import READER, Administrator, Before, Cupel, Limit, Writer
 from cupel.control import views
 from cupel.control.context import Context
 from cupel.core.model import Change, ChangeState
@@ -22,6 +22,22 @@ class ApprovalRequest(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
     patch_set: Annotated[int, pydantic.Field(ge=1)] | None = None
+
+
+class PromotionRequest(pydantic.BaseModel):
+    """The changes that go first, in this order."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    changes: Annotated[list[int], pydantic.Field(min_length=1, max_length=100)]
+
+
+class UrgencyRequest(pydantic.BaseModel):
+    """Whether the change is urgent; yes if it is left out."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    urgent: bool = True
 
 
 @router.get("", operation_id="change_list", summary="Changes, newest first", dependencies=[READER])
@@ -63,6 +79,23 @@ async def withdraw(cupel: Cupel, by: Writer, id: int) -> views.ChangeView:
 @router.post("/{id}/land", operation_id="change_land", summary="Ask to land a change")
 async def land(cupel: Cupel, by: Writer, id: int) -> views.ChangeView:
     return await _after(cupel, cupel.commands.land(id, user=by.user))
+
+
+@router.post("/promote", operation_id="change_promote", summary="Put changes first in their queue")
+async def promote(
+    cupel: Cupel, admin: Administrator, request: PromotionRequest
+) -> list[views.ChangeRef]:
+    changes = await cupel.commands.promote(request.changes, user=admin.user)
+    async with cupel.store.read() as tx:
+        return [await views.change_view(tx, each.id, now=cupel.clock()) for each in changes]
+
+
+@router.post("/{id}/urgent", operation_id="change_urgent", summary="Send a change to the front")
+async def urgent(
+    cupel: Cupel, admin: Administrator, id: int, request: UrgencyRequest | None = None
+) -> views.ChangeView:
+    on = request is None or request.urgent
+    return await _after(cupel, cupel.commands.set_urgent(id, urgent=on, user=admin.user))
 
 
 @router.post("/{id}/dequeue", operation_id="change_dequeue", summary="Take it out of the gate")

@@ -1,4 +1,4 @@
-"""Queues: what goes on for each guarded branch."""
+"""Queues: what goes on in each, for each guarded branch."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from cupel.control import views
 router = fastapi.APIRouter(prefix="/api/queues", tags=["queues"], dependencies=[READER])
 
 
-@router.get("", operation_id="queue_list", summary="The queues of all guarded branches")
+@router.get("", operation_id="queue_list", summary="All queues, for all guarded branches")
 async def list_all(
     cupel: Cupel,
-    project: Annotated[str | None, fastapi.Query(description="Only this project's.")] = None,
+    project: Annotated[
+        str | None, fastapi.Query(description="Only this queue, or this project's.")
+    ] = None,
 ) -> list[views.QueueView]:
     async with cupel.store.read() as tx:
         return await views.queue_views(tx, project=project, now=cupel.clock())
 
 
-@router.get("/{project}", operation_id="queue", summary="The queue of one branch")
+@router.get("/{name}", operation_id="queue", summary="One queue, for one branch")
 async def show(
     cupel: Cupel,
-    project: str,
+    name: str,
     branch: Annotated[str | None, fastapi.Query(description="By default the first.")] = None,
 ) -> views.QueueView:
     async with cupel.store.read() as tx:
-        return await views.queue_view(tx, project, branch, now=cupel.clock())
+        return await views.queue_view(tx, name, branch, now=cupel.clock())

@@ -1,4 +1,4 @@
-"""What people decide about changes: approve, withdraw, land, dequeue, abandon."""
+"""What people decide about changes: approve, withdraw, land, dequeue, promote, abandon."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def withdraw(session: Session, number: int, as_json: bool) -> None:
 def land(session: Session, number: int, as_json: bool) -> None:
     """Ask to land a change.
 
-    The approved changes of its stack enter the gate with it.
+    The approved changes that it needs or that need it enter the gate with it.
     """
     _decide(session, "land", number, as_json)
 
@@ -53,6 +53,36 @@ def land(session: Session, number: int, as_json: bool) -> None:
 def dequeue(session: Session, number: int, as_json: bool) -> None:
     """Take a change out of the gate."""
     _decide(session, "dequeue", number, as_json)
+
+
+@click.command()
+@click.argument("numbers", metavar="CHANGE...", type=change.NUMBER, nargs=-1, required=True)
+@output.json_option
+@pass_session
+def promote(session: Session, numbers: tuple[int, ...], as_json: bool) -> None:
+    """Put changes first in their queue, in this order.
+
+    What they need goes ahead of them; the rest keeps its order.
+    """
+    with session.client() as client:
+        promoted = client.promote(numbers)
+    if as_json:
+        output.document(promoted)
+    else:
+        click.echo("first: " + " ".join(f"#{each.id}" for each in promoted))
+
+
+@click.command()
+@number
+@click.option("--off", is_flag=True, help="It is not urgent any more; it stays where it is.")
+@output.json_option
+@pass_session
+def urgent(session: Session, number: int, off: bool, as_json: bool) -> None:
+    """Send a change to the front of its queue, now or when it enters.
+
+    What it needs goes with it; other urgent ones stay ahead.
+    """
+    _decide(session, "urgent", number, as_json, {"urgent": not off})
 
 
 @click.command()

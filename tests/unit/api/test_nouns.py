@@ -147,7 +147,7 @@ def test_a_project_is_added_by_an_administrator(tmp_path: Path) -> None:
         )
         assert (made.status_code, made.json()["policy"]["approvals"]) == (201, 2)
         assert server.world.commands.asked == [
-            ("add_project", "new", None, "trunk", Policy(approvals=2), "ada")
+            ("add_project", "new", None, "trunk", Policy(approvals=2), None, "ada")
         ]
 
     call(tmp_path, ask)

@@ -40,12 +40,12 @@ def test_status_watched_needs_a_terminal(cupel: Command) -> None:
 
 
 def test_projects(cupel: Command) -> None:
-    assert "demo     main stable  4     3       1          http" in cupel("project", "list").out
+    assert "demo     demo   main stable  4     3       1          merge  http" in cupel("project", "list").out
     said = cupel("project", "add", "new", "--approvals", "2", "--no-self-approval")
     assert said.code == 0
     assert f"git remote add cupel http://cupel:{cupel.token}@127.0.0.1:8470/new.git" in said.out
     policy = Policy(approvals=2, self_approval=False)
-    assert cupel.world.commands.asked == [("add_project", "new", None, None, policy, "ada")]
+    assert cupel.world.commands.asked == [("add_project", "new", None, None, policy, None, "ada")]
     assert json.loads(cupel("project", "list", "--json").out)[1]["name"] == "new"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cupel.artefact.store import ArtefactStore
 from cupel.control.auth import Auth
@@ -293,13 +295,53 @@ class Commands:
         self.error: Exception | None = None
 
     async def add_project(
-        self, name: str, *, source: str | None, branch: str | None, policy: Policy, user: str
+        self,
+        name: str,
+        *,
+        source: str | None,
+        branch: str | None,
+        policy: Policy,
+        user: str,
+        queue: str | None = None,
     ) -> Project:
-        self._ask("add_project", name, source, branch, policy, user)
+        self._ask("add_project", name, source, branch, policy, queue, user)
         row = project(77, name, branches=(branch or "main",), policy=policy)
         async with self.store.write() as tx:
             await tx.put([row])
         return row
+
+    async def set_project(
+        self, name: str, *, policy: Mapping[str, Any], queue: str | None, user: str
+    ) -> Project:
+        self._ask("set_project", name, dict(policy), queue, user)
+        return project()
+
+    async def set_queue(self, name: str, rules: Mapping[str, Any], *, user: str) -> Queue:
+        self._ask("set_queue", name, dict(rules), user)
+        return await self._queue(**rules)
+
+    async def close_queue(self, name: str, *, reason: str, user: str) -> Queue:
+        self._ask("close_queue", name, reason, user)
+        return await self._queue(closed=reason, closed_by=user)
+
+    async def open_queue(self, name: str, *, user: str) -> Queue:
+        self._ask("open_queue", name, user)
+        return await self._queue(closed=None, closed_by=None)
+
+    async def _queue(self, **rules: object) -> Queue:
+        """The world's one queue with these rules."""
+        row = queue(**rules)
+        async with self.store.write() as tx:
+            await tx.put([row])
+        return row
+
+    async def promote(self, change_ids: Sequence[int], *, user: str) -> list[Change]:
+        self._ask("promote", tuple(change_ids), user)
+        async with self.store.read() as tx:
+            return await tx.select(Change, {"id": change_ids})
+
+    async def set_urgent(self, change_id: int, *, urgent: bool, user: str) -> Change:
+        return await self._about(change_id, "set_urgent", user, urgent)
 
     async def approve(self, change_id: int, *, user: str, patch_set: int | None = None) -> Change:
         return await self._about(change_id, "approve", user, patch_set)
