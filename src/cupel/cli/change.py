@@ -11,7 +11,7 @@ from cupel.cli import output, terminal
 from cupel.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from cupel.control.views import ChangeView
+    from cupel.control.views import ChangeRef, ChangeView
 
 
 class Number(click.ParamType[int]):
@@ -108,8 +108,10 @@ def _head(found: ChangeView) -> None:
             ("state", output.state(found.state, found.waiting)),
             ("patch set", f"{found.patch_set} {found.commit[:12]}"),
             ("approved by", f"{given} ({found.approvals_given} of {found.approvals_needed})"),
-            ("needs", " ".join(f"#{each.id}" for each in found.needs)),
-            ("needed by", " ".join(f"#{each.id}" for each in found.needed_by)),
+            ("urgent", "yes" if found.urgent else None),
+            ("needs", " ".join(_reference(found, each) for each in found.needs)),
+            ("needed by", " ".join(_reference(found, each) for each in found.needed_by)),
+            ("kept out", "; ".join(found.kept_out)),
             ("landed as", found.landed_commit),
             ("not landed", found.text),
         ]
@@ -118,6 +120,12 @@ def _head(found: ChangeView) -> None:
         click.echo()
         for text in found.description.rstrip().split("\n"):
             click.echo(f"    {terminal.plain(text)}")
+
+
+def _reference(found: ChangeView, other: ChangeRef) -> str:
+    """Another change, with its state and, where it is another one, its project."""
+    where = "" if other.project == found.project else f"{other.project}, "
+    return f"#{other.id} ({where}{other.state})"
 
 
 def _builds(found: ChangeView) -> Iterator[tuple[output.Text, ...]]:

@@ -182,3 +182,83 @@ def test_an_approval_can_name_its_patch_set(tmp_path: Path) -> None:
         assert wrong.status_code == 422
 
     call(tmp_path, ask)
+
+
+RULING = [
+    ("PATCH", "/api/projects/demo", {"policy": {"merge": "squash"}, "queue": "demo"}),
+    ("PATCH", "/api/rules/demo", {"window": None, "landing": "set"}),
+    ("POST", "/api/rules/demo/close", {"reason": "no power"}),
+    ("POST", "/api/rules/demo/open", None),
+    ("POST", "/api/changes/promote", {"changes": [23, 22]}),
+    ("POST", "/api/changes/22/urgent", {"urgent": False}),
+]
+
+
+def test_what_is_at_the_cost_of_others_is_for_administrators(tmp_path: Path) -> None:
+    async def ask(server: Server) -> None:
+        writer = await server.bearer(Scope.WRITE)
+        admin = await server.bearer(Scope.ADMIN)
+        for method, path, body in RULING:
+            refused = await server.client.request(method, path, json=body, headers=writer)
+            assert refused.status_code == 403, path
+        assert server.world.commands.asked == []
+        for method, path, body in RULING:
+            done = await server.client.request(method, path, json=body, headers=admin)
+            assert done.status_code == 200, done.text
+        assert server.world.commands.asked == [
+            ("set_project", "demo", {"merge": "squash"}, "demo", "ada"),
+            ("set_queue", "demo", {"window": None, "landing": "set"}, "ada"),
+            ("close_queue", "demo", "no power", "ada"),
+            ("open_queue", "demo", "ada"),
+            ("promote", (23, 22), "ada"),
+            ("set_urgent", 22, "ada", False),
+        ]
+
+    call(tmp_path, ask)
+
+
+def test_rules_are_read_by_the_name_of_a_queue_or_a_project(tmp_path: Path) -> None:
+    (rules,) = get(tmp_path, "/api/rules").json()
+    assert rules == get(tmp_path, "/api/rules/demo").json()
+    assert (rules["landing"], rules["window"], rules["projects"]) == ("strict", None, ["demo"])
+    assert get(tmp_path, "/api/rules/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body", [{"window": 0}, {"landing": "soon"}, {"widnow": 3}, {"window_floor": None}]
+)
+def test_rules_that_cannot_be_are_refused(tmp_path: Path, body: dict[str, object]) -> None:
+    async def ask(server: Server) -> int:
+        admin = await server.bearer(Scope.ADMIN)
+        answer = await server.client.patch("/api/rules/demo", json=body, headers=admin)
+        return answer.status_code
+
+    assert call(tmp_path, ask) == 422
+
+
+def test_a_change_has_its_needs_across_projects_and_what_keeps_it_out(tmp_path: Path) -> None:
+    async def ask(server: Server) -> None:
+        other = world.project(2, "other", queue_id=2)
+        version = replace(world.patch_set(2, 19), depends_on=(31, 22))
+        await server.world.put(
+            world.queue(2, "other"),
+            other,
+            world.change(31, project_id=2, wants_land=False),
+            world.patch_set(1, 31),
+            world.change(19, patch_set=2),
+            version,
+        )
+        change = (await server.client.get("/api/changes/19")).json()
+        assert [(row["id"], row["project"]) for row in change["needs"]] == [
+            (31, "other"),
+            (22, "demo"),
+        ]
+        why = "needs #31, which has to land first, as it goes through another queue (queue other)"
+        assert change["kept_out"] == [why]
+        assert change["patch_sets"][0]["depends_on"] == [31, 22]
+        needed = (await server.client.get("/api/changes/31")).json()
+        assert [row["id"] for row in needed["needed_by"]] == [19]
+        queue = (await server.client.get("/api/queues/demo")).json()
+        assert [(row["change"]["id"], row["text"]) for row in queue["kept_out"]] == [(19, why)]
+
+    call(tmp_path, ask)

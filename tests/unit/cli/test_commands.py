@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cupel.control import views
-from cupel.core.model import BuildState, Evidence, Policy, Verdict
+from cupel.core.model import BuildState, ChangeState, Evidence, Policy, Verdict
 from cupel.errors import Conflict
 from unit.cli.calls import Command
 from unit.control_views import world
@@ -40,7 +40,10 @@ def test_status_watched_needs_a_terminal(cupel: Command) -> None:
 
 
 def test_projects(cupel: Command) -> None:
-    assert "demo     demo   main stable  4     3       1          merge  http" in cupel("project", "list").out
+    assert (
+        "demo     demo   main stable  4     3       1          merge  http"
+        in cupel("project", "list").out
+    )
     said = cupel("project", "add", "new", "--approvals", "2", "--no-self-approval")
     assert said.code == 0
     assert f"git remote add cupel http://cupel:{cupel.token}@127.0.0.1:8470/new.git" in said.out
@@ -222,3 +225,60 @@ def test_a_followed_log_ends_with_the_verdict(cupel: Command, verdict: Verdict, 
     asyncio.run(cupel.world.put(done))
     assert cupel("logs", "-f", "223").code == code
     assert cupel("logs", "223").code == 0
+
+
+def test_promotion_and_urgency(cupel: Command) -> None:
+    assert cupel("promote", "#23", "22").out == "first: #22 #23\n"
+    assert cupel("urgent", "22").code == 0
+    assert cupel("urgent", "22", "--off").code == 0
+    assert cupel.world.commands.asked == [
+        ("promote", (23, 22), "ada"),
+        ("set_urgent", 22, "ada", True),
+        ("set_urgent", 22, "ada", False),
+    ]
+    assert cupel("promote").code == 2
+
+
+def test_rules_of_queues(cupel: Command) -> None:
+    assert cupel("queue", "list").out.splitlines()[1].split() == [
+        "demo", "▶", "open", "strict", "off", "expected-value", "off", "demo",
+    ]  # fmt: skip
+    said = cupel("queue", "set", "demo", "--landing", "set", "--window", "6", "--cycles", "on")
+    assert "window    6 (3 to any)" in said.out
+    said = cupel("queue", "set", "demo", "--window", "off", "--window-ceiling", "9")
+    assert cupel.world.commands.asked == [
+        ("set_queue", "demo", {"landing": "set", "cycles": True, "window": 6}, "ada"),
+        ("set_queue", "demo", {"window": None, "window_ceiling": 9}, "ada"),
+    ]
+    assert json.loads(cupel("queue", "show", "demo", "--json").out)["name"] == "demo"
+    assert cupel("queue", "set", "demo", "--window", "some").code == 2
+
+
+def test_closing_and_opening_a_tree(cupel: Command) -> None:
+    said = cupel("queue", "close", "demo", "--reason", "no power")
+    assert "tree      · closed: no power (ada)" in said.out
+    title = cupel("status").out.splitlines()[0]
+    assert title.endswith("3 in the gate, closed by ada: no power")
+    assert "tree      ▶ open" in cupel("queue", "open", "demo").out
+    assert cupel("queue", "close", "demo").code == 2
+
+
+def test_a_projects_rules(cupel: Command) -> None:
+    said = cupel("project", "set", "demo", "--merge", "squash", "--keep-check", "on")
+    assert "merge          merge" in said.out
+    said = cupel("project", "set", "demo", "--queue", "shared", "--no-self-approval")
+    assert cupel.world.commands.asked == [
+        ("set_project", "demo", {"merge": "squash", "keep_check": True}, None, "ada"),
+        ("set_project", "demo", {"self_approval": False}, "shared", "ada"),
+    ]
+    assert cupel("project", "set", "demo").code == 2
+
+
+def test_status_says_what_is_kept_out(cupel: Command) -> None:
+    newer = replace(world.patch_set(2, 19), depends_on=(22, 31))
+    abandoned = world.change(31, state=ChangeState.ABANDONED)
+    rows = (world.change(19, patch_set=2), newer, abandoned, world.patch_set(1, 31))
+    asyncio.run(cupel.world.put(*rows))
+    assert "#19" in cupel("status").out.splitlines()[-1]
+    assert "kept out: needs #31, which was abandoned" in cupel("status").out
+    assert "kept out     needs #31, which was abandoned" in cupel("change", "show", "19").out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cupel.control.views import lane
 from cupel.control.views.lane import Place
 from cupel.core.model import Buildset, Item
@@ -46,3 +48,18 @@ def test_the_states_of_other_projects_count() -> None:
 
 def test_without_a_state_there_is_only_who_is_ahead() -> None:
     assert places(on(1, world.HEAD), (world.item(2, 2), None))[1] == Place(before=1)
+
+
+@pytest.mark.parametrize(
+    ("present", "other", "expected"),
+    [
+        (Place(under=(1, 2), count=2), Place(under=(1,), count=1), ([2], [])),
+        (Place(under=(1,), count=1), Place(under=(1, 2), count=2), ([], [2])),
+        (Place(under=(2, 3), count=9), Place(under=(1, 2), count=8), ([3], [])),
+        (Place(under=(2, 3), count=3), Place(), ([2, 3], [])),
+    ],
+)
+def test_what_differs_between_two_states(
+    present: Place, other: Place, expected: tuple[list[int], list[int]]
+) -> None:
+    assert lane.difference(present, other) == expected

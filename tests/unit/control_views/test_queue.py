@@ -9,9 +9,11 @@ import pytest
 from cupel.control import views
 from cupel.core.model import (
     BuildsetState,
+    BuildState,
     ItemState,
     Pipeline,
     Reason,
+    Role,
     Row,
     Verdict,
 )
@@ -198,3 +200,67 @@ def test_a_landed_item_is_no_longer_ahead(tmp_path: Path) -> None:
     first = queue(tmp_path, landed).gate[0]
     assert first.proof is not None
     assert (first.change, first.proof.ahead) == (22, [])
+
+
+def test_projects_of_one_queue_stand_in_one_order(tmp_path: Path) -> None:
+    more = (
+        world.project(2, "other", branches=("main",)),
+        world.change(31, project_id=2),
+        world.patch_set(1, 31),
+        world.item(31, 31, project_id=2, position=0, buildset_id=None),
+    )
+    shared = queue(tmp_path, *more)
+    assert [(item.change, item.project) for item in shared.gate] == [
+        (31, "other"),
+        (21, "demo"),
+        (22, "demo"),
+        (23, "demo"),
+    ]
+    assert shared.rules.projects == ["demo", "other"]
+    assert [(each.project, each.head) for each in shared.heads] == [
+        ("demo", world.HEAD),
+        ("other", None),
+    ]
+    by_project = read(
+        tmp_path, lambda tx: views.queue_view(tx, "other", None, now=world.NOW), *more
+    )
+    assert (by_project.name, by_project.branch) == ("demo", "main")
+
+
+def test_an_item_says_what_else_it_is_proved_on(tmp_path: Path) -> None:
+    without = world.buildset(322, 22, world.HEAD, number=3)
+    running = replace(world.build(900, 322, 22, world.LINT), state=BuildState.RUNNING)
+    base = world.buildset(323, 23, world.sha(5121), number=2, role=Role.BASE)
+    over = world.buildset(324, 23, world.HEAD, number=3, finished_at=1.0)
+    _, second, third = queue(tmp_path, without, running, base, over).gate
+    assert [(a.buildset, a.status, a.without, a.besides, a.text) for a in second.also] == [
+        (322, "running", [21], [], "also proved without #21")
+    ]
+    assert [(each.base, each.text) for each in third.also] == [
+        (True, "the state without it is tried too")
+    ]
+
+
+def test_what_the_planner_says_of_an_item_goes_first(tmp_path: Path) -> None:
+    row = world.item(22, 22, buildset_id=122, wait="waits for the window of 1")
+    assert queue(tmp_path, row).gate[1].waiting == "waits for the window of 1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "about to enter the gate"),
+        ({"patch_set": 2}, "lacks approval"),
+        ({"patch_set": 3}, "needs #23, which has to land first, as it goes through another queue"),
+    ],
+)
+def test_what_is_kept_out_says_why(tmp_path: Path, fields: dict[str, object], text: str) -> None:
+    rows = (
+        world.change(19, **fields),
+        world.patch_set(2, 19),
+        replace(world.patch_set(3, 19), depends_on=(23,)),
+        world.change(23, branch="stable"),
+    )
+    (kept,) = queue(tmp_path, *rows).kept_out
+    assert kept.change.id == 19
+    assert kept.text.startswith(text)

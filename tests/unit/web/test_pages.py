@@ -326,3 +326,86 @@ def test_health_of_a_branch(tmp_path: Path) -> None:
         return [queue.health(each, each.heads[0].head).look.word for each in queues]
 
     assert visit(told.world, tmp_path, act) == ["green", "no commits yet"]
+
+
+def shared() -> World:
+    """Two projects of one queue: a change of each, the first needing the second."""
+    world = World()
+    both = world.queue("platform", closed="no <b>power</b>", closed_by="eve", window=5)
+    first = world.project("first", head=rows.oid("head"), queue=both)
+    second = world.project("second", head=None, queue=both)
+    needed = world.change(second, "A needed change")
+    needing = world.change(first, "A needing change", depends_on=[needed])
+    world.item(needed, Pipeline.GATE)
+    world.item(needing, Pipeline.GATE, onto=rows.oid("head"))
+    world.change(first, "One kept out", depends_on=[world.change(second, "Slow", approved=False)])
+    return world
+
+
+def test_a_shared_queue_is_one_page(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        for name in ("platform", "first", "second"):
+            page = await visitor.see(f"/queue/{name}")
+            assert page.index("A needed change") < page.index("A needing change")
+            assert "shared by first, second" in page
+            assert "window of <b>5</b>" in page
+            assert "No &lt;b&gt;power&lt;/b&gt;" in page
+            assert "Closed by <bdi>eve</bdi>" in page
+            assert "Needs #3, which lacks approval" in page
+        assert "closed" in await visitor.see("/")
+
+    visit(shared(), tmp_path, act)
+
+
+def test_a_change_shows_its_needs_across_projects(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        page = await visitor.see("/changes/2")
+        assert 'href="/queue/second?branch=main"' in page
+        assert "A needed change" in page
+        assert "A needing change" in await visitor.see("/changes/1")
+        assert "Needs #3, which lacks approval" in await visitor.see("/changes/4")
+
+    visit(shared(), tmp_path, act)
+
+
+def test_ruling_is_for_administrators(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        asks = {
+            "/changes/2/promote": ("promote", [2], "ada"),
+            "/changes/2/urgent": ("set_urgent", 2, "ada", True),
+            "/changes/2/not-urgent": ("set_urgent", 2, "ada", False),
+            "/queue/platform/close": ("close_queue", "platform", "ada", "no power"),
+            "/queue/platform/open": ("open_queue", "platform", "ada"),
+        }
+        csrf = await visitor.log_in(Scope.WRITE)
+        page = await visitor.see("/queue/platform")
+        assert "Promote" not in page
+        assert "Open the tree" not in page
+        for path in asks:
+            answer = await visitor.client.post(path, data={"csrf": csrf})
+            assert answer.status_code == 403
+        assert visitor.served.commands.asked == []
+        csrf = await visitor.log_in(Scope.ADMIN)
+        page = await visitor.see("/queue/platform")
+        assert "Promote change 2" in page
+        assert "Open the tree" in page
+        for path, asked in asks.items():
+            refused = await visitor.client.post(path, data={"reason": "no power"})
+            assert refused.status_code == 403
+            answer = await visitor.client.post(path, data={"csrf": csrf, "reason": "no power"})
+            assert answer.status_code == 303
+            assert visitor.served.commands.asked[-1] == asked
+
+    visit(shared(), tmp_path, act)
+
+
+def test_an_open_tree_can_be_closed_by_those_who_may(tmp_path: Path) -> None:
+    told = busy.busy()
+
+    async def act(visitor: Visitor) -> None:
+        assert "Close the tree" not in await visitor.see("/queue/cachetools")
+        await visitor.log_in(Scope.ADMIN)
+        page = await visitor.see("/queue/cachetools")
+        assert 'action="/queue/cachetools/close"' in page
+
+    visit(told.world, tmp_path, act)
