@@ -17,7 +17,7 @@ from cupel.core.model import (
     Reason,
     Verdict,
 )
-from cupel.simulate import git
+from cupel.simulate.fate import Cause, Nature
 from cupel.simulate.findings import Ref
 from cupel.simulate.world import World, job
 
@@ -38,9 +38,9 @@ def crowd(world: World, seed: int, count: int) -> list[Ref]:
     chance = random.Random(seed)
     refs = []
     for number in range(count):
-        touches = set(chance.sample(PARTS, chance.randint(1, len(PARTS))))
-        bad = chance.random() < 0.3
-        breaks = {f"test-{chance.choice(sorted(touches))}"} if bad else set()
+        parts = chance.sample(PARTS, chance.randint(1, len(PARTS)))
+        breaks = {f"test-{parts[0]}"} if chance.random() < 0.3 else set()
+        touches = {f"{part}/x" for part in parts}
         takes = chance.uniform(5, 60)
         refs.append(
             world.push(f"c{number}", land=True, touches=touches, breaks=breaks, takes=takes)
@@ -52,9 +52,9 @@ def crowd(world: World, seed: int, count: int) -> list[Ref]:
 def test_a_job_whose_inputs_are_untouched_does_not_run_again() -> None:
     """B fails, C behind it is proved anew: of its jobs only the one that B touched runs again."""
     world = World(gate=JOBS)
-    a = world.push("A", touches={"lib"}, takes=100)
-    b = world.push("B", touches={"docs"}, breaks={"test-docs"})
-    c = world.push("C", touches={"web"})
+    a = world.push("A", touches={"lib/x"}, takes=100)
+    b = world.push("B", touches={"docs/x"}, breaks={"test-docs"})
+    c = world.push("C", touches={"web/x"})
     world.approve(a, b, c)
     world.settle()
     assert world.landed() == [a, c]
@@ -65,7 +65,7 @@ def test_a_job_whose_inputs_are_untouched_does_not_run_again() -> None:
 
 def test_a_change_that_contains_the_head_lands_with_the_passes_of_its_check() -> None:
     world = World(gate=JOBS, check=JOBS)
-    a = world.push("A", touches={"lib"})
+    a = world.push("A", touches={"lib/x"})
     world.settle()
     machines = len(world.machines())
     world.approve(a)
@@ -77,7 +77,7 @@ def test_a_change_that_contains_the_head_lands_with_the_passes_of_its_check() ->
 
 def test_a_killed_server_runs_no_passed_build_again() -> None:
     world = World(gate=JOBS)
-    a = world.push("A", touches={"lib"}, land=True)
+    a = world.push("A", touches={"lib/x"}, land=True)
     world.until(lambda: world.verdicts(a).count("success") == len(JOBS))
     world.server.die("in a test")
     world.settle()
@@ -87,7 +87,7 @@ def test_a_killed_server_runs_no_passed_build_again() -> None:
 
 def test_jobs_that_want_no_evidence_run_for_each_state() -> None:
     world = World(gate=(job("tests", inputs=("lib/**",), evidence=False),))
-    refs = [world.push(name, touches={"docs"}, land=True) for name in ("A", "B")]
+    refs = [world.push(name, touches={"docs/x"}, land=True) for name in ("A", "B")]
     world.settle()
     assert world.landed() == refs
     assert reused(world) == []
@@ -97,9 +97,9 @@ def test_what_needs_a_reused_job_gets_the_artefacts_of_the_one_that_ran() -> Non
     world = World(
         gate=(job("build", inputs=("lib/**",)), job("tests", inputs=("web/**",), needs=("build",)))
     )
-    a = world.push("A", touches={"lib", "web"}, land=True)
+    a = world.push("A", touches={"lib/x", "web/x"}, land=True)
     world.settle()
-    b = world.push("B", touches={"web"}, land=True)
+    b = world.push("B", touches={"web/x"}, land=True)
     world.settle()
     assert world.landed() == [a, b]
     by_job = {build.job: build for build in world.builds(b)}
@@ -113,8 +113,7 @@ def test_reuse_lands_no_state_that_a_full_run_would_have_failed(seed: int) -> No
     crowd(world, seed, 12)
     world.settle()
     for move in world.git.moves:
-        patches = world.git.commits[move.new].patches
-        assert not any(git.broken(patches, each.base) for each in JOBS)
+        assert not any(world.nature.is_broken(each, move.new, {}) for each in JOBS)
     assert world.has("evidence.withdrawn") == 0
     assert all(item.state is ItemState.PASSED for item in audits(world))
 
@@ -135,10 +134,11 @@ def test_a_build_that_ran_stands_behind_each_reused_one(seed: int) -> None:
 def lying(monkeypatch: pytest.MonkeyPatch) -> tuple[World, Ref]:
     """B breaks the tests of `lib` with a file in `docs`, which their declaration does not list."""
     monkeypatch.setattr(evidence, "AUDIT_EVERY", 1)
-    world = World(gate=JOBS[:1])
-    world.push("A", touches={"lib"}, land=True)
+    reads = {"test-lib": ("lib/**", "docs/**")}
+    world = World(gate=JOBS[:1], true_inputs=reads)
+    world.push("A", touches={"lib/x"}, land=True)
     world.settle()
-    b = world.push("B", touches={"docs"}, breaks={"test-lib"}, land=True)
+    b = world.push("B", touches={"docs/x"}, breaks={"test-lib"}, land=True)
     world.settle()
     return world, b
 
@@ -162,24 +162,27 @@ def test_a_wrong_declaration_is_found_out(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_refuted_pass_is_not_reused_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repair has the same key as the pass that was withdrawn, so it is run; and so is D."""
     world, _ = lying(monkeypatch)
     before = len(reused(world))
-    c = world.push("C", touches={"docs"}, land=True)
+    c = world.push("C", touches={"docs/x"}, repairs={"B"}, land=True)
     world.settle()
-    assert world.rejected() == {c: "build-failed"} or world.queue() == [c]
+    d = world.push("D", touches={"docs/x"}, land=True)
+    world.settle()
+    assert world.landed()[-2:] == [c, d]
+    assert (world.ran(c), world.ran(d)) == (["test-lib"], ["test-lib"])
     assert len(reused(world)) == before
 
 
 def test_a_flake_in_an_audit_refutes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "AUDIT_EVERY", 1)
     world = World(gate=JOBS[:1])
-    world.push("A", touches={"lib"}, land=True)
+    world.push("A", touches={"lib/x"}, land=True)
     world.settle()
-    b = world.push("B", touches={"docs"}, land=True)
+    b = world.push("B", touches={"docs/x"}, land=True)
     world.until(lambda: audits(world) != [])
-    fates = iter([Verdict.FAILURE, Verdict.SUCCESS])
-    for host in world.hosts.values():
-        monkeypatch.setattr(host, "_fails", lambda *_: next(fates) is Verdict.FAILURE)
+    causes = iter([Cause.FLAKE, None])
+    monkeypatch.setattr(Nature, "_cause", lambda *_: next(causes))
     world.settle()
     assert world.landed()[-1] == b
     assert [item.state for item in audits(world)] == [ItemState.PASSED]
