@@ -299,7 +299,8 @@ async def _attempts(tx: Transaction, rows: Iterable[Row]) -> list[Row]:
 
 
 async def _proof(tx: Transaction, rows: list[Row]) -> list[Row]:
-    """These rows of a build that has ended, with what its verdict depended on."""
+    """These rows of a build that has ended, with what its verdict depended on, and what waits
+    for a machine to ask the same."""
     builds = [row for row in rows if isinstance(row, Build)]
     states = {build.buildset_id for build in builds}
     if not states:
@@ -311,4 +312,12 @@ async def _proof(tx: Transaction, rows: list[Row]) -> list[Row]:
     ]
     scratch = Draft(rows, now=0.0, ids=itertools.count())
     keys = {evidence.proved_key(scratch, build) for build in builds} - {None}
-    return [*rows, *(await tx.select(Evidence, {"key": keys}) if keys else [])]
+    if not keys:
+        return rows
+    waiting = await tx.select(Build, {"key": keys, "state": (BuildState.QUEUED,)})
+    return [
+        *await tx.select(Item, {"id": {build.item_id for build in [*builds, *waiting]}}),
+        *await tx.select(Evidence, {"key": keys}),
+        *waiting,
+        *rows,
+    ]

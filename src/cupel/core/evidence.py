@@ -119,13 +119,22 @@ def _job(buildset: Buildset | None, name: str) -> Job | None:
 # Reusing a pass.
 
 
-def reusable(draft: Draft, buildset: Buildset, job: Job) -> Evidence | None:
-    """The pass that makes a build of the job in this state unnecessary, if there is one."""
+def awaited(draft: Draft, buildset: Buildset, job: Job) -> str | None:
+    """The key of which a pass makes a build of the job in this state unnecessary.
+
+    A queued build has it as its own: so a pass that comes while it waits ends it. None where the
+    job has to run, or its key is not known.
+    """
     if not job.evidence or buildset.role is Role.BASE:
         return None
     if draft.get(Item, buildset.item_id).pipeline not in PROVING:
         return None
-    return draft.evidence(key_of(draft, buildset, job))
+    return key_of(draft, buildset, job)
+
+
+def reusable(draft: Draft, buildset: Buildset, job: Job) -> Evidence | None:
+    """The pass that makes a build of the job in this state unnecessary, if there is one."""
+    return draft.evidence(awaited(draft, buildset, job))
 
 
 def reuse(draft: Draft, item: Item, buildset: Buildset, job: Job, found: Evidence) -> Build:
@@ -133,25 +142,31 @@ def reuse(draft: Draft, item: Item, buildset: Buildset, job: Job, found: Evidenc
 
     It stands for `found.build_id`, which did run: artefacts and log are those of that one.
     """
+    return _stand_for(draft, _new(draft, item, buildset, job, Purpose.FIRST), found)
+
+
+def _stand_for(draft: Draft, build: Build, found: Evidence) -> Build:
+    """End a build that no machine was made for with the pass of another."""
     origin = draft.find(Build, found.build_id)
-    build = replace(
-        _new(draft, item, buildset, job, Purpose.FIRST),
-        state=lifecycle.step(lifecycle.BUILD, BuildState.QUEUED, "finish"),
-        verdict=Verdict.SUCCESS,
-        finished_at=draft.now,
-        key=found.key,
-        reused_from=found.build_id,
-        outputs=None if origin is None else origin.outputs,
+    text = f"{build.job} has passed already, as {_named(draft, found.build_id)}"
+    draft.tell("build.reused", text, **_about(draft, build))
+    return draft.put(
+        replace(
+            build,
+            state=lifecycle.step(lifecycle.BUILD, build.state, "finish"),
+            verdict=Verdict.SUCCESS,
+            finished_at=draft.now,
+            key=found.key,
+            reused_from=found.build_id,
+            outputs=None if origin is None else origin.outputs,
+        )
     )
-    text = f"{job.name} has passed already, as {_named(draft, found.build_id)}"
-    draft.tell("build.reused", text, **_about(item, build))
-    return draft.put(build)
 
 
 def run_again(draft: Draft, item: Item, buildset: Buildset, job: Job) -> Build:
     """A job that failed in an audit gets a second build: bad luck must not refute anything."""
     build = _new(draft, item, buildset, job, Purpose.RERUN)
-    draft.tell("build.queued", f"{job.name}: once more, to be sure", **_about(item, build))
+    draft.tell("build.queued", f"{job.name}: once more, to be sure", **_about(draft, build))
     return draft.put(build)
 
 
@@ -186,11 +201,12 @@ def _named(draft: Draft, build_id: int) -> str:
     return f"build {build_id}{change}"
 
 
-def _about(item: Item, build: Build) -> dict[str, int | str | None]:
+def _about(draft: Draft, build: Build) -> dict[str, int | str | None]:
+    item = draft.find(Item, build.item_id)
     return {
-        "project_id": item.project_id,
-        "change_id": item.change_id,
-        "item_id": item.id,
+        "project_id": build.project_id,
+        "change_id": None if item is None else item.change_id,
+        "item_id": build.item_id,
         "build_id": build.id,
     }
 
@@ -209,17 +225,27 @@ def record(draft: Draft, build: Build, artefacts: Sequence[Artefact]) -> Build:
     job = _job(draft.find(Buildset, build.buildset_id), build.job)
     trusted = passed and job is not None and job.evidence and build.pipeline in PROVING
     if key is not None and trusted and all(each.key != key for each in draft.all(Evidence)):
-        draft.put(
-            Evidence(
-                id=draft.new_id(),
-                key=key,
-                build_id=build.id,
-                project_id=build.project_id,
-                job=build.job,
-                created_at=draft.now,
-            )
+        found = Evidence(
+            id=draft.new_id(),
+            key=key,
+            build_id=build.id,
+            project_id=build.project_id,
+            job=build.job,
+            created_at=draft.now,
         )
+        _overtake(draft, draft.put(found))
     return build
+
+
+def _overtake(draft: Draft, found: Evidence) -> None:
+    """Builds that have waited for a machine until now need none any more.
+
+    A rerun does: it is to find out whether the same result comes again.
+    """
+    for build in draft.all(Build):
+        waits = build.state is BuildState.QUEUED and build.purpose is not Purpose.RERUN
+        if waits and build.key == found.key:
+            _stand_for(draft, build, found)
 
 
 def withdraw(draft: Draft, evidence: Evidence, refuted_by: Build) -> Evidence:

@@ -125,6 +125,9 @@ def test_the_end_of_a_build_comes_with_what_it_depended_on() -> None:
         usage=Usage(),
         artefacts=(),
     )
-    found = read(LIVE, STATE, needed, running, machine, *PASSES, fact=fact)
-    assert {needed, STATE} <= set(found)
+    waiting = making.build(3, buildset_id=2, item_id=2, key=K_TESTS)
+    other = making.build(4, buildset_id=2, item_id=2, key="another")
+    found = read(LIVE, STATE, needed, running, machine, waiting, other, *PASSES, fact=fact)
+    assert {needed, STATE, waiting} <= set(found)
+    assert other not in found
     assert passes(found) == [91]

@@ -392,6 +392,40 @@ def test_an_image_is_known_from_its_first_machine() -> None:
     assert made.get(Host, 1).images == (("arm", "x"), ("debian-12", IMAGE))
 
 
+def waits(number: int, **fields: Any) -> Build:
+    return build(number, buildset_id=number, item_id=number, **{"key": KEY, **fields})
+
+
+def test_a_pass_ends_builds_that_wait_to_ask_the_same() -> None:
+    made = finished(waits(2), item(2, change_id=8), artefacts=(artefact(),))
+    ended = made.get(Build, 2)
+    assert (ended.verdict, ended.reused_from) == (Verdict.SUCCESS, 1)
+    assert ended.outputs == made.get(Build, 1).outputs
+    [told] = [event for event in made.events if event.kind == "build.reused"]
+    assert (told.build_id, told.change_id) == (2, 8)
+    assert told.text == "tests has passed already, as build 1 of change 7"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(waits(2, key="another"), id="another question"),
+        pytest.param(waits(2, key=None), id="a job that has to run"),
+        pytest.param(waits(2, purpose=Purpose.RERUN), id="a rerun, which is to run"),
+        pytest.param(waits(2, state=BuildState.STARTING, machine_id=51), id="a machine is made"),
+    ],
+)
+def test_a_pass_ends_no_other_build(other: Build) -> None:
+    assert finished(other).get(Build, 2) == other
+    assert finished(waits(2), verdict=Verdict.FAILURE).get(Build, 2) == waits(2)
+
+
+def test_what_a_queued_build_waits_for() -> None:
+    present = state()
+    assert evidence.awaited(draft(item(), host(), present), present, job()) == KEY
+    assert evidence.awaited(draft(item(), host(), present), present, job(evidence=False)) is None
+
+
 # Audits.
 
 LANDED = item(state=ItemState.LANDED, finished_at=8.0, lands_with=1)
