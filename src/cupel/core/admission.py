@@ -85,14 +85,15 @@ def bundle(draft: Draft, change: Change) -> frozenset[int]:
 def plan(draft: Draft) -> None:
     """Enqueue every fit change whose needs are in the gate, dependencies first.
 
-    Requests are honoured in the order in which they were made, which keeps the order stable.
+    Requests are honoured in the order in which they were made, which keeps the order stable; those
+    of urgent changes before others, so that these bring nothing to the front that they don't need.
     """
     waiting = [
         change
         for change in draft.changes()
         if draft.gate_item(change.id) is None and may_enter(draft, change)
     ]
-    for change in sorted(waiting, key=_asked):
+    for change in sorted(waiting, key=lambda change: (not change.urgent, *_asked(change))):
         _enter(draft, change)
 
 
@@ -101,10 +102,10 @@ def _asked(change: Change) -> tuple[float, int]:
 
 
 def _enter(draft: Draft, change: Change) -> None:
-    """At the end of the queue; if any that enters is urgent, all of them go to the front."""
+    """At the end of the queue; an urgent change at its front, with what it needs."""
     entering = way_in(draft, change) or []
     ahead: Sequence[int | None] = [None] * len(entering)
-    if any(member.urgent for member in entering):
+    if entering and change.urgent:
         ahead = ranks.make_way(draft, lane(draft, change), within(draft, change), len(entering))
     for member, position in zip(entering, ahead, strict=True):
         patch_set = draft.patch_set(member.id, member.patch_set)

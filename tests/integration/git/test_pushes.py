@@ -21,7 +21,6 @@ from cupel.store.memory import MemoryStore
 from integration.git import bare
 from unit.core.making import change, patch_set, project, queue
 
-
 CONFIGURATION = """\
 jobs:
   tests:

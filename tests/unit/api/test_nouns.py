@@ -262,3 +262,11 @@ def test_a_change_has_its_needs_across_projects_and_what_keeps_it_out(tmp_path: 
         assert [(row["change"]["id"], row["text"]) for row in queue["kept_out"]] == [(19, why)]
 
     call(tmp_path, ask)
+
+
+def test_what_a_landed_change_needed_is_still_shown(tmp_path: Path) -> None:
+    async def ask(server: Server) -> list[int]:
+        await server.world.put(replace(world.patch_set(1, 20, needs=19), depends_on=(21,)))
+        return [row["id"] for row in (await server.client.get("/api/changes/20")).json()["needs"]]
+
+    assert call(tmp_path, ask) == [19, 21]

@@ -264,3 +264,18 @@ def test_what_is_kept_out_says_why(tmp_path: Path, fields: dict[str, object], te
     (kept,) = queue(tmp_path, *rows).kept_out
     assert kept.change.id == 19
     assert kept.text.startswith(text)
+
+
+def test_a_project_that_left_its_queue_is_found_in_the_new_one(tmp_path: Path) -> None:
+    moved = (
+        world.queue(7, "platform"),
+        world.project(1, "demo", queue_id=7),
+    )
+
+    async def ask(tx: Transaction) -> tuple[str, list[str], list[str]]:
+        view = await views.queue_view(tx, "demo", None, now=world.NOW)
+        every = await views.queue_views(tx, now=world.NOW)
+        old = await views.rules_view(tx, "demo")
+        return view.name, [each.name for each in every], old.projects
+
+    assert read(tmp_path, ask, *moved) == ("platform", ["platform", "platform"], [])

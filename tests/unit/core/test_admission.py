@@ -415,3 +415,11 @@ def test_positions_stay_apart_however_many_are_urgent() -> None:
         assert len(set(positions)) == len(positions)
     urgent = [item.change_id for item in found.live_items(Pipeline.GATE)]
     assert [n for n in urgent if n and n >= 20] == list(range(20, 30))
+
+
+def test_what_needs_an_urgent_change_is_not_urgent_itself() -> None:
+    found = draft(*one(7))
+    entered(found)
+    for row in [*one(8, 9, land_asked_at=-1.0), *one(9, urgent=True)]:
+        found.put(row)
+    assert entered(found) == [9, 7, 8]

@@ -73,7 +73,8 @@ async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
         raise Bug(f"change {id} has no patch set {change.patch_set}")
     draft = await load.with_needs(tx, [change])
     needed_by = await _needed_by(tx, id)
-    needs = [draft.get(Change, number) for number in _numbers(newest)]
+    found = await lookup.by_id(tx, Change, _numbers(newest))
+    needs = [found[number] for number in _numbers(newest) if number in found]
     projects = {row.id: row for row in draft.all(Project)}
     policy = projects[change.project_id].policy
     counted = counting(change, approvals, policy)

@@ -69,11 +69,11 @@ class _Line:
 
 
 async def queue_view(tx: Transaction, name: str, branch: str | None, *, now: float) -> QueueView:
-    """The queue of this name, or of the project of this name, for one branch.
+    """The queue of the project of this name, or of this name, for one branch.
 
     By default that is the project's first. Raises NotFound.
     """
-    queue, project = await _queue(tx, name)
+    queue, project = await _queue_of(tx, name)
     lines = await _lines(tx, [queue])
     default = project.branches[0] if project else next((line.branch for line in lines), None)
     found = [line for line in lines if line.branch == (branch or default)]
@@ -95,7 +95,7 @@ async def queue_views(
     if project is None:
         queues = await tx.select(Queue, order="name")
     else:
-        queues = [(await _queue(tx, project))[0]]
+        queues = [(await _queue_of(tx, project))[0]]
     return await _views(tx, await _lines(tx, queues), now)
 
 
@@ -106,8 +106,9 @@ async def rules_list(tx: Transaction) -> list[RulesView]:
 
 
 async def rules_view(tx: Transaction, name: str) -> RulesView:
-    """The rules of a queue, named by itself or a project of it. Raises NotFound."""
-    queue, _ = await _queue(tx, name)
+    """The rules of the queue of this name, or else of the project of this name. Raises NotFound."""
+    found = await tx.select(Queue, {"name": name})
+    queue = found[0] if found else (await _queue_of(tx, name))[0]
     return _rules(queue, await tx.select(Project, {"queue_id": queue.id}, order="name"))
 
 
@@ -126,19 +127,23 @@ def _rules(queue: Queue, projects: Iterable[Project]) -> RulesView:
     )
 
 
-async def _queue(tx: Transaction, name: str) -> tuple[Queue, Project | None]:
-    """The queue of this name, else that of the project of this name, which comes with it."""
-    queues = await tx.select(Queue, {"name": name})
+async def _queue_of(tx: Transaction, name: str) -> tuple[Queue, Project | None]:
+    """The queue of the project of this name, which comes with it; else the queue of this name."""
     projects = await tx.select(Project, {"name": name})
-    if not queues and projects:
-        queues = await tx.select(Queue, {"id": [projects[0].queue_id]})
-    if not queues:
+    if not projects:
+        return await _queue(tx, name), None
+    return (await tx.select(Queue, {"id": [projects[0].queue_id]}))[0], projects[0]
+
+
+async def _queue(tx: Transaction, name: str) -> Queue:
+    """The queue of this name. Raises NotFound."""
+    found = await tx.select(Queue, {"name": name})
+    if not found:
         raise NotFound(
             f"there is no project or queue {name}",
             hint="`cupel project list` and `cupel queue list` have them all",
         )
-    own = [row for row in projects if row.queue_id == queues[0].id]
-    return queues[0], own[0] if own else None
+    return found[0]
 
 
 async def named(tx: Transaction, project: str) -> Project:
