@@ -434,8 +434,9 @@ def _is_undecided(buildset: Buildset, builds: Sequence[Build]) -> bool:
     if buildset.state is not BuildsetState.READY or buildset.role is Role.BASE:
         return False
     begun = {build.job for build in builds}
-    passed = {build.job for build in builds if build.verdict is Verdict.SUCCESS}
-    return any(job.name not in begun and passed.issuperset(job.needs) for job in buildset.jobs)
+    left = [job for job in buildset.jobs if job.name not in begun]
+    passed = {build.job for build in builds if left and build.verdict is Verdict.SUCCESS}
+    return any(passed.issuperset(job.needs) for job in left)
 
 
 def sought(draft: Draft) -> set[str]:
