@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,10 @@ import pytest
 
 from cupel.control import engine as engines
 from cupel.control import load
-from cupel.core import admission, facts, intents, plan, queue
-from cupel.core.actions import Action
+from cupel.core import admission, events, evidence, facts, intents, plan
+from cupel.core.actions import Action, Land
 from cupel.core.draft import Draft
-from cupel.core.model import Build, BuildState, Machine, Row
+from cupel.core.model import Build, BuildState, Job, Machine, Row
 from cupel.simulate import scenario
 from cupel.simulate.faults import MortalStore
 from cupel.simulate.git import Git, Ref
@@ -129,13 +129,44 @@ def test_it_finds_dispatch_before_persist(monkeypatch: pytest.MonkeyPatch) -> No
     assert _breaks(range(100), deadly)
 
 
+def _key_without_inputs(server: Server, job: Job, commit: str, beside: Mapping[str, str]) -> str:
+    return job.name
+
+
+def test_it_finds_evidence_that_does_not_know_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "_key", _key_without_inputs)
+    assert "has read something else" in _breaks(range(50))
+
+
+def test_it_finds_evidence_that_does_not_know_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    combine = evidence.combine
+    monkeypatch.setattr(
+        evidence, "combine", lambda state, image, needed: combine(state, "", needed)
+    )
+    assert "of another image" in _breaks(range(300))
+
+
+def _merge_anew(server: Server, action: Land) -> tuple[events.Fact, ...]:
+    """Land what comes of merging now, as a queue does that does not look at the tree."""
+    for project, item, _ in action.steps:
+        ref = (project.id, item.branch)
+        made = server._git.merge(server._git.heads[ref], item.commit)
+        if not isinstance(made, tuple):
+            server._git.move(ref, made.id, by_gate=True)
+    return (events.Landed(item_ids=tuple(item.id for _, item, _ in action.steps)),)
+
+
+def test_it_finds_a_landing_that_is_not_what_was_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "_land", _merge_anew)
+    assert "moved to it" in _breaks(range(50))
+
+
 @pytest.mark.parametrize(
     ("where", "name", "instead"),
     [
-        (queue, "why_unfit", lambda *_: None),
+        (admission, "is_approved", lambda *_: True),
         (admission, "is_outdated", lambda *_: False),
         (facts, "_found", lambda *_: None),
-        (queue, "_needs", lambda *_: set()),
     ],
 )
 def test_it_finds_a_missing_rule(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import random
+from collections import Counter
 from collections.abc import Mapping
 
 from cupel.core.actions import RunBuild
@@ -41,16 +42,17 @@ class Fate:
 class Nature:
     """What decides on builds, the same on every host.
 
-    `durations` are seconds by job, where it is not the change that says them; `flaky` is how often
-    a job fails for no reason. `true_inputs` are the paths that a job reads although its `inputs`
-    say otherwise. `failing` jobs fail on every state that does not repair them. `image` is what
-    machines are made of.
+    `durations` are seconds by job, where it is not the change that says them. `flaky` is how often
+    a job fails for no reason, `flakes` how many of its next runs certainly do. `true_inputs` are
+    the paths that a job reads although its `inputs` say otherwise. `failing` jobs fail on every
+    state that does not repair them. `image` is what machines are made of.
     """
 
     repositories: git.Git
     chance: random.Random
     durations: dict[str, float] = dataclasses.field(default_factory=dict)
     flaky: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    flakes: Counter[str] = dataclasses.field(default_factory=Counter)
     true_inputs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     failing: set[str] = dataclasses.field(default_factory=set)
     image: str = IMAGE
@@ -101,6 +103,9 @@ class Nature:
             return Cause.BROKEN
         if job.base in self.failing and not any(job.base in p.repairs for p in patches):
             return Cause.MAIN
+        if self.flakes[job.base] > 0:
+            self.flakes[job.base] -= 1
+            return Cause.FLAKE
         often = max((patch.flaky for patch in patches), default=0.0)
         often = max(often, self.flaky.get(job.base, 0.0))
         return Cause.FLAKE if self.chance.random() < often else None

@@ -183,7 +183,11 @@ class Git:
 def _touches(touched: frozenset[str], paths: tuple[str, ...]) -> bool:
     if not paths or touched == ANYTHING:
         return True
-    return any(fnmatch.fnmatchcase(path, pattern) for path in touched for pattern in paths)
+    return any(
+        fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(f"{path}/", pattern)
+        for path in touched
+        for pattern in paths
+    )
 
 
 def _digest(*words: str) -> str:

@@ -148,12 +148,14 @@ class People(Findings):
         *,
         project: str | None = None,
         seen: bool = True,
-        conflicts: Iterable[str] = (),
-        breaks: Iterable[str] = (),
+        **fields: Any,
     ) -> None:
-        """Somebody moves the branch of a project, by default the first, without the gate."""
+        """Somebody moves the branch of a project, by default the first, without the gate.
+
+        `fields` are those of the patch.
+        """
         project_id = self._project_id(project)
-        patch = Patch(name=name, conflicts=frozenset(conflicts), breaks=frozenset(breaks))
+        patch = Patch(name=name, **fields)
         commit = self.git.on(self.git.heads[project_id, "main"], patch)
         self.git.move((project_id, "main"), commit.id, by_gate=False)
         if seen:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from cupel.errors import CupelError
-from cupel.simulate import scenario
+from cupel.simulate import scenario, truth
 from cupel.simulate.scenario import Scenario
-from cupel.simulate.world import Broken
+from cupel.simulate.world import Broken, World
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ def simulate(seed: int, what: Scenario = scenario.STORM) -> Trace:
         world.run_for(what.seconds)
         world.calm()
         world.settle()
+        broken = _starved(world, what.patience)
     except (Broken, CupelError) as error:
         broken = f"{type(error).__name__}: {error}"
     return Trace(
@@ -41,3 +42,9 @@ def simulate(seed: int, what: Scenario = scenario.STORM) -> Trace:
         rejected=len(world.rejected()),
         deaths=world.server.deaths,
     )
+
+
+def _starved(world: World, patience: float) -> str | None:
+    """What has landed, but not within so many seconds."""
+    late = [(seconds, item) for seconds, item in truth.waited(world) if seconds > patience]
+    return f"item {late[0][1].id} has waited {late[0][0]:.0f} s" if late else None

@@ -29,6 +29,8 @@ class Scenario:
     pushes_around: int = 0
     broken_mains: int = 0
     """How often all states fail a job for a while."""
+    patience: float = 20_000.0
+    """Seconds within which each change lands that does so at all."""
 
 
 CALM = Scenario()

@@ -178,6 +178,10 @@ class World(People):
     def mend_main(self) -> None:
         self.nature.failing.clear()
 
+    def flake(self, job: str, times: int = 1) -> None:
+        """The next runs of the job fail for no reason, wherever they are."""
+        self.nature.flakes[job] += times
+
     def roll_image(self, image: str) -> None:
         """Machines are made of another image from now on."""
         self.nature.image = image
