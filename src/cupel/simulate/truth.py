@@ -17,6 +17,7 @@ from cupel.core.model import (
     Job,
     Landing,
     Pipeline,
+    Project,
     Reason,
     Role,
     Row,
@@ -125,9 +126,22 @@ def _decided(world: World, group: list[Item]) -> Iterator[str]:
     if queue.landing is Landing.STRICT and len(group) > 1 and not queue.cycles:
         yield f"{len(group)} items land at once, though each needs builds of its own"
     for item in group:
+        yield from _approved(world, item)
         state = states[item.id]
         if last[item.project_id] is state:
             yield from _proved(world, item, state, final)
+
+
+def _approved(world: World, item: Item) -> Iterator[str]:
+    """So many people as the project asks for have approved exactly what lands."""
+    assert item.change_id is not None
+    users = {
+        approval.user
+        for approval in world.rows.approvals(item.change_id)
+        if approval.patch_set == item.patch_set and approval.withdrawn_at is None
+    }
+    if len(users) < world.rows.get(Project, item.project_id).policy.approvals:
+        yield f"item {item.id} lands with {len(users)} approvals"
 
 
 def _proved(
