@@ -1,0 +1,126 @@
+"""What may land and what must leave: the rules, which no planner can bend."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from cupel.core.speculation.belief import Beliefs
+from cupel.core.speculation.lattice import Entry, Lattice, State, Trial
+
+SURE = 0.99
+"""An entry is rejected when it is at least so likely to be bad."""
+
+INNOCENT = 0.02
+"""Others in a failed state are beyond doubt below this chance."""
+
+DOUBTFUL = 0.2
+"""An entry above this chance may be overtaken."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How a queue decides. `reruns` None: by belief; else an entry is rejected when it has failed
+    once more than that on the true state of its branch, as simpler gates do."""
+
+    landing_set: bool = False
+    reruns: int | None = None
+    overtaking: bool = True
+
+
+def convicted(lattice: Lattice, beliefs: Beliefs, rules: Rules) -> list[Entry]:
+    """Entries that have failed beyond doubt on what they would land on."""
+    if rules.reruns is not None:
+        return [
+            state.entry
+            for state in lattice.root.children.values()
+            if state.entry is not None and _failed_more_than(state, rules.reruns)
+        ]
+    suspects = {e.bit: e for e in lattice.entries if beliefs.bad[e.id] >= SURE}
+    if not suspects:
+        return []
+    innocent = lattice.landed
+    for entry in lattice.entries:
+        if beliefs.bad[entry.id] < INNOCENT:
+            innocent |= entry.bit
+    guilty: dict[int, Entry] = {}
+    for trial in lattice.trials.values():
+        if trial.failed_at and not trial.passed:
+            left = trial.members & ~innocent
+            if left in suspects:
+                guilty[left] = suspects[left]
+    return sorted(guilty.values(), key=lambda e: e.bit)
+
+
+def _failed_more_than(state: State, reruns: int) -> bool:
+    return state.trials is not None and any(
+        len(trial.failed_at) > reruns and not trial.passed for trial in state.trials.values()
+    )
+
+
+def refused(lattice: Lattice) -> Iterator[tuple[Entry, Trial | None]]:
+    """Entries that cannot pass on the head itself, for a reason that no rerun changes."""
+    for state in lattice.root.children.values():
+        if state.entry is None:
+            continue
+        if state.broken is not None:
+            yield state.entry, None
+        for trial in (state.trials or {}).values():
+            if trial.refused is not None and not trial.passed:
+                yield state.entry, trial
+                break
+
+
+def landable(lattice: Lattice, beliefs: Beliefs, rules: Rules) -> list[State] | None:
+    """The states to land next, from the first above the root to the one that has passed."""
+    overtakable = _overtakable(lattice, beliefs) if rules.overtaking else 0
+    order = {entry.id: place for place, entry in enumerate(lattice.entries)}
+    best: State | None = None
+    found = lattice.states() if rules.landing_set else lattice.root.children.values()
+    for state in found:
+        if not state.passed or not _needs_met(lattice, state):
+            continue
+        if not _in_turn(lattice, state, overtakable):
+            continue
+        if best is None or _before(state, best, order):
+            best = state
+    return None if best is None else best.path()
+
+
+def _before(state: State, other: State, order: dict[int, int]) -> bool:
+    if state.depth != other.depth:
+        return state.depth > other.depth
+    assert state.entry is not None and other.entry is not None
+    return order[state.entry.id] < order[other.entry.id]
+
+
+def _needs_met(lattice: Lattice, state: State) -> bool:
+    return all(
+        step.entry is None or not (step.entry.needs & lattice.live & ~step.members)
+        for step in state.path()
+    )
+
+
+def _overtakable(lattice: Lattice, beliefs: Beliefs) -> int:
+    """Those that may be passed by: suspects, and what cannot be proved without them."""
+    mask = 0
+    for state in lattice.states():
+        if state.entry is not None and state.broken is not None:
+            mask |= state.entry.bit
+    for entry in lattice.entries:
+        if beliefs.bad[entry.id] > DOUBTFUL or entry.needs & mask:
+            mask |= entry.bit
+    return mask
+
+
+def _in_turn(lattice: Lattice, state: State, overtakable: int) -> bool:
+    """Whether nothing is left behind that still has a good chance to land in its turn."""
+    last = state.members & lattice.live
+    for entry in lattice.entries:
+        if not last:
+            return True
+        if state.members & entry.bit:
+            last &= ~entry.bit
+        elif not overtakable & entry.bit:
+            return False
+    return True
