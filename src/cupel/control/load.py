@@ -14,6 +14,7 @@ from cupel.core.model import (
     Branch,
     Build,
     Buildset,
+    BuildsetState,
     BuildState,
     Change,
     ChangeState,
@@ -34,6 +35,7 @@ from cupel.store.interface import Transaction
 
 _LIVE = tuple(LIVE_ITEMS)
 _UNFINISHED = tuple(state for state in BuildState if state is not BuildState.FINISHED)
+_USEFUL = tuple(state for state in BuildsetState if state is not BuildsetState.SUPERSEDED)
 _THERE = tuple(state for state in MachineState if state is not MachineState.GONE)
 
 
@@ -41,10 +43,14 @@ async def everything_live(tx: Transaction) -> list[Row]:
     """All that planning looks at: what has not come to its end, and what that refers to."""
     items = await tx.select(Item, {"state": _LIVE})
     builds = await tx.select(Build, {"state": _UNFINISHED})
-    buildset_ids = {item.buildset_id for item in items if item.buildset_id is not None}
-    builds += await tx.select(Build, {"buildset_id": buildset_ids, "state": (BuildState.FINISHED,)})
-    buildset_ids |= {build.buildset_id for build in builds}
-    buildsets = await tx.select(Buildset, {"id": buildset_ids})
+    where = {"item_id": {item.id for item in items}, "state": _USEFUL}
+    buildsets = await tx.select(Buildset, where)
+    present = {buildset.id for buildset in buildsets}
+    present |= {item.buildset_id for item in items if item.buildset_id is not None}
+    builds += await tx.select(Build, {"buildset_id": present, "state": (BuildState.FINISHED,)})
+    present |= {build.buildset_id for build in builds}
+    missing = present - {buildset.id for buildset in buildsets}
+    buildsets += await tx.select(Buildset, {"id": missing}) if missing else []
     known = {item.id for item in items}
     items += await tx.select(Item, {"id": {b.item_id for b in buildsets} - known})
     machines = await tx.select(Machine, {"state": _THERE})
@@ -244,7 +250,8 @@ async def _with_needs(tx: Transaction, found: dict[int, Change]) -> list[PatchSe
 
 async def _landing(tx: Transaction, item_ids: Sequence[int]) -> list[Row]:
     items = [each for each in await tx.select(Item, {"id": item_ids}) if each.buildset_id]
-    buildset_ids = {item.buildset_id for item in items}
+    buildsets = await tx.select(Buildset, {"item_id": item_ids})
+    buildset_ids = {buildset.id for buildset in buildsets}
     projects = {item.project_id for item in items}
     branches = {item.branch for item in items}
     return [
@@ -253,7 +260,7 @@ async def _landing(tx: Transaction, item_ids: Sequence[int]) -> list[Row]:
         *await tx.select(Project, {"id": projects}),
         *await tx.select(Branch, {"project_id": projects, "name": branches}),
         *await tx.select(Change, {"id": {item.change_id for item in items}}),
-        *await tx.select(Buildset, {"id": buildset_ids}),
+        *buildsets,
         *await tx.select(Build, {"buildset_id": buildset_ids}),
         *await tx.select(Item, {"change_id": {item.change_id for item in items}}),
         *await tx.select(History, {"project_id": projects}),

@@ -6,7 +6,8 @@ import dataclasses
 import enum
 from dataclasses import replace
 
-from cupel.core import lifecycle
+from cupel.core import evidence, lifecycle
+from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Build,
@@ -15,8 +16,8 @@ from cupel.core.model import (
     BuildState,
     Item,
     Job,
-    Pipeline,
     Policy,
+    Purpose,
     Reason,
     Usage,
     Verdict,
@@ -73,13 +74,13 @@ def _evaluate_ready(buildset: Buildset, builds: list[Build], policy: Policy) -> 
     decided = [final[job.name] for job in voting if job.name in final]
     for build in decided:
         if build.verdict in CONVICTING:
-            return _failing(Reason.BUILD_FAILED, _tell(build), complete=complete)
+            return _failing(Reason.BUILD_FAILED, tell(build), complete=complete)
     for build in decided:
         if build.verdict is Verdict.INFRA:
-            return _failing(Reason.INFRASTRUCTURE, _tell(build), complete=complete)
+            return _failing(Reason.INFRASTRUCTURE, tell(build), complete=complete)
     for build in decided:
         if build.verdict in (Verdict.SKIPPED, Verdict.CANCELLED):
-            return _failing(Reason.BUILD_FAILED, _tell(build), complete=complete)
+            return _failing(Reason.BUILD_FAILED, tell(build), complete=complete)
     passed = len(decided) == len(voting)
     standing = Standing.SUCCESS if passed else Standing.PENDING
     return Outcome(standing=standing, complete=complete)
@@ -95,13 +96,11 @@ _ENDED = {
 }
 
 
-def _tell(build: Build) -> str:
+def tell(build: Build) -> str:
+    """How the build ended, for people."""
     why = f": {build.reason}" if build.reason else ""
     return f"job {build.job} {_ENDED[build.verdict]}{why}" if build.verdict else build.job
 
-
-RESTARTED = "its host started anew"
-"""The reason of a build that was lost with a restart: no mark against the build."""
 
 _RESTARTS = 10
 """So many times the policy's attempts are made if all are lost with restarts: the build may well
@@ -119,12 +118,26 @@ def _finals(builds: list[Build], policy: Policy) -> dict[str, Build]:
 
 
 def _is_spent(last: Build, builds: list[Build], policy: Policy) -> bool:
-    """Whether the infrastructure has failed the job as often as it may."""
-    lost = sum(
-        build.job == last.job and build.verdict is Verdict.INFRA and build.reason != RESTARTED
-        for build in builds
-    )
-    return lost >= policy.attempts or last.attempt >= _RESTARTS * policy.attempts
+    """Whether the infrastructure has failed the job as often as it may.
+
+    What its host is to blame for does not count: that host gets no builds for a while instead.
+    """
+    mine = [b for b in builds if b.job == last.job and b.verdict is Verdict.INFRA]
+    lost = sum(not hosts.is_hosts_fault(build) for build in mine)
+    restarts = sum(build.reason == hosts.RESTARTED for build in mine)
+    return lost >= policy.attempts or restarts >= _RESTARTS * policy.attempts
+
+
+def spent(attempts: list[Build], policy: Policy) -> Reason | None:
+    """Why a job of the gate cannot pass any more on this state though nothing speaks against the
+    change: it has been lost, or took too long, as often as it may."""
+    if not attempts or attempts[-1].state is not BuildState.FINISHED:
+        return None
+    if any(build.verdict is Verdict.SUCCESS for build in attempts):
+        return None
+    if sum(build.verdict is Verdict.TIMEOUT for build in attempts) >= policy.attempts:
+        return Reason.TIMED_OUT
+    return Reason.INFRASTRUCTURE if _is_spent(attempts[-1], attempts, policy) else None
 
 
 def advance(draft: Draft, item: Item, buildset: Buildset, policy: Policy) -> None:
@@ -146,12 +159,7 @@ def _advance_job(
         return _begin(draft, item, buildset, job, _finals(builds, policy))
     if build.state is not BuildState.FINISHED or job.name in _finals(builds, policy):
         return False
-    retry = _new_build(draft, item, buildset, job, attempt=build.attempt + 1)
-    draft.tell(
-        "build.retried",
-        f"{job.name}: attempt {retry.attempt}, after: {build.reason}",
-        **_about(item, retry),
-    )
+    begin(draft, item, buildset, job)
     return True
 
 
@@ -160,20 +168,80 @@ def _begin(draft: Draft, item: Item, buildset: Buildset, job: Job, final: dict[s
     needed = [final.get(name) for name in job.needs]
     for build in needed:
         if build is not None and build.verdict is not Verdict.SUCCESS:
-            _skip(draft, item, buildset, job, f"needs {build.job}, which ended as {build.verdict}")
+            skip(draft, item, buildset, job, f"needs {build.job}, which ended as {build.verdict}")
             return True
     if None in needed:
         return False
-    _new_build(draft, item, buildset, job, attempt=1)
+    begin(draft, item, buildset, job)
     return True
 
 
-def _skip(draft: Draft, item: Item, buildset: Buildset, job: Job, why: str) -> None:
+def begin(draft: Draft, item: Item, buildset: Buildset, job: Job) -> Build:
+    """The next attempt at a job; none is run where a pass is known that is good for it."""
+    tried = draft.builds_of(buildset.id, job.name)
+    purpose = _purpose(tried)
+    if purpose is Purpose.FIRST:
+        found = evidence.reusable(draft, buildset, job)
+        if found is not None:
+            return evidence.reuse(draft, item, buildset, job, found)
+    build = _new_build(draft, item, buildset, job, attempt=1 + len(tried), purpose=purpose)
+    if purpose is not Purpose.FIRST:
+        text = f"{job.name}: attempt {build.attempt}, after: {tell(tried[-1])}"
+        draft.tell("build.retried", text, **_about(item, build))
+    return build
+
+
+def _purpose(tried: list[Build]) -> Purpose:
+    """What the next attempt is for. Those that were cancelled do not count."""
+    ended = [build for build in tried if build.verdict is not Verdict.CANCELLED]
+    if not ended:
+        return Purpose.FIRST
+    return Purpose.RERUN if ended[-1].verdict is Verdict.FAILURE else Purpose.RETRY
+
+
+def advance_wanted(
+    draft: Draft, item: Item, buildset: Buildset, job: Job, policy: Policy, *, wanted: bool
+) -> Build | None:
+    """Bring one job of the gate to where the planner wants it: under way, or not.
+
+    A pass that is known is taken even if nobody asked for it. The build under way is returned.
+    """
+    tried = draft.builds_of(buildset.id, job.name)
+    if any(build.verdict is Verdict.SUCCESS for build in tried):
+        return None
+    last = tried[-1] if tried else None
+    if last is not None and last.state is not BuildState.FINISHED:
+        if not wanted:
+            stop_build(draft, last, "nothing waits for its result any more", started_too=True)
+        return last
+    if _purpose(tried) is Purpose.FIRST:
+        found = evidence.reusable(draft, buildset, job)
+        if found is not None:
+            evidence.reuse(draft, item, buildset, job, found)
+            return None
+    if not wanted or spent(tried, policy) is not None:
+        return None
+    if not job.voting and last is not None and _purpose(tried) is Purpose.RERUN:
+        return None
+    passed = {b.job for b in draft.builds(buildset.id) if b.verdict is Verdict.SUCCESS}
+    return begin(draft, item, buildset, job) if passed.issuperset(job.needs) else None
+
+
+def skip(draft: Draft, item: Item, buildset: Buildset, job: Job, why: str) -> None:
+    """The job is not run, and says why."""
     build = _new_build(draft, item, buildset, job, attempt=1)
     finish(draft, build, Verdict.SKIPPED, why)
 
 
-def _new_build(draft: Draft, item: Item, buildset: Buildset, job: Job, *, attempt: int) -> Build:
+def _new_build(
+    draft: Draft,
+    item: Item,
+    buildset: Buildset,
+    job: Job,
+    *,
+    attempt: int,
+    purpose: Purpose = Purpose.FIRST,
+) -> Build:
     build = Build(
         id=draft.new_id(),
         buildset_id=buildset.id,
@@ -191,6 +259,8 @@ def _new_build(draft: Draft, item: Item, buildset: Buildset, job: Job, *, attemp
         steps=(),
         usage=Usage(),
         queued_at=draft.now,
+        purpose=purpose,
+        key=evidence.awaited(draft, buildset, job),
     )
     draft.tell("build.queued", job.name, **_about(item, build))
     return draft.put(build)
@@ -202,15 +272,20 @@ def stop(draft: Draft, buildset: Buildset, why: str, *, started_too: bool = True
     With `started_too` False, builds that already have a machine go on.
     """
     for build in draft.builds(buildset.id):
-        match build.state:
-            case BuildState.QUEUED:
-                finish(draft, build, Verdict.CANCELLED, why)
-            case BuildState.STARTING | BuildState.RUNNING if started_too:
-                state = lifecycle.step(lifecycle.BUILD, build.state, "cancel")
-                draft.put(replace(build, state=state, reason=why))
-                draft.tell("build.cancelling", f"{build.job}: {why}", **_of(build))
-            case _:
-                pass
+        stop_build(draft, build, why, started_too=started_too)
+
+
+def stop_build(draft: Draft, build: Build, why: str, *, started_too: bool) -> None:
+    """End one build; one that has a machine only if `started_too`."""
+    match build.state:
+        case BuildState.QUEUED:
+            finish(draft, build, Verdict.CANCELLED, why)
+        case BuildState.STARTING | BuildState.RUNNING if started_too:
+            state = lifecycle.step(lifecycle.BUILD, build.state, "cancel")
+            draft.put(replace(build, state=state, reason=why))
+            draft.tell("build.cancelling", f"{build.job}: {why}", **_of(build))
+        case _:
+            pass
 
 
 def finish(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> Build:
@@ -226,12 +301,6 @@ def finish(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> 
         "build.finished", f"{build.job} {verdict}" + (f": {reason}" if reason else ""), **_of(build)
     )
     return draft.put(done)
-
-
-def fail_fast(draft: Draft, item: Item, buildset: Buildset, why: str) -> None:
-    """In the gate, a failing item's other builds are of no use."""
-    if item.pipeline is Pipeline.GATE:
-        stop(draft, buildset, why)
 
 
 def _of(build: Build) -> dict[str, int | str | None]:

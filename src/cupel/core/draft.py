@@ -43,7 +43,7 @@ class Draft:
         self.version = 0
         """Grows with every row that changes."""
         self.urgency: dict[int, float] = {}
-        """By build id, how soon it should get a machine, as the gate's planner says: higher first."""
+        """By build id, how soon it should get a machine as the planner has it: higher first."""
         self._ids = ids
         self.numbers_used = 0
         self._rows: defaultdict[type[Any], dict[int, Row]] = defaultdict(dict)
@@ -130,6 +130,11 @@ class Draft:
         found = cast("list[Build]", self._index("build", buildset_id))
         return sorted(found, key=lambda build: build.id)
 
+    def builds_of(self, buildset_id: int, job: str) -> list[Build]:
+        """The attempts at one job of a buildset, by id."""
+        found = cast("list[Build]", self._index("attempt", (buildset_id, job)))
+        return sorted(found, key=attrgetter("id"))
+
     def live_items(self, pipeline: Pipeline) -> list[Item]:
         """Items that are live or landing, in queue order."""
         found = cast("list[Item]", self._index("item", pipeline))
@@ -174,7 +179,11 @@ _INDEXES: dict[type[Any], dict[str, Callable[[Any], Any]]] = {
     Buildset: {"buildset": attrgetter("item_id")},
     Evidence: {"evidence": attrgetter("key")},
     History: {"history": attrgetter("project_id", "subject")},
-    Build: {"build": attrgetter("buildset_id"), "machine": attrgetter("machine_id")},
+    Build: {
+        "build": attrgetter("buildset_id"),
+        "attempt": attrgetter("buildset_id", "job"),
+        "machine": attrgetter("machine_id"),
+    },
     Item: {
         "item": attrgetter("pipeline"),
         "gate": lambda row: row.change_id if row.pipeline is Pipeline.GATE else None,

@@ -285,18 +285,22 @@ def _state_made(
 
 
 def _landed(draft: Draft, fact: events.Landed) -> None:
-    entry = draft.get(Item, fact.item_id)
-    if entry.state is ItemState.LANDING:
-        item.land(draft, entry)
+    for number in fact.item_ids:
+        entry = draft.get(Item, number)
+        if entry.state is ItemState.LANDING:
+            item.land(draft, entry)
 
 
 def _landing_refused(draft: Draft, fact: events.LandingRefused) -> None:
-    entry = draft.get(Item, fact.item_id)
-    if entry.state is ItemState.LANDING:
-        state = lifecycle.step(lifecycle.ITEM, entry.state, "refused")
-        draft.put(replace(entry, state=state))
-        draft.tell("item.landing-refused", f"the branch is at {fact.head}", **item.about(entry))
-        item.head_seen(draft, draft.branch(entry.project_id, entry.branch), fact.head)
+    for number in fact.item_ids:
+        entry = draft.get(Item, number)
+        if entry.state is ItemState.LANDING:
+            state = lifecycle.step(lifecycle.ITEM, entry.state, "refused")
+            draft.put(replace(entry, state=state, lands_with=None))
+            draft.tell("item.landing-refused", f"the branch is at {fact.head}", **item.about(entry))
+            if number == fact.item_ids[0]:
+                branch = draft.branch(entry.project_id, entry.branch)
+                item.head_seen(draft, branch, fact.head)
 
 
 def _host(draft: Draft, name: str) -> Host | None:

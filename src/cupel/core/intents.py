@@ -36,15 +36,45 @@ def outstanding(draft: Draft) -> list[Action]:
 
 
 def _of_items(draft: Draft) -> Iterator[Action]:
+    landing: dict[int, list[Item]] = {}
     for item in draft.all(Item):
-        buildset = draft.find(Buildset, item.buildset_id)
-        if item.state not in LIVE_ITEMS or buildset is None:
-            continue
-        project = draft.get(Project, item.project_id)
         if item.state is ItemState.LANDING:
-            yield Land(project=project, item=item, buildset=buildset)
-        elif buildset.state is BuildsetState.PREPARING:
-            yield PrepareState(project=project, item=item, buildset=buildset)
+            landing.setdefault(item.lands_with or item.id, []).append(item)
+    for group in landing.values():
+        yield Land(steps=tuple(_steps(draft, group)))
+    for buildset in draft.all(Buildset):
+        found = draft.find(Item, buildset.item_id)
+        if buildset.state is not BuildsetState.PREPARING or found is None:
+            continue
+        if found.state in LIVE_ITEMS:
+            yield PrepareState(
+                project=draft.get(Project, found.project_id),
+                item=found,
+                buildset=buildset,
+                beside=_beside(draft, buildset),
+            )
+
+
+def _beside(draft: Draft, buildset: Buildset) -> tuple[tuple[Project, str], ...]:
+    return tuple((draft.get(Project, number), commit) for number, commit in buildset.beside)
+
+
+def _steps(draft: Draft, group: list[Item]) -> Iterator[tuple[Project, Item, Buildset]]:
+    """Items that land together, each on the one beneath it in its project; the one that they are
+    named by is the last."""
+    waiting = {item.id: draft.get(Buildset, item.buildset_id) for item in group}
+    by_id = {item.id: item for item in group}
+    while waiting:
+        made = {(by_id[number].project_id, each.commit) for number, each in waiting.items()}
+        free = [
+            number
+            for number, each in waiting.items()
+            if (by_id[number].project_id, each.onto) not in made or each.onto == each.commit
+        ]
+        last = group[0].lands_with
+        number = min(free, key=lambda n: (n == last, by_id[n].position))
+        item, buildset = by_id[number], waiting.pop(number)
+        yield draft.get(Project, item.project_id), item, buildset
 
 
 def _of_machines(draft: Draft) -> Iterator[Action]:
@@ -71,7 +101,7 @@ def _run(draft: Draft, build: Build, machine: Machine, host: Host) -> Iterator[R
         return
     job = next(job for job in buildset.jobs if job.name == build.job)
     passed = {
-        other.job: other.id
+        other.job: other.reused_from or other.id
         for other in draft.builds(buildset.id)
         if other.verdict is Verdict.SUCCESS
     }
@@ -84,4 +114,5 @@ def _run(draft: Draft, build: Build, machine: Machine, host: Host) -> Iterator[R
         machine=machine,
         host=host.name,
         needed=tuple((name, passed[name]) for name in job.needs if name in passed),
+        beside=tuple(each for each in _beside(draft, buildset) if each[0].name in job.projects),
     )

@@ -11,12 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cupel.core import admission, buildset, lifecycle
-from cupel.core.buildset import Standing
+from cupel.core import actions, admission, intents, lifecycle
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
-    Branch,
     Build,
     Buildset,
     BuildsetState,
@@ -27,10 +25,11 @@ from cupel.core.model import (
     HostState,
     Item,
     ItemState,
+    Landing,
     Machine,
     MachineState,
     Pipeline,
-    Project,
+    Queue,
     Row,
     Verdict,
 )
@@ -140,25 +139,63 @@ def _item_changed(old: Row | None, new: Item, after: Draft) -> Iterator[str]:
 
 
 def _may_land(item: Item, after: Draft) -> Iterator[str]:
-    """The decision to land: on the head as last seen, approved, fit and proved on that state."""
-    present = after.get(Buildset, item.buildset_id)
+    """The decision to land: approved, fit, and proved on the heads as last seen."""
     change = after.get(Change, item.change_id)
     if not admission.is_approved(after, change) or change.patch_set != item.patch_set:
         yield f"{_name(item)} lands without its approvals"
     if change.state is not ChangeState.OPEN:
         yield f"{_name(item)} lands although its {_name(change)}"
-    if present.onto != after.branch(item.project_id, item.branch).head:
-        yield f"{_name(item)} lands although it was proved on {present.onto}"
-    if present.state is not BuildsetState.READY or present.tree is None:
-        yield f"{_name(item)} lands unproved: {_name(present)}"
-    last = buildset.latest(after.builds(present.id))
-    for job in present.jobs:
-        build = last.get(job.name)
-        if job.voting and (build is None or build.verdict is not Verdict.SUCCESS):
-            yield f"{_name(item)} lands although {job.name} has not passed"
-    below = admission.needed(after, change)
-    if below is not None:
-        yield f"{_name(item)} lands before {_name(below)}, which it needs"
+    if item.lands_with in (None, item.id):
+        yield from _group_may_land(item, after)
+
+
+def _group_may_land(last: Item, after: Draft) -> Iterator[str]:
+    """Items that land together rest on each other, and hold what each of them needs."""
+    [action] = [
+        action
+        for action in intents.outstanding(after)
+        if isinstance(action, actions.Land) and action.steps[-1][1].id == last.id
+    ]
+    queue = after.queue(last.project_id)
+    if queue.closed is not None:
+        yield f"{_name(last)} lands although {queue.name} is closed"
+    heads: dict[int, str | None] = {}
+    numbers = {item.change_id for _, item, _ in action.steps}
+    for project, item, present in action.steps:
+        beneath = heads.get(project.id, after.branch(project.id, item.branch).head)
+        if present.onto != beneath:
+            yield f"{_name(item)} lands on {beneath} although it was proved on {present.onto}"
+        if present.state is not BuildsetState.READY or present.tree is None:
+            yield f"{_name(item)} lands unproved: {_name(present)}"
+        heads[project.id] = present.commit
+        for below in admission.needed(after, after.get(Change, item.change_id)):
+            if below.id not in numbers:
+                yield f"{_name(item)} lands before {_name(below)}, which it needs"
+    yield from _group_is_proved(action, after, queue)
+
+
+def _group_is_proved(action: actions.Land, after: Draft, queue: Queue) -> Iterator[str]:
+    """Each item by itself, unless the queue lands sets or they need each other in a circle: then
+    the last of each project."""
+    change = after.get(Change, action.steps[0][1].change_id)
+    together = admission.bundle(after, change) == {i.change_id for _, i, _ in action.steps}
+    if queue.landing is Landing.SET or together:
+        proved = {project.id: (item, state) for project, item, state in action.steps}
+        checked = list(proved.values())
+    else:
+        checked = [(item, state) for _, item, state in action.steps]
+    for item, state in checked:
+        alike = [s for s in after.buildsets(item.id) if s.commit == state.commit]
+        if not any(_has_passed(after, each) for each in alike):
+            yield f"{_name(item)} lands although its jobs have not passed"
+
+
+def _has_passed(after: Draft, state: Buildset) -> bool:
+    return state.state is BuildsetState.READY and all(
+        any(build.verdict is Verdict.SUCCESS for build in after.builds_of(state.id, job.name))
+        for job in state.jobs
+        if job.voting
+    )
 
 
 def _has_landed(old: Row | None, item: Item, after: Draft) -> Iterator[str]:
@@ -212,63 +249,49 @@ def _fits(new: Machine, after: Draft) -> Iterator[str]:
 
 
 def _queues(draft: Draft) -> Iterator[str]:
-    queues: dict[tuple[int, str], list[Item]] = {}
+    lanes: dict[tuple[int, str], list[Item]] = {}
     for entry in draft.live_items(Pipeline.GATE):
-        queues.setdefault((entry.project_id, entry.branch), []).append(entry)
-    for (project_id, name), entries in queues.items():
-        yield from _queue(draft, draft.branch(project_id, name), entries)
+        lanes.setdefault((draft.queue(entry.project_id).id, entry.branch), []).append(entry)
+    for entries in lanes.values():
+        yield from _in_order(draft, entries)
+        yield from _rest_on_each_other(draft, entries)
 
 
-def _queue(draft: Draft, branch: Branch, entries: list[Item]) -> Iterator[str]:
-    """Each item is proved on what is ahead of it without the bad, and behind what it needs."""
-    ahead: list[Item] = []
+def _in_order(draft: Draft, entries: list[Item]) -> Iterator[str]:
+    """Nothing is ahead of what it needs, and one move of the branches is under way at a time."""
     behind = {entry.change_id for entry in entries}
+    groups: set[int] = set()
     for entry in entries:
         behind.discard(entry.change_id)
-        below = admission.needed(draft, draft.get(Change, entry.change_id))
-        if below is not None and below.id in behind:
-            yield f"{_name(entry)} is ahead of what it needs"
-        good = [item for item in ahead if not _bad(draft, item)]
-        yield from _on_right_state(draft, entry, good[-1] if good else None, branch.head)
-        if entry.state is ItemState.LANDING and ahead:
-            yield f"{_name(entry)} is landing behind others"
-        ahead.append(entry)
+        change = draft.get(Change, entry.change_id)
+        circle = admission.bundle(draft, change)
+        for below in admission.needed(draft, change):
+            if below.id in behind and below.id not in circle:
+                yield f"{_name(entry)} is ahead of what it needs"
+        if entry.state is ItemState.LANDING:
+            groups.add(entry.lands_with or entry.id)
+    if len(groups) > 1:
+        yield f"items land apart at the same time: {sorted(groups)}"
 
 
-def _on_right_state(
-    draft: Draft, entry: Item, last: Item | None, head: str | None
-) -> Iterator[str]:
-    present = draft.find(Buildset, entry.buildset_id)
-    if present is None or present.state is BuildsetState.SUPERSEDED:
-        return
-    if entry.state is ItemState.LANDING:
-        return  # It is proved on the head as it was; the landing finds out whether it still is.
-    if last is None:
-        if present.onto != head:
-            yield f"{_name(entry)} is proved on {present.onto}, not on the head {head}"
-        return
-    beneath = draft.find(Buildset, last.buildset_id)
-    if beneath is None or beneath.state is not BuildsetState.READY:
-        yield f"{_name(entry)} is proved on {present.onto}, but what is ahead is not known"
-    elif present.onto != beneath.commit:
-        yield f"{_name(entry)} is proved on {present.onto}, not on {beneath.commit} ahead"
-
-
-def _bad(draft: Draft, entry: Item) -> bool:
-    """Whether the item is held to be bad for now: it fails, or what it needs does."""
-    if entry.state is ItemState.LANDING:
-        return False
-    change = draft.get(Change, entry.change_id)
-    below = admission.needed(draft, change)
-    needed = draft.gate_item(below.id) if below is not None else None
-    if needed is not None and _bad(draft, needed):
-        return True
-    present = draft.find(Buildset, entry.buildset_id)
-    if present is None:
-        return False
-    policy = draft.get(Project, entry.project_id).policy
-    outcome = buildset.evaluate(present, draft.builds(present.id), policy)
-    return outcome.standing is Standing.FAILING
+def _rest_on_each_other(draft: Draft, entries: list[Item]) -> Iterator[str]:
+    """Each state that is there stands on the head, or on another that is there."""
+    states = [
+        (entry, state)
+        for entry in entries
+        for state in draft.buildsets(entry.id)
+        if state.state is not BuildsetState.SUPERSEDED and entry.state is not ItemState.LANDING
+    ]
+    grounds: set[tuple[int, str | None]] = {
+        (entry.project_id, draft.branch(entry.project_id, entry.branch).head) for entry in entries
+    }
+    grounds |= {(entry.project_id, state.commit) for entry, state in states}
+    for entry in entries:
+        if entry.state is ItemState.LANDING:
+            grounds.add((entry.project_id, draft.get(Buildset, entry.buildset_id).commit))
+    for entry, state in states:
+        if (entry.project_id, state.onto) not in grounds:
+            yield f"{_name(entry)} is proved on {state.onto}, which will not come"
 
 
 def _items(draft: Draft) -> Iterator[str]:
@@ -320,9 +343,7 @@ def _wanted(draft: Draft, build: Build) -> Iterator[str]:
     if build.state not in _WANTED:
         return
     item = draft.get(Item, build.item_id)
-    if item.buildset_id != build.buildset_id:
-        yield f"{_name(build)} is of a superseded buildset"
-    elif draft.get(Buildset, build.buildset_id).state is not BuildsetState.READY:
+    if draft.get(Buildset, build.buildset_id).state is not BuildsetState.READY:
         yield f"{_name(build)} is of a buildset that is not ready"
     elif item.state not in LIVE_ITEMS and (item.state is not ItemState.LANDED or build.voting):
         yield f"{_name(build)} runs for {_name(item)}"

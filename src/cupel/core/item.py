@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cupel.core import buildset as buildsets
-from cupel.core import lifecycle
+from cupel.core import evidence, history, lifecycle
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -17,8 +17,12 @@ from cupel.core.model import (
     PatchSet,
     Pipeline,
     Project,
+    Queue,
     Reason,
+    Role,
 )
+
+_OWN_FAULT = frozenset({Reason.BUILD_FAILED, Reason.TIMED_OUT, Reason.MISCONFIGURED})
 
 _WORDS = {"pass": "passed", "reject": "rejected", "remove": "removed"}
 
@@ -69,36 +73,62 @@ def enqueue_landed(draft: Draft, item: Item, commit: str) -> Item:
 
 
 def prove_on(draft: Draft, item: Item, onto: str | None) -> Item:
-    """Start over on another state: a new buildset, to be prepared; the old one's builds stop."""
-    old = draft.find(Buildset, item.buildset_id)
-    item = supersede(draft, item, "the state it was proved on will not come")
-    buildset = Buildset(
-        id=draft.new_id(),
-        item_id=item.id,
-        number=1 if old is None else old.number + 1,
-        onto=onto,
-        state=BuildsetState.PREPARING,
-        commit=None,
-        tree=None,
-        jobs=(),
-        detail=None,
-        notice=None,
-        created_at=draft.now,
+    """Prove the item on one state, with the queue's other projects as they are now."""
+    heads = {
+        branch.project_id: branch.head
+        for branch in draft.all(Branch)
+        if branch.name == item.branch and branch.project_id != item.project_id
+    }
+    queue = draft.get(Project, item.project_id).queue_id
+    beside = tuple(
+        sorted(
+            (number, head)
+            for number, head in heads.items()
+            if head is not None and draft.get(Project, number).queue_id == queue
+        )
     )
-    draft.put(buildset)
-    return draft.put(replace(item, buildset_id=buildset.id))
+    made = prepare(draft, item, onto, beside)
+    return draft.put(replace(item, buildset_id=made.id))
 
 
-def supersede(draft: Draft, item: Item, why: str) -> Item:
-    """The item's present state is of no use any more: stop its builds."""
-    buildset = draft.find(Buildset, item.buildset_id)
-    if buildset is None or buildset.state is BuildsetState.SUPERSEDED:
-        return item
+def prepare(
+    draft: Draft,
+    item: Item,
+    onto: str | None,
+    beside: tuple[tuple[int, str], ...] = (),
+    *,
+    role: Role = Role.PROOF,
+) -> Buildset:
+    """A new state of the item, to be made."""
+    return draft.put(
+        Buildset(
+            id=draft.new_id(),
+            item_id=item.id,
+            number=1 + len(draft.buildsets(item.id)),
+            onto=onto,
+            state=BuildsetState.PREPARING,
+            commit=None,
+            tree=None,
+            jobs=(),
+            detail=None,
+            notice=None,
+            created_at=draft.now,
+            role=role,
+            beside=beside,
+        )
+    )
+
+
+def supersede(draft: Draft, buildset: Buildset, why: str) -> None:
+    """A state is of no use any more: stop its builds."""
+    if buildset.state is BuildsetState.SUPERSEDED:
+        return
     buildsets.stop(draft, buildset, why)
     state = lifecycle.step(lifecycle.BUILDSET, buildset.state, "supersede")
     draft.put(replace(buildset, state=state, finished_at=draft.now))
-    draft.tell("item.reset", why, **about(item))
-    return item
+    item = draft.get(Item, buildset.item_id)
+    if item.buildset_id == buildset.id:
+        draft.tell("item.reset", why, **about(item))
 
 
 def leave(
@@ -108,18 +138,21 @@ def leave(
 
     Leaving the gate ends the standing request to land: the next one is a person's to make.
     """
-    buildset = draft.find(Buildset, item.buildset_id)
-    if buildset is not None and buildset.state is not BuildsetState.SUPERSEDED:
-        buildsets.stop(draft, buildset, f"the item was {_WORDS[event]}")
-        draft.put(replace(buildset, finished_at=draft.now))
+    for buildset in draft.buildsets(item.id):
+        if buildset.state is not BuildsetState.SUPERSEDED:
+            buildsets.stop(draft, buildset, f"the item was {_WORDS[event]}")
+            draft.put(replace(buildset, finished_at=draft.now))
     done = replace(
         item,
         state=lifecycle.step(lifecycle.ITEM, item.state, event),
         finished_at=draft.now,
         reason=reason,
         detail=detail,
+        wait=None,
     )
     change = draft.find(Change, item.change_id)
+    if change is not None and item.pipeline is Pipeline.GATE and reason in _OWN_FAULT:
+        history.change_rejected(draft, change)
     if item.pipeline is Pipeline.GATE and change is not None and change.patch_set == item.patch_set:
         draft.put(replace(change, wants_land=False, updated_at=draft.now))
     text = f"{_WORDS[event]} in {item.pipeline}" + (f": {reason}" if reason else "")
@@ -137,9 +170,7 @@ def land(draft: Draft, item: Item) -> Item:
     buildset = draft.get(Buildset, item.buildset_id)
     branch = draft.branch(project.id, item.branch)
     draft.put(replace(branch, head=buildset.commit))
-    draft.put(replace(buildset, finished_at=draft.now))
-    # Jobs that do not vote go on if they run already; nobody waits for those that do not.
-    buildsets.stop(draft, buildset, "the change has landed", started_too=False)
+    _finish_states(draft, item, buildset)
     draft.put(
         replace(
             change,
@@ -153,9 +184,34 @@ def land(draft: Draft, item: Item) -> Item:
     state = lifecycle.step(lifecycle.ITEM, item.state, "landed")
     done = draft.put(replace(item, state=state, finished_at=draft.now))
     draft.tell("change.landed", f"landed as {buildset.commit}", **about(item))
-    assert buildset.commit is not None
-    enqueue_landed(draft, done, buildset.commit)
+    history.change_landed(draft, change)
+    evidence.audit(draft, done, buildset)
+    _widen(draft, project)
+    if item.lands_with in (None, item.id):
+        assert buildset.commit is not None
+        enqueue_landed(draft, done, buildset.commit)
     return done
+
+
+def _finish_states(draft: Draft, item: Item, landed: Buildset) -> None:
+    """Of the state that has landed, jobs that do not vote go on if they run already; nobody waits
+    for those that do not. Other states will not come."""
+    for buildset in draft.buildsets(item.id):
+        if buildset.id != landed.id:
+            supersede(draft, buildset, "the change has landed on another state")
+    present = draft.get(Buildset, landed.id)
+    draft.put(replace(present, finished_at=draft.now))
+    for build in draft.builds(landed.id):
+        buildsets.stop_build(draft, build, "the change has landed", started_too=build.voting)
+
+
+def _widen(draft: Draft, project: Project) -> None:
+    """A landing lets the window of its queue grow, if it has one."""
+    queue = draft.get(Queue, project.queue_id)
+    if queue.window is not None:
+        ceiling = queue.window_ceiling
+        wider = queue.window + 1 if ceiling is None else min(ceiling, queue.window + 1)
+        draft.put(replace(queue, window=max(queue.window, wider)))
 
 
 def head_seen(draft: Draft, branch: Branch, head: str | None) -> None:

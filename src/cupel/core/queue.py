@@ -1,83 +1,154 @@
-"""The gate: a speculative merge queue, planned afresh from what is there.
+"""The gate: every queue planned afresh from what is there, after every fact.
 
-The rules are those of a dependent pipeline as Zuul's manual describes it (Zuul, "Project Gating").
-Each item is proved on the state of the nearest item ahead that is not known to be bad, or on the
-branch head when there is none. An item is *only* believed to be bad when nothing is ahead of it:
-its state then is the branch head plus itself. What it is proved on is named by a commit, so an
-item whose predecessor has landed keeps its builds: the commit beneath it is the same one.
+A `Lane` reads the rows as a lattice of states. Then, in this order: what may not stay leaves; what
+has failed beyond doubt on the head is rejected; what has passed in its turn lands; and the queue's
+planner says which states to prove, and in which order (`core.speculation`). Items behind one that
+is suspect are proved without it and may overtake it, so that no failure holds up the rest.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import replace
 
-from cupel.core import admission, buildset, item, lifecycle
-from cupel.core.buildset import Outcome, Standing
+from cupel.core import admission, buildset, host, item, lifecycle
 from cupel.core.draft import Draft
+from cupel.core.lane import Lane, Wish, place_of
 from cupel.core.model import (
+    LIVE_ITEMS,
+    Build,
     Buildset,
     BuildsetState,
+    BuildState,
     Change,
     ChangeState,
+    Host,
+    HostState,
     Item,
     ItemState,
+    Job,
+    Landing,
     Pipeline,
-    Policy,
     Project,
+    Queue,
     Reason,
+    Role,
+    Verdict,
 )
+from cupel.core.speculation import POLICIES, belief, judge
+from cupel.core.speculation.belief import Beliefs
+from cupel.core.speculation.judge import Rules
+from cupel.core.speculation.lattice import Entry, State, Trial
+from cupel.core.speculation.optimistic import Optimistic
+from cupel.core.speculation.policy import Plan, Policy, Want
 
+BASE_AGAIN = 600.0
+"""Seconds after which a job that failed on the head itself is tried there again."""
 
-@dataclasses.dataclass(slots=True)
-class _Ahead:
-    """What an item has ahead of it, as the walk down the queue goes.
+BROKEN = 0.5
+"""Above this chance a job's failures are put down to the branch itself."""
 
-    `onto` is the commit to be proved on, unless it is not known yet (`known` False). `changes` are
-    those ahead, `failing` the ones among them that are held to be bad for now.
-    """
-
-    onto: str | None
-    known: bool = True
-    empty: bool = True
-    changes: set[int] = dataclasses.field(default_factory=set)
-    failing: set[int] = dataclasses.field(default_factory=set)
+_SPARE = 2
+"""Builds that may wait for a machine, so that none is idle between two plannings."""
 
 
 def plan(draft: Draft) -> None:
-    """Plan every queue: one per project and branch, each by itself."""
-    queues: dict[tuple[int, str], list[Item]] = {}
+    """Plan every queue for every branch, each by itself."""
+    lanes: dict[tuple[int, str], list[Item]] = {}
     for entry in draft.live_items(Pipeline.GATE):
-        queues.setdefault((entry.project_id, entry.branch), []).append(entry)
-    for (project_id, branch), entries in queues.items():
-        policy = draft.get(Project, project_id).policy
-        ahead = _Ahead(onto=draft.branch(project_id, branch).head)
-        for entry in entries:
-            _plan_item(draft, entry, ahead, policy)
+        queue = draft.queue(entry.project_id)
+        lanes.setdefault((queue.id, entry.branch), []).append(entry)
+    for (queue_id, _), entries in lanes.items():
+        _plan_lane(draft, draft.get(Queue, queue_id), entries)
 
 
-def _plan_item(draft: Draft, entry: Item, ahead: _Ahead, policy: Policy) -> None:
-    change = draft.get(Change, entry.change_id)
-    if entry.state is ItemState.LANDING:
-        _pass_by(draft, entry, ahead)
+def _plan_lane(draft: Draft, queue: Queue, entries: list[Item]) -> None:
+    if _remove_unfit(draft, queue, entries):
         return
-    unfit = why_unfit(draft, entry, change, ahead.changes)
-    if unfit is not None:
-        item.leave(draft, entry, "remove", unfit)
+    landing = [entry for entry in entries if entry.state is ItemState.LANDING]
+    waiting = [entry for entry in entries if entry.state is not ItemState.LANDING]
+    if not waiting:
         return
-    if _needs(draft, change) & ahead.failing:
-        item.supersede(draft, entry, "a change that it needs is failing")
-        _keep_aside(change, ahead)
+    rules = rules_of(queue)
+    lane = Lane(draft, queue, waiting, landing)
+    beliefs = belief.infer(lane.lattice, draft.now)
+    if not landing and _judge(draft, lane, beliefs, rules):
         return
-    if not ahead.known:
-        item.supersede(draft, entry, "what is ahead of it is proved on another state")
-        _pass_by(draft, entry, ahead)
-        return
-    entry = _on_right_state(draft, entry, ahead)
-    _judge(draft, entry, change, ahead, policy)
+    made = propose(draft, lane, beliefs)
+    _carry_out(draft, lane, made)
+    _say_why(draft, lane, beliefs, made)
 
 
-def why_unfit(draft: Draft, entry: Item, change: Change, ahead: set[int]) -> Reason | None:
+def rules_of(queue: Queue) -> Rules:
+    landing_set = queue.landing is Landing.SET
+    if queue.planner == "optimistic":
+        return Rules(landing_set=landing_set, reruns=1, overtaking=False)
+    return Rules(landing_set=landing_set)
+
+
+def propose(draft: Draft, lane: Lane, beliefs: Beliefs) -> Plan:
+    """What the queue's planner would have."""
+    window = lane.queue.window
+    entries = lane.lattice.entries
+    beyond = [] if window is None else entries[window:]
+    if beyond:
+        lane.lattice.entries = entries[:window]
+    made = _policy(lane.queue).plan(
+        lane.lattice,
+        beliefs,
+        now=draft.now,
+        machines=_machines(draft) + _SPARE,
+        landing_set=lane.queue.landing is Landing.SET,
+    )
+    lane.lattice.entries = entries
+    for entry in beyond:
+        made.waits[entry.id] = f"the window is {window} wide"
+    return made
+
+
+def _policy(queue: Queue) -> Policy:
+    if queue.planner == "optimistic":
+        return Optimistic(reruns=1)
+    return POLICIES[queue.planner]()
+
+
+def _machines(draft: Draft) -> int:
+    """Machines that the gate could have at a time."""
+    return sum(
+        each.slots
+        for each in draft.all(Host)
+        if each.state is HostState.CONNECTED and not host.is_quarantined(each, draft.now)
+    )
+
+
+# Who may stay.
+
+
+def _remove_unfit(draft: Draft, queue: Queue, entries: list[Item]) -> bool:
+    """Whether somebody had to leave whatever the builds say."""
+    ahead: set[int] = set()
+    live = {entry.change_id for entry in entries}
+    found = False
+    for entry in entries:
+        assert entry.change_id is not None
+        if entry.state is not ItemState.LANDING:
+            change = draft.get(Change, entry.change_id)
+            unfit = why_unfit(draft, queue, entry, change, ahead, live)
+            if unfit is not None:
+                item.leave(draft, entry, "remove", unfit)
+                found = True
+                continue
+        ahead.add(entry.change_id)
+    return found
+
+
+def why_unfit(
+    draft: Draft,
+    queue: Queue,
+    entry: Item,
+    change: Change,
+    ahead: set[int],
+    live: set[int | None],
+) -> Reason | None:
     """Why the item must leave the gate whatever its builds say; None if it may stay."""
     if change.state is not ChangeState.OPEN:
         return Reason.ABANDONED
@@ -87,59 +158,338 @@ def why_unfit(draft: Draft, entry: Item, change: Change, ahead: set[int]) -> Rea
         return Reason.DEQUEUED
     if not admission.is_approved(draft, change):
         return Reason.UNAPPROVED
-    if _needs(draft, change) - ahead:
-        return Reason.NEEDS_LEFT
+    needs = {below.id for below in admission.needed(draft, change)}
+    if needs - ahead:
+        bundle = admission.bundle(draft, change)
+        if needs - ahead - bundle or not bundle <= live:
+            circular = needs <= live and not queue.cycles
+            return Reason.CYCLE if circular else Reason.NEEDS_LEFT
     return None
 
 
-def _needs(draft: Draft, change: Change) -> set[int]:
-    below = admission.needed(draft, change)
-    return set() if below is None else {below.id}
+# Verdicts.
 
 
-def _on_right_state(draft: Draft, entry: Item, ahead: _Ahead) -> Item:
-    present = draft.find(Buildset, entry.buildset_id)
-    stale = (
-        present is None or present.onto != ahead.onto or present.state is BuildsetState.SUPERSEDED
-    )
-    return item.prove_on(draft, entry, ahead.onto) if stale else entry
+def _judge(draft: Draft, lane: Lane, beliefs: Beliefs, rules: Rules) -> bool:
+    """Whether something landed or left."""
+    refused = list(judge.refused(lane.lattice))
+    for entry, trial in refused:
+        _refuse(draft, lane, entry, trial)
+    if refused:
+        return True
+    guilty = [
+        entry
+        for entry in judge.convicted(lane.lattice, beliefs, rules)
+        if not _blamed_on_branch(lane, beliefs, entry)
+    ]
+    for entry in guilty:
+        _reject(draft, lane, entry)
+    if guilty:
+        return True
+    if lane.queue.closed is not None:
+        return False
+    landing = judge.landable(lane.lattice, beliefs, rules)
+    if landing is None:
+        return False
+    _land(draft, landing)
+    return True
 
 
-def _judge(draft: Draft, entry: Item, change: Change, ahead: _Ahead, policy: Policy) -> None:
-    present = draft.get(Buildset, entry.buildset_id)
-    outcome = buildset.evaluate(present, draft.builds(present.id), policy)
-    match outcome.standing:
-        case Standing.FAILING if ahead.empty:
-            item.leave(draft, entry, "reject", outcome.reason, outcome.detail)
-        case Standing.FAILING:
-            _hold_to_be_bad(draft, entry, present, outcome)
-            _keep_aside(change, ahead)
-        case Standing.SUCCESS if ahead.empty:
-            state = lifecycle.step(lifecycle.ITEM, entry.state, "land")
-            draft.tell("item.landing", "proved; moving the branch", **item.about(entry))
-            _pass_by(draft, draft.put(replace(entry, state=state)), ahead)
-        case Standing.SUCCESS | Standing.PENDING:
-            buildset.advance(draft, entry, present, policy)
-            _pass_by(draft, entry, ahead)
+def _refuse(draft: Draft, lane: Lane, entry: Entry, trial: Trial | None) -> None:
+    state = lane.lattice.root.children[entry.id]
+    if trial is None:
+        found = next(
+            proof
+            for proof in place_of(state).proofs
+            if proof.state in (BuildsetState.CONFLICT, BuildsetState.MISCONFIGURED)
+        )
+        conflict = found.state is BuildsetState.CONFLICT
+        reason = Reason.CONFLICT if conflict else Reason.MISCONFIGURED
+        _leave(draft, lane, entry, reason, found.detail, "reject")
+        return
+    timed_out = trial.refused == Reason.TIMED_OUT
+    reason = Reason.TIMED_OUT if timed_out else Reason.INFRASTRUCTURE
+    build = _last(draft, state, trial)
+    _leave(draft, lane, entry, reason, buildset.tell(build) if build else None, "reject")
 
 
-def _hold_to_be_bad(draft: Draft, entry: Item, present: Buildset, outcome: Outcome) -> None:
-    """It fails on a state that may not come: it keeps its place, and what it still runs stops."""
-    buildset.fail_fast(draft, entry, present, f"{outcome.detail or outcome.reason}")
+def _last(draft: Draft, state: State, trial: Trial) -> Build | None:
+    """The last attempt at the trial's job in this state."""
+    name = trial.job.split(":", 1)[1]
+    found = [b for proof in place_of(state).proofs for b in draft.builds_of(proof.id, name)]
+    return found[-1] if found else None
 
 
-def _keep_aside(change: Change, ahead: _Ahead) -> None:
-    ahead.changes.add(change.id)
-    ahead.failing.add(change.id)
-    ahead.empty = False
+def _blamed_on_branch(lane: Lane, beliefs: Beliefs, entry: Entry) -> bool:
+    """Whether all that failed with the entry fails on the head as well."""
+    failed = {t.job for t in lane.lattice.trials.values() if t.members & entry.bit and t.failing}
+    return bool(failed) and all(beliefs.broken.get(job, 0.0) > BROKEN for job in failed)
 
 
-def _pass_by(draft: Draft, entry: Item, ahead: _Ahead) -> None:
-    """What is behind is proved on this item's state."""
-    present = draft.find(Buildset, entry.buildset_id)
-    ready = present is not None and present.state is BuildsetState.READY
-    ahead.known = ready
-    ahead.onto = present.commit if ready and present is not None else None
-    ahead.empty = False
-    assert entry.change_id is not None
-    ahead.changes.add(entry.change_id)
+def _reject(draft: Draft, lane: Lane, entry: Entry) -> None:
+    failed = _failures(draft, lane, entry)
+    detail = buildset.tell(failed[-1]) if failed else None
+    for build in failed[-1:]:
+        _report_the_rest(draft, draft.get(Buildset, build.buildset_id), build)
+    _leave(draft, lane, entry, Reason.BUILD_FAILED, detail, "reject")
+
+
+def _failures(draft: Draft, lane: Lane, entry: Entry) -> list[Build]:
+    found = [
+        build
+        for member in lane.members(entry)
+        for proof in draft.buildsets(member.id)
+        if proof.role is Role.PROOF
+        for build in draft.builds(proof.id)
+        if build.verdict is Verdict.FAILURE and build.voting
+    ]
+    return sorted(found, key=lambda build: build.finished_at or 0.0)
+
+
+def _report_the_rest(draft: Draft, proof: Buildset, failed: Build) -> None:
+    """Jobs that never began say why not."""
+    entry = draft.get(Item, proof.item_id)
+    for job in proof.jobs:
+        if not draft.builds_of(proof.id, job.name):
+            why = f"job {failed.job} failed"
+            if failed.job in job.needs:
+                why = f"needs {failed.job}, which failed"
+            buildset.skip(draft, entry, proof, job, why)
+
+
+def _leave(
+    draft: Draft, lane: Lane, entry: Entry, reason: Reason, detail: str | None, event: str
+) -> None:
+    for member in lane.members(entry):
+        item.leave(draft, draft.get(Item, member.id), event, reason, detail)
+    queue = draft.get(Queue, lane.queue.id)
+    if queue.window is not None and event == "reject":
+        draft.put(replace(queue, window=max(queue.window_floor, queue.window // 2)))
+
+
+def _land(draft: Draft, states: list[State]) -> None:
+    """Have the branches moved to where the last of these states has them."""
+    steps = [step for state in states for step in place_of(state).steps]
+    last = steps[-1][0].id
+    for member, proof in steps:
+        present = draft.get(Item, member.id)
+        state = lifecycle.step(lifecycle.ITEM, present.state, "land")
+        draft.tell("item.landing", "proved; moving the branch", **item.about(present))
+        draft.put(replace(present, state=state, lands_with=last, buildset_id=proof.id, wait=None))
+
+
+# What to prove.
+
+
+def _carry_out(draft: Draft, lane: Lane, made: Plan) -> None:
+    kept = _kept_states(made)
+    _make_states(draft, lane, made)
+    _expect(draft, lane, made)
+    _drop_states(draft, lane, kept)
+    wanted = _wanted(lane, made)
+    for state in kept:
+        for proof in place_of(state).proofs:
+            if proof.state is BuildsetState.READY:
+                _advance(draft, lane, proof, wanted)
+    for want in made.wants:
+        if want.base:
+            _run_base(draft, lane, want)
+
+
+def _kept_states(made: Plan) -> list[State]:
+    """The states of the plan and of what still runs, with all beneath them."""
+    kept: dict[int, State] = {}
+    for state in [*made.states, *(want.state for want in made.wants)]:
+        for step in state.path():
+            kept[id(step)] = step
+    return list(kept.values())
+
+
+def _make_states(draft: Draft, lane: Lane, made: Plan) -> None:
+    asked: set[Wish] = set()
+    for state in made.states:
+        wish = place_of(state).lacks
+        if wish is not None and wish not in asked and state.broken is None:
+            asked.add(wish)
+            entry = draft.get(Item, wish.item.id)
+            item.prepare(draft, entry, wish.onto, wish.beside)
+
+
+def _expect(draft: Draft, lane: Lane, made: Plan) -> None:
+    """Each item shows the state on which it is thought to land."""
+    for number, state in made.expected.items():
+        entry = next(e for e in lane.lattice.entries if e.id == number)
+        shown: dict[int, Buildset | None] = {step[0].id: step[1] for step in place_of(state).steps}
+        shown |= {proof.item_id: proof for proof in place_of(state).proofs}
+        for member in lane.members(entry):
+            present = draft.get(Item, member.id)
+            proof = shown.get(member.id) or _newest(draft, member)
+            if proof is not None and present.buildset_id != proof.id:
+                draft.put(replace(present, buildset_id=proof.id))
+
+
+def _newest(draft: Draft, entry: Item) -> Buildset | None:
+    """The state last asked for, if it is still to be made."""
+    found = [each for each in draft.buildsets(entry.id) if each.role is Role.PROOF]
+    return found[-1] if found and found[-1].state is BuildsetState.PREPARING else None
+
+
+def _drop_states(draft: Draft, lane: Lane, kept: list[State]) -> None:
+    """States that will not come are of no use; what runs on them stops."""
+    used = {
+        proof.id
+        for state in kept
+        for proof in [*place_of(state).proofs, *(step[1] for step in place_of(state).steps)]
+    }
+    bases = {found.id for found in lane.bases.values()}
+    new = {wish_key(place_of(state).lacks) for state in kept}
+    for entry in lane.items.values():
+        for found in draft.buildsets(entry.id):
+            if found.state is BuildsetState.SUPERSEDED or found.id in used or found.id in bases:
+                continue
+            if (found.item_id, found.onto, found.beside) not in new:
+                item.supersede(draft, found, "the state it was proved on will not come")
+
+
+def wish_key(wish: Wish | None) -> tuple[object, ...]:
+    return () if wish is None else (wish.item.id, wish.onto, wish.beside)
+
+
+def _wanted(lane: Lane, made: Plan) -> dict[tuple[int, str], float]:
+    """By buildset and job, how urgent it is to run it."""
+    wanted: dict[tuple[int, str], float] = {}
+    for want in made.wants:
+        if want.base:
+            continue
+        name = want.trial.job.split(":", 1)[1]
+        for proof in place_of(want.state).proofs:
+            job = next((job for job in proof.jobs if job.name == name), None)
+            if job is not None and f"{lane.items[proof.item_id].project_id}:{name}" == (
+                want.trial.job
+            ):
+                _want_with_needs(wanted, proof, job, want.score)
+    expected = {id(state) for state in made.expected.values()}
+    for state in made.states:
+        if id(state) in expected:
+            for proof in place_of(state).proofs:
+                _want_advisory(wanted, proof)
+    return wanted
+
+
+def _want_with_needs(
+    wanted: dict[tuple[int, str], float], proof: Buildset, job: Job, score: float
+) -> None:
+    key = (proof.id, job.name)
+    if wanted.get(key, float("-inf")) >= score:
+        return
+    wanted[key] = score
+    for needed in proof.jobs:
+        if needed.name in job.needs:
+            _want_with_needs(wanted, proof, needed, score)
+
+
+def _want_advisory(wanted: dict[tuple[int, str], float], proof: Buildset) -> None:
+    """Jobs that do not vote run beside those that do, once those are under way."""
+    voting = [job for job in proof.jobs if job.voting]
+    if any((proof.id, job.name) in wanted for job in voting):
+        lowest = min(wanted.values())
+        for job in proof.jobs:
+            if not job.voting:
+                wanted.setdefault((proof.id, job.name), lowest - 1.0)
+
+
+def _advance(
+    draft: Draft, lane: Lane, proof: Buildset, wanted: dict[tuple[int, str], float]
+) -> None:
+    entry = draft.get(Item, proof.item_id)
+    policy = draft.get(Project, entry.project_id).policy
+    for job in proof.jobs:
+        score = wanted.get((proof.id, job.name))
+        build = buildset.advance_wanted(draft, entry, proof, job, policy, wanted=score is not None)
+        if build is not None and score is not None:
+            draft.urgency[build.id] = score
+
+
+def _run_base(draft: Draft, lane: Lane, want: Want) -> None:
+    """Run a job on the head as it stands, for the first item that has failed it."""
+    project, name = lane.project_and_job(want.trial)
+    found = lane.bases.get(project.id)
+    if found is None:
+        for entry in lane.items.values():
+            if entry.project_id == project.id:
+                head = lane.heads.get(project.id)
+                if head is not None:
+                    beside = lane.beside(lane.heads, project.id)
+                    item.prepare(draft, entry, head, beside, role=Role.BASE)
+                return
+        return
+    entry = draft.get(Item, found.item_id)
+    if found.state is not BuildsetState.READY or entry.state not in LIVE_ITEMS:
+        return
+    for job in found.jobs:
+        if job.name == name:
+            _try_base(draft, entry, found, job, want)
+
+
+def _try_base(draft: Draft, entry: Item, found: Buildset, job: Job, want: Want) -> None:
+    tried = draft.builds_of(found.id, job.name)
+    last = tried[-1] if tried else None
+    if last is not None:
+        if last.state is not BuildState.FINISHED:
+            draft.urgency[last.id] = want.score
+            return
+        failed = sum(build.verdict is Verdict.FAILURE for build in tried)
+        if failed > 1 and draft.now - (last.finished_at or 0.0) < BASE_AGAIN:
+            return
+    build = buildset.begin(draft, entry, found, job)
+    draft.urgency[build.id] = want.score
+
+
+# What is told.
+
+
+def _say_why(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> None:
+    for entry in lane.lattice.entries:
+        for member in lane.members(entry):
+            present = draft.get(Item, member.id)
+            if present.state is ItemState.LIVE:
+                wait = _why(draft, lane, beliefs, made, entry)
+                if present.wait != wait:
+                    draft.put(replace(present, wait=wait))
+
+
+def _why(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan, entry: Entry) -> str | None:
+    """What the entry waits for; None while its builds are under way."""
+    if entry.id in made.waits:
+        return made.waits[entry.id]
+    state = made.expected.get(entry.id)
+    if state is None:
+        return "waits until it is clearer what is ahead of it"
+    if state.broken is not None:
+        return f"cannot be proved on what is ahead of it: {state.broken}"
+    place = place_of(state)
+    if state.trials is None:
+        return (
+            "its state is being made"
+            if place.lacks or place.proofs
+            else ("waits for the states ahead of it to be made")
+        )
+    failing = sorted({t.job for t in state.own_trials() if t.failed_at and not t.passed})
+    names = ", ".join(job.split(":", 1)[1] for job in failing)
+    if failing and all(beliefs.broken.get(job, 0.0) > BROKEN for job in failing):
+        return f"the branch itself is broken: {names} fails on it without any change"
+    if failing:
+        return f"{names} failed; it is run again to see whose fault that is"
+    if lane.queue.closed is not None and state.passed:
+        return f"proved; the tree is closed: {lane.queue.closed}"
+    if state.passed:
+        return "proved; waits for what is ahead of it"
+    if not any(trial.runs for trial in state.own_trials()):
+        wanted = {id(want.trial) for want in made.wants}
+        if not any(id(trial) in wanted for trial in state.own_trials()):
+            return (
+                "proved together with those behind it"
+                if lane.queue.landing is (Landing.SET)
+                else "waits for a machine"
+            )
+    return None

@@ -1,0 +1,376 @@
+"""A queue's rows as a lattice: which states there are, and what their builds have shown.
+
+A state above the head is one buildset: an item's commit on the commits beneath it. It is found
+again by what is beneath, so states whose foundation has gone are simply not found. An entry is one
+item, or a bundle: items that need each other in a circle, which are proved and land as one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Iterable
+from typing import TypeAlias
+
+from cupel.core import admission, buildset, evidence, history
+from cupel.core.draft import Draft
+from cupel.core.model import (
+    Branch,
+    Buildset,
+    BuildsetState,
+    BuildState,
+    Change,
+    Item,
+    Job,
+    Project,
+    Queue,
+    Role,
+    Verdict,
+)
+from cupel.core.speculation.lattice import Entry, Lattice, Run, State, Trial
+
+Heads: TypeAlias = dict[int, str | None]
+"""By project, the commit that its branch would be at."""
+
+Beside: TypeAlias = tuple[tuple[int, str], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A buildset that a state still lacks."""
+
+    item: Item
+    onto: str | None
+    beside: Beside
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Place:
+    """What a state is in rows. `heads` are the commits with its entry, once all are known.
+
+    `steps` are the buildsets that land, one for each item; `proofs` are those whose builds prove
+    it: the same, but for a bundle, whose items are proved with all the others. `lacks` is the next
+    buildset to be made.
+    """
+
+    heads: Heads | None
+    steps: list[tuple[Item, Buildset]]
+    proofs: list[Buildset]
+    lacks: Wish | None = None
+    below: dict[tuple[int, str], Trial] = dataclasses.field(default_factory=dict)
+    """By project and job, the trial of that job in this state or the nearest one beneath."""
+    passed_by: int = 0
+    """The entries of this state, of any project."""
+
+
+class Lane:
+    """One queue for one branch name, read from a draft. `landing` are items whose move is made."""
+
+    def __init__(self, draft: Draft, queue: Queue, items: list[Item], landing: list[Item]) -> None:
+        self.draft = draft
+        self.queue = queue
+        self.items = {item.id: item for item in items}
+        branch = (items or landing)[0].branch
+        self.projects = {
+            project.id: project for project in draft.all(Project) if project.queue_id == queue.id
+        }
+        self.heads = self._heads(branch, landing)
+        self._found = self._index(items)
+        self._members: dict[int, list[Item]] = {}
+        self._estimates: dict[tuple[int, str], tuple[float, float]] = {}
+        self.bases = self._base_states(items)
+        self._cutoff: dict[str, float] = {}
+        self._of_project: dict[int, int] = {}
+        self._counted: set[tuple[int, str]] = set()
+        root = State(None, None)
+        root.trials = {}
+        root.tag = Place(heads=self.heads, steps=[], proofs=[])
+        self.lattice = Lattice(root=root, entries=[], trials={}, make=self._make, on_head=self._on)
+        self._enter(items)
+        self._look_at_bases()
+        self._grow(root)
+
+    def members(self, entry: Entry) -> list[Item]:
+        return self._members[entry.id]
+
+    def entry_of(self, item: Item) -> Entry | None:
+        for entry in self.lattice.entries:
+            if any(member.id == item.id for member in self._members[entry.id]):
+                return entry
+        return None
+
+    def project_and_job(self, trial: Trial) -> tuple[Project, str]:
+        number, name = trial.job.split(":", 1)
+        return self.projects[int(number)], name
+
+    # Heads.
+
+    def _heads(self, branch: str, landing: list[Item]) -> Heads:
+        heads: Heads = {
+            row.project_id: row.head
+            for row in self.draft.all(Branch)
+            if row.name == branch and row.project_id in self.projects
+        }
+        for item in landing:
+            heads[item.project_id] = self.draft.get(Buildset, item.buildset_id).commit
+        return heads
+
+    @staticmethod
+    def beside(heads: Heads, project_id: int) -> Beside:
+        return tuple(
+            sorted((p, head) for p, head in heads.items() if p != project_id and head is not None)
+        )
+
+    def _index(self, items: list[Item]) -> dict[tuple[int, str | None, Beside], Buildset]:
+        return {
+            (found.item_id, found.onto, found.beside): found
+            for item in items
+            for found in self.draft.buildsets(item.id)
+            if found.role is Role.PROOF and found.state is not BuildsetState.SUPERSEDED
+        }
+
+    def _base_states(self, items: list[Item]) -> dict[int, Buildset]:
+        """By project, the buildset of the head as it stands, where somebody has asked for one."""
+        found: dict[int, Buildset] = {}
+        for item in items:
+            head = self.heads.get(item.project_id)
+            beside = self.beside(self.heads, item.project_id)
+            for each in self.draft.buildsets(item.id):
+                if each.role is not Role.BASE or each.state is BuildsetState.SUPERSEDED:
+                    continue
+                if (each.onto, each.beside) == (head, beside):
+                    found.setdefault(item.project_id, each)
+        return found
+
+    # Entries.
+
+    def _enter(self, items: list[Item]) -> None:
+        """Give each item, or bundle of items, its entry."""
+        changes = [self.draft.get(Change, item.change_id) for item in items]
+        by_project: dict[int, list[Change]] = {}
+        for change in changes:
+            by_project.setdefault(change.project_id, []).append(change)
+        priors: dict[int, float] = {}
+        for found in by_project.values():
+            priors |= history.priors(self.draft, found)
+        bits: dict[int, int] = {}
+        taken: set[int] = set()
+        by_change = {item.change_id: item for item in items}
+        for item, change in zip(items, changes, strict=True):
+            if item.id in taken:
+                continue
+            bundle = admission.bundle(self.draft, change) if self.queue.cycles else {change.id}
+            members = [by_change[number] for number in self._in_order(bundle, items)]
+            taken |= {member.id for member in members}
+            bit = 1 << len(self.lattice.entries)
+            needs = 0
+            for member in members:
+                bits[member.change_id or 0] = bit
+            good = 1.0
+            for member in members:
+                good *= 1 - priors[member.change_id or 0]
+                for below in admission.needed(self.draft, self.draft.get(Change, member.change_id)):
+                    needs |= bits.get(below.id, 0)
+            entry = Entry(id=item.id, bit=bit, prior=1 - good, needs=needs & ~bit)
+            self._members[entry.id] = members
+            for project_id in {member.project_id for member in members}:
+                self._of_project[project_id] = self._of_project.get(project_id, 0) | bit
+            self.lattice.entries.append(entry)
+            self.lattice.live |= bit
+
+    @staticmethod
+    def _in_order(bundle: Iterable[int], items: list[Item]) -> list[int]:
+        wanted = set(bundle)
+        return [item.change_id for item in items if item.change_id in wanted and item.change_id]
+
+    # States.
+
+    def _grow(self, root: State) -> None:
+        """Bring in every state whose buildsets are there."""
+        by_foundation: dict[tuple[int, str | None, Beside], list[Entry]] = {}
+        for entry in self.lattice.entries:
+            first = self._members[entry.id][0]
+            for item_id, onto, beside in self._found:
+                if item_id == first.id:
+                    key = (first.project_id, onto, beside)
+                    by_foundation.setdefault(key, []).append(entry)
+        waiting = [root]
+        while waiting:
+            state = waiting.pop()
+            place = place_of(state)
+            if place.heads is None:
+                continue
+            for project_id, head in place.heads.items():
+                key = (project_id, head, self.beside(place.heads, project_id))
+                waiting += (
+                    self.lattice.child(state, entry)
+                    for entry in by_foundation.get(key, ())
+                    if not state.members & entry.bit
+                )
+
+    def _make(self, state: State) -> None:
+        parent, entry = state.parent, state.entry
+        assert parent is not None
+        assert entry is not None
+        beneath = place_of(parent)
+        place = Place(heads=None, steps=[], proofs=[], passed_by=beneath.passed_by | entry.bit)
+        state.tag = place
+        if beneath.heads is None or parent.broken is not None:
+            return
+        heads = dict(beneath.heads)
+        for item in self._members[entry.id]:
+            found = self._part(state, place, item, heads)
+            if found is None:
+                return
+            place.steps.append((item, found))
+            heads[item.project_id] = found.commit
+        if not self._prove(state, place, heads):
+            return
+        place.heads = heads
+        place.below = dict(beneath.below)
+        trials = dict(parent.trials or {})
+        for proof in place.proofs:
+            for job in proof.jobs:
+                if job.voting:
+                    trial = self._trial(state, place, proof, job)
+                    trials[trial.job] = trial
+                    place.below[self._project_of(proof), job.name] = trial
+        state.trials = trials
+
+    def _part(self, state: State, place: Place, item: Item, heads: Heads) -> Buildset | None:
+        """The buildset of an item on these heads, if it is made."""
+        onto = heads.get(item.project_id)
+        beside = self.beside(heads, item.project_id)
+        found = self._found.get((item.id, onto, beside))
+        if found is None:
+            place.lacks = Wish(item=item, onto=onto, beside=beside)
+        elif found.state in (BuildsetState.CONFLICT, BuildsetState.MISCONFIGURED):
+            place.proofs = [found]
+            state.broken = found.detail or str(found.state)
+        elif found.state is BuildsetState.PREPARING:
+            place.proofs = [found]
+        return found if found is not None and found.state is BuildsetState.READY else None
+
+    def _prove(self, state: State, place: Place, heads: Heads) -> bool:
+        """Find the buildsets that prove the state: for each project of a bundle, its last item
+        with what the others have become beside."""
+        if len(place.steps) == 1:
+            place.proofs = [place.steps[0][1]]
+            return True
+        last = {item.project_id: (item, part) for item, part in place.steps}
+        proofs: list[Buildset] = []
+        for item, part in last.values():
+            beside = self.beside(heads, item.project_id)
+            found = self._found.get((item.id, part.onto, beside))
+            if found is None:
+                place.lacks = Wish(item=item, onto=part.onto, beside=beside)
+                return False
+            if found.state is not BuildsetState.READY:
+                place.proofs = [found]
+                if found.state is not BuildsetState.PREPARING:
+                    state.broken = found.detail or str(found.state)
+                return False
+            proofs.append(found)
+        place.proofs = proofs
+        return True
+
+    def _project_of(self, proof: Buildset) -> int:
+        return self.items[proof.item_id].project_id
+
+    # Trials.
+
+    def _trial(self, state: State, place: Place, proof: Buildset, job: Job) -> Trial:
+        """The job on what it depends on: shared with every state where that is the same."""
+        project_id = self._project_of(proof)
+        key = self._key(proof, job)
+        members = self._members_of(state, place, project_id, job)
+        trial = self.lattice.trials.get(key)
+        if trial is None:
+            trial = self._new_trial(key, project_id, job, members)
+            self.lattice.trials[key] = trial
+        trial.members &= members  # what is not in both states makes no difference
+        self._count(trial, proof, job)
+        return trial
+
+    def _key(self, proof: Buildset, job: Job) -> Hashable:
+        builds = self.draft.builds_of(proof.id, job.name)
+        known = builds[-1].key if builds else evidence.awaited(self.draft, proof, job)
+        return (job.name, known) if known is not None else (job.name, proof.id)
+
+    def _members_of(self, state: State, place: Place, project_id: int, job: Job) -> int:
+        """The entries that the verdict may depend on: those of the state in the job's project and
+        in projects that it asks for. What is beneath says which of them do."""
+        assert state.entry is not None
+        below = place.below.get((project_id, job.name))
+        if below is not None:
+            mask = below.members
+        else:
+            mask = place.passed_by & self._of_project.get(project_id, 0)
+        for project in self.projects.values():
+            if project.name in job.projects:
+                mask |= place.passed_by & self._of_project.get(project.id, 0)
+        return mask | state.entry.bit
+
+    def _new_trial(self, key: Hashable, project_id: int, job: Job, members: int) -> Trial:
+        mean, flake = self._estimate(project_id, job)
+        return Trial(
+            key=key, job=f"{project_id}:{job.name}", members=members, seconds=mean, flake=flake
+        )
+
+    def _estimate(self, project_id: int, job: Job) -> tuple[float, float]:
+        known = self._estimates.get((project_id, job.name))
+        if known is None:
+            seconds = history.seconds(self.draft, project_id, job.name, job.timeout).mean
+            known = (seconds, history.flake_rate(self.draft, project_id, job.name))
+            self._estimates[project_id, job.name] = known
+        return known
+
+    def _count(self, trial: Trial, proof: Buildset, job: Job) -> None:
+        """Add what the builds of one buildset have shown."""
+        if (proof.id, job.name) in self._counted:
+            return
+        self._counted.add((proof.id, job.name))
+        builds = self.draft.builds_of(proof.id, job.name)
+        cutoff = self._cutoff.get(trial.job, 0.0)
+        for build in builds:
+            ended = build.finished_at or 0.0
+            began = build.started_at or build.queued_at
+            if build.state in (BuildState.STARTING, BuildState.RUNNING):
+                trial.runs.append(Run(id=build.id, started_at=build.started_at or self.draft.now))
+            elif build.verdict is Verdict.SUCCESS:
+                trial.passed = True
+                if build.reused_from is None:
+                    trial.passed_when = max(trial.passed_when, ended)
+            elif build.verdict is Verdict.FAILURE and ended > cutoff:
+                trial.failed_at.append(ended - began)
+                trial.failed_when.append(ended)
+            elif build.verdict is Verdict.CANCELLED and build.started_at is not None:
+                trial.survived = max(trial.survived, ended - build.started_at)
+        policy = self.projects[self._project_of(proof)].policy
+        trial.refused = trial.refused or buildset.spent(builds, policy)
+
+    # The head itself.
+
+    def _on(self, job: str) -> Trial:
+        """The trial of a job on the head as it stands."""
+        project_id, name = job.split(":", 1)
+        seconds, flake = self._estimates.get((int(project_id), name), (600.0, 0.02))
+        trial = Trial(key=("head", job), job=job, members=0, seconds=seconds, flake=flake)
+        found = self.bases.get(int(project_id))
+        if found is not None:
+            for definition in found.jobs:
+                if definition.name == name:
+                    self._count(trial, found, definition)
+        return trial
+
+    def _look_at_bases(self) -> None:
+        """Failures from before the head was well again are nobody's fault."""
+        for project_id, found in self.bases.items():
+            for job in {build.job for build in self.draft.builds(found.id)}:
+                trial = self.lattice.base(f"{project_id}:{job}")
+                if trial.passed and trial.failed_when:
+                    self._cutoff[trial.job] = trial.passed_when
+
+
+def place_of(state: State) -> Place:
+    assert isinstance(state.tag, Place)
+    return state.tag
