@@ -8,11 +8,13 @@ import random
 import time
 from collections.abc import Hashable, Iterable
 
-from cupel.core.speculation import belief, judge
+from cupel.core.speculation import belief
 from cupel.core.speculation.belief import Beliefs
 from cupel.core.speculation.judge import Rules
 from cupel.core.speculation.lattice import Entry, Lattice, Run, State, Trial
 from cupel.core.speculation.policy import Plan, Policy, Want
+from cupel.simulate.queueing import workload
+from cupel.simulate.queueing.verdicts import ByRules, Verdicts
 from cupel.simulate.queueing.workload import Arrival, Parameters, fails_at
 
 BACK = 3600.0
@@ -21,8 +23,11 @@ BACK = 3600.0
 TICK = 60.0
 """Seconds between plannings while something is in doubt: chances sharpen as runs go on."""
 
-LATE = 2.0
-"""Times the expected seconds after which a trace's job is taken to be stuck."""
+LIMIT_HOURS = 400.0
+"""Virtual hours after which a queue that does not keep up is no longer watched."""
+
+QUARTER = 0.25
+"""The part of a run by whose end the share `early` of true failures has shown."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -60,21 +65,29 @@ class _Going:
 
 
 class Gate:
-    """Runs one policy over one stream. `retried` failures are as the policy's rules say."""
+    """Runs one policy over one stream of changes.
 
-    def __init__(  # noqa: PLR0913 - a world
+    `early`: a failure is acted on when it shows; else when the run would have ended. `believes`:
+    the policy or the verdicts read the beliefs, which are worked out for nobody else.
+    """
+
+    def __init__(
         self,
         parameters: Parameters,
         changes: Iterable[Arrival],
         policy: Policy,
-        rules: Rules,
+        verdicts: Verdicts | Rules,
         *,
         seed: int,
-        limit_hours: float = 400.0,
+        early: bool = True,
+        believes: bool = True,
+        limit_hours: float = LIMIT_HOURS,
     ) -> None:
         self.p = parameters
         self.policy = policy
-        self.rules = rules
+        self.verdicts = ByRules(verdicts) if isinstance(verdicts, Rules) else verdicts
+        self.early = early
+        self.believes = believes
         self.seed = seed
         self.now = 0.0
         self.limit = limit_hours * 3600
@@ -91,12 +104,10 @@ class Gate:
         self._entry_of: dict[int, Entry] = {}
         self._going: dict[int, _Going] = {}
         self._attempts: dict[Hashable, int] = {}
-        self._landed_bits = 0
         self._bad_bits = 0
         self._clashes: dict[int, int] = {}
         self._events: list[tuple[float, int, str, int]] = []
         self._count = 0
-        self._seen_flakes = [0.0, 0.0]
         self._ticking = False
 
     # The world.
@@ -134,12 +145,9 @@ class Gate:
         needs = 0
         if change.needs is not None:
             below = self._entry_of.get(change.needs)
-            fate = self.outcome.fates[change.needs]
+            # Where what it needed was rejected, it comes back made anew, as a change alone.
             if below is not None and below.bit & self.lattice.live:
                 needs = below.bit
-            elif fate.landed_at is None:
-                # What it needs was rejected, so it must be made anew: it comes as a change alone.
-                needs = 0
         entry = Entry(id=len(self._of), bit=bit, prior=change.prior, needs=needs)
         self._of[entry.id] = change
         self._entry_of[change.number] = entry
@@ -163,10 +171,12 @@ class Gate:
 
     def _make(self, state: State) -> None:
         parent, entry = state.parent, state.entry
-        assert parent is not None and entry is not None and parent.trials is not None
+        assert parent is not None
+        assert entry is not None
+        assert parent.trials is not None
         trials = dict(parent.trials)
         for part in self._of[entry.id].parts:
-            job = f"part {part}"
+            job = workload.job(part)
             below = trials.get(job)
             members = entry.bit | (below.members if below is not None else 0)
             key = (job, members)
@@ -176,7 +186,7 @@ class Gate:
                     key=key,
                     job=job,
                     members=members,
-                    seconds=self._expected(entry),
+                    seconds=self.p.job + self.p.boot,
                     flake=self.flake,
                 )
                 self.lattice.trials[key] = trial
@@ -187,17 +197,13 @@ class Gate:
         seconds = self.p.job + self.p.boot
         return Trial(key=("head", job), job=job, members=0, seconds=seconds, flake=self.flake)
 
-    def _expected(self, entry: Entry) -> float:
-        return (self._of[entry.id].seconds or self.p.job) + self.p.boot
-
     # Runs.
 
     def _start(self, trial: Trial) -> None:
         attempt = self._attempts.get(trial.key, 0) + 1
         self._attempts[trial.key] = attempt
+        length = self._length(trial, attempt)
         chance = random.Random(f"run {self.seed} {trial.key} {attempt}")  # noqa: S311
-        length = (trial.seconds - self.p.boot) * chance.lognormvariate(0.0, self.p.spread)
-        length = min(length, self.p.longest)
         at = self._true_failure(trial.members)
         flake = chance.random() < self._flaky_now()
         flaked_at = fails_at(self.p, chance)
@@ -206,11 +212,17 @@ class Gate:
         self._count += 1
         run = Run(id=self._count, started_at=self.now, rerun=bool(trial.failed_at))
         trial.runs.append(run)
-        ends = self.now + self.p.boot + length * (1.0 if at is None else at)
+        shown = length * at if at is not None and self.early else length
+        ends = self.now + self.p.boot + shown
         self._going[run.id] = _Going(trial, run, ends, at is not None)
         self._at(ends, "end", run.id)
         self.outcome.builds += 1
         self.outcome.reruns += run.rerun
+
+    def _length(self, trial: Trial, attempt: int) -> float:
+        """As long as the job takes for the last of the changes, whatever it stands on."""
+        last = None if not trial.members else self._arrival(1 << trial.members.bit_length() - 1)
+        return workload.run_seconds(self.p, self.seed, last, trial.job, attempt)
 
     def _flaky_now(self) -> float:
         start = self.p.storm_from * 3600
@@ -269,43 +281,56 @@ class Gate:
             beliefs,
             now=self.now,
             machines=self.p.machines,
-            landing_set=self.rules.landing_set,
+            landing_set=self.verdicts.landing_set,
         )
         self.outcome.plan_seconds.append(time.perf_counter() - started)
         self._carry_out(plan)
         busy = len(self._going)
         if not self.outcome.busy or self.outcome.busy[-1][1] != busy:
             self.outcome.busy.append((self.now, busy))
-        doubtful = any(self.lattice.trials[k].failing for k in self.lattice.trials)
-        if doubtful and not self._ticking and self.lattice.entries:
-            self._ticking = True
-            self._at(self.now + TICK, "tick", 0)
+        if self.believes:
+            self._tick()
+
+    def _tick(self) -> None:
+        if self._ticking or not any(t.failing for t in self.lattice.trials.values()):
+            return
+        self._ticking = True
+        self._at(self.now + TICK, "tick", 0)
 
     def _judge(self) -> Beliefs:
+        """Land and reject until nothing more follows."""
         while True:
-            beliefs = belief.infer(self.lattice, self.now, self._detected)
-            landing = judge.landable(self.lattice, beliefs, self.rules)
+            beliefs = self._beliefs()
+            landing = self.verdicts.landable(self.lattice, beliefs)
             if landing is not None:
                 for state in landing:
                     self._land(state)
                 self._prune()
                 continue
-            guilty = judge.convicted(self.lattice, beliefs, self.rules)
+            guilty = self.verdicts.convicted(self.lattice, beliefs)
             if not guilty:
                 return beliefs
             for entry in guilty:
                 self._reject(entry)
             self._prune()
 
+    def _beliefs(self) -> Beliefs:
+        if not self.believes:
+            return Beliefs(bad={}, broken={}, cleared={})
+        return belief.infer(self.lattice, self.now, self._detected)
+
     def _detected(self, fraction: float) -> float:
-        if fraction < 0.25:  # noqa: PLR2004
-            return self.p.early * fraction / 0.25
-        later = (fraction - 0.25) / 0.75
+        if not self.early:
+            return 0.0
+        if fraction < QUARTER:
+            return self.p.early * fraction / QUARTER
+        later = (fraction - QUARTER) / (1 - QUARTER)
         return min(0.97, self.p.early + (1 - self.p.early) * later)
 
     def _land(self, state: State) -> None:
         entry = state.entry
-        assert entry is not None and state.parent is not None
+        assert entry is not None
+        assert state.parent is not None
         if self._true_failure(state.members) is not None:
             self.outcome.bad_landings += 1
         self.lattice.entries.remove(entry)

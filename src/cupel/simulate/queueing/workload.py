@@ -58,7 +58,7 @@ class Arrival:
     prior: float
     needs: int | None = None
     seconds: float | None = None
-    """How long its jobs take, where a trace says so."""
+    """How long its jobs take, where a trace says so. Nobody knows beforehand."""
 
 
 def arrivals(parameters: Parameters, seed: int) -> list[Arrival]:
@@ -91,6 +91,23 @@ def _arrival(p: Parameters, chance: random.Random, number: int, at: float) -> Ar
     )
 
 
+def job(part: int) -> str:
+    """The name of the job that depends on a part."""
+    return f"part {part}"
+
+
+def run_seconds(p: Parameters, seed: int, change: Arrival | None, job: str, attempt: int) -> float:
+    """How long a run of a job takes that passes, without the boot: the same under any policy.
+
+    `change` is the last of those it runs on, None on the head alone.
+    """
+    if change is not None and change.seconds is not None:
+        return change.seconds
+    number = None if change is None else change.number
+    chance = random.Random(f"length {seed} {number} {job} {attempt}")  # noqa: S311
+    return min(p.longest, p.job * chance.lognormvariate(0.0, p.spread))
+
+
 def fails_at(p: Parameters, chance: random.Random) -> float:
     """Where in its run a failure shows."""
     if chance.random() < p.early:
@@ -104,7 +121,7 @@ def _prior(p: Parameters, chance: random.Random, bad: bool) -> float:
     AUC = Φ(d / √2) for unit normals d apart; the log-odds then are prior + d·x - d²/2.
     """
     draw = chance.gauss(0.0, 1.0)
-    if p.predictor <= 0.5:  # noqa: PLR2004 - a coin
+    if p.predictor <= 0.5:
         return p.bad
     apart = math.sqrt(2) * _normal_quantile(p.predictor)
     score = draw + (apart if bad else 0.0)
