@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "lint": "lint:lint",
     "explain": "explain:explain",
     "schema": "schema:schema",
+    "simulate": "simulate:simulate",
     "login": "login:login",
     "token": "token:token",
     "openapi": "openapi:openapi",

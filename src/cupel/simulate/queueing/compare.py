@@ -7,9 +7,10 @@ import dataclasses
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 
-from cupel.simulate.queueing import contestants, measures, oracle, workload
+from cupel.simulate.queueing import contestants, measures, oracle, trace, workload
 from cupel.simulate.queueing.gate import LIMIT_HOURS, Gate, Outcome
 from cupel.simulate.queueing.measures import Estimate
+from cupel.simulate.queueing.trace import Told
 from cupel.simulate.queueing.workload import Arrival, Parameters
 
 ORACLES = {"oracle-in-order": oracle.in_order, "oracle-set-bound": oracle.set_bound}
@@ -24,12 +25,12 @@ class Task:
     policy: str
     seed: int
     landing_set: bool
-    trace: tuple[Arrival, ...] = ()
+    trace: tuple[Told, ...] = ()
     limit_hours: float = LIMIT_HOURS
 
     def changes(self) -> list[Arrival]:
         if self.trace:
-            return workload.retold(self.parameters, self.trace, self.seed)
+            return trace.arrivals(self.parameters, self.trace, self.seed)
         return workload.arrivals(self.parameters, self.seed)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import random
 import statistics
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +73,34 @@ def arrivals(parameters: Parameters, seed: int) -> list[Arrival]:
         if at >= end:
             return found
         for _ in range(parameters.burst):
-            found.append(_arrival(parameters, chance, len(found), at))
+            found.append(arrival(parameters, chance, len(found), at))
 
 
-def _arrival(p: Parameters, chance: random.Random, number: int, at: float) -> Arrival:
-    bad = chance.random() < p.bad
+def arrival(
+    p: Parameters,
+    chance: random.Random,
+    number: int,
+    at: float,
+    *,
+    parts: Sequence[int] = (),
+    bad: bool | None = None,
+    seconds: float | None = None,
+) -> Arrival:
+    """A change; what is not given is drawn."""
+    drawn_bad = chance.random() < p.bad
     wide = chance.random() < p.wide
-    parts = tuple(range(p.parts)) if wide else (chance.randrange(p.parts),)
+    drawn = tuple(range(p.parts)) if wide else (chance.randrange(p.parts),)
     needs = number - 1 if number and chance.random() < p.depends else None
+    is_bad = drawn_bad if bad is None else bad
     return Arrival(
         number=number,
         at=at,
-        parts=parts,
-        bad=bad,
+        parts=tuple(parts) or drawn,
+        bad=is_bad,
         fails_at=fails_at(p, chance),
-        prior=_prior(p, chance, bad),
+        prior=_prior(p, chance, is_bad),
         needs=needs,
+        seconds=seconds,
     )
 
 
@@ -125,7 +138,8 @@ def _prior(p: Parameters, chance: random.Random, bad: bool) -> float:
         return p.bad
     apart = math.sqrt(2) * _normal_quantile(p.predictor)
     score = draw + (apart if bad else 0.0)
-    odds = p.bad / (1 - p.bad) * math.exp(apart * score - apart * apart / 2)
+    base = min(p.bad, 0.999)
+    odds = base / (1 - base) * math.exp(apart * score - apart * apart / 2)
     return odds / (1 + odds)
 
 
