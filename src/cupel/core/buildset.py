@@ -135,9 +135,24 @@ def spent(attempts: list[Build], policy: Policy) -> Reason | None:
         return None
     if any(build.verdict is Verdict.SUCCESS for build in attempts):
         return None
+    if attempts[-1].verdict is Verdict.SKIPPED:
+        return Reason.BUILD_FAILED
     if sum(build.verdict is Verdict.TIMEOUT for build in attempts) >= policy.attempts:
         return Reason.TIMED_OUT
     return Reason.INFRASTRUCTURE if _is_spent(attempts[-1], attempts, policy) else None
+
+
+def is_final(attempts: list[Build], policy: Policy, *, voting: bool) -> bool:
+    """Whether a job of the gate has not passed on this state and will not be tried again.
+
+    A voting job that failed is tried again until the gate is sure of whose fault that is.
+    """
+    if not attempts or attempts[-1].state is not BuildState.FINISHED:
+        return False
+    ended = attempts[-1].verdict
+    if not voting and ended in CONVICTING:
+        return True
+    return spent(attempts, policy) is not None
 
 
 def advance(draft: Draft, item: Item, buildset: Buildset, policy: Policy) -> None:
@@ -219,10 +234,15 @@ def advance_wanted(
         if found is not None:
             evidence.reuse(draft, item, buildset, job, found)
             return None
-    if not wanted or spent(tried, policy) is not None:
+    if not wanted or is_final(tried, policy, voting=job.voting):
         return None
-    if not job.voting and last is not None and _purpose(tried) is Purpose.RERUN:
-        return None
+    for name in job.needs:
+        needed = next(each for each in buildset.jobs if each.name == name)
+        before = draft.builds_of(buildset.id, name)
+        if before and is_final(before, policy, voting=needed.voting):
+            why = f"needs {name}, which ended as {before[-1].verdict}"
+            skip(draft, item, buildset, job, why)
+            return None
     passed = {b.job for b in draft.builds(buildset.id) if b.verdict is Verdict.SUCCESS}
     return begin(draft, item, buildset, job) if passed.issuperset(job.needs) else None
 

@@ -56,6 +56,9 @@ def _why_unfit(draft: Draft, entry: Item) -> Reason | None:
         return Reason.ABANDONED
     if entry.patch_set != change.patch_set:
         return Reason.NEW_PATCH_SET
+    policy = draft.get(Project, entry.project_id).policy
+    if policy.keep_check:
+        return None
     if change.state is ChangeState.LANDED or draft.gate_item(change.id) is not None:
         return Reason.ENTERED_GATE
     return None

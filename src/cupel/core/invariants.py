@@ -290,7 +290,8 @@ def _rest_on_each_other(draft: Draft, entries: list[Item]) -> Iterator[str]:
         if entry.state is ItemState.LANDING:
             grounds.add((entry.project_id, draft.get(Buildset, entry.buildset_id).commit))
     for entry, state in states:
-        if (entry.project_id, state.onto) not in grounds:
+        adrift = any(b.state in _ON_A_MACHINE and b.key for b in draft.builds(state.id))
+        if (entry.project_id, state.onto) not in grounds and not adrift:
             yield f"{_name(entry)} is proved on {state.onto}, which will not come"
 
 

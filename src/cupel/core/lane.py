@@ -28,6 +28,8 @@ from cupel.core.model import (
 )
 from cupel.core.speculation.lattice import Entry, Lattice, Run, State, Trial
 
+_ON_A_MACHINE = frozenset({BuildState.STARTING, BuildState.RUNNING})
+
 Heads: TypeAlias = dict[int, str | None]
 """By project, the commit that its branch would be at."""
 
@@ -81,6 +83,8 @@ class Lane:
         self._cutoff: dict[str, float] = {}
         self._of_project: dict[int, int] = {}
         self._counted: set[tuple[int, str]] = set()
+        self.runs_at: dict[Hashable, int] = {}
+        """By trial, the buildset whose build of it has a machine."""
         root = State(None, None)
         root.trials = {}
         root.tag = Place(heads=self.heads, steps=[], proofs=[])
@@ -88,6 +92,9 @@ class Lane:
         self._enter(items)
         self._look_at_bases()
         self._grow(root)
+        for state in self.lattice.states():
+            self._without_borrowed_passes(state)
+        self.adrift = self._adrift()
 
     def members(self, entry: Entry) -> list[Item]:
         return self._members[entry.id]
@@ -291,6 +298,48 @@ class Lane:
         self._count(trial, proof, job)
         return trial
 
+    def _adrift(self) -> list[Buildset]:
+        """States that will not come although something runs on them that proves others too."""
+        reached = {
+            proof.id
+            for state in self.lattice.states()
+            for proof in [*place_of(state).proofs, *(step[1] for step in place_of(state).steps)]
+        }
+        found = []
+        for proof in self._found.values():
+            if proof.id in reached or proof.state is not BuildsetState.READY:
+                continue
+            going = [b for b in self.draft.builds(proof.id) if b.state in _ON_A_MACHINE and b.key]
+            for build in going:
+                trial = self.lattice.trials.get((build.job, build.key))
+                if trial is not None:
+                    started = build.started_at or self.draft.now
+                    trial.runs.append(Run(id=build.id, started_at=started))
+                    self.runs_at[trial.key] = proof.id
+            if going:
+                found.append(proof)
+        return found
+
+    def _without_borrowed_passes(self, state: State) -> None:
+        """A pass elsewhere counts here once it is this state's own, as a reused build."""
+        for proof in place_of(state).proofs:
+            project_id = self._project_of(proof)
+            for job in proof.jobs:
+                name = f"{project_id}:{job.name}"
+                shared = (state.trials or {}).get(name)
+                if shared is None or not shared.passed or self._has_passed(proof, job):
+                    continue
+                own = self._new_trial((job.name, proof.id), project_id, job, shared.members)
+                self._counted.discard((proof.id, job.name))
+                self._count(own, proof, job)
+                self.lattice.trials[own.key] = own
+                assert state.trials is not None
+                state.trials[name] = own
+
+    def _has_passed(self, proof: Buildset, job: Job) -> bool:
+        builds = self.draft.builds_of(proof.id, job.name)
+        return any(build.verdict is Verdict.SUCCESS for build in builds)
+
     def _key(self, proof: Buildset, job: Job) -> Hashable:
         builds = self.draft.builds_of(proof.id, job.name)
         known = builds[-1].key if builds else evidence.awaited(self.draft, proof, job)
@@ -334,8 +383,9 @@ class Lane:
         for build in builds:
             ended = build.finished_at or 0.0
             began = build.started_at or build.queued_at
-            if build.state in (BuildState.STARTING, BuildState.RUNNING):
+            if build.state in _ON_A_MACHINE:
                 trial.runs.append(Run(id=build.id, started_at=build.started_at or self.draft.now))
+                self.runs_at[trial.key] = proof.id
             elif build.verdict is Verdict.SUCCESS:
                 trial.passed = True
                 if build.reused_from is None:

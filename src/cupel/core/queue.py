@@ -47,6 +47,9 @@ BASE_AGAIN = 600.0
 BROKEN = 0.5
 """Above this chance a job's failures are put down to the branch itself."""
 
+FAILS_FAST = 0.5
+"""Above this chance of being bad, an entry that fails a job again need not run the others."""
+
 _SPARE = 2
 """Builds that may wait for a machine, so that none is idle between two plannings."""
 
@@ -69,13 +72,26 @@ def _plan_lane(draft: Draft, queue: Queue, entries: list[Item]) -> None:
     if not waiting:
         return
     rules = rules_of(queue)
+    _take_known_passes(draft, waiting)
     lane = Lane(draft, queue, waiting, landing)
     beliefs = belief.infer(lane.lattice, draft.now)
     if not landing and _judge(draft, lane, beliefs, rules):
         return
     made = propose(draft, lane, beliefs)
-    _carry_out(draft, lane, made)
+    _carry_out(draft, lane, beliefs, made)
     _say_why(draft, lane, beliefs, made)
+
+
+def _take_known_passes(draft: Draft, waiting: list[Item]) -> None:
+    """Whatever the planner wants: what is proved already is proved."""
+    for entry in waiting:
+        policy = draft.get(Project, entry.project_id).policy
+        for proof in draft.buildsets(entry.id):
+            if proof.state is BuildsetState.READY and proof.role is Role.PROOF:
+                for job in proof.jobs:
+                    tried = draft.builds_of(proof.id, job.name)
+                    if not tried or tried[-1].state is BuildState.FINISHED:
+                        buildset.advance_wanted(draft, entry, proof, job, policy, wanted=False)
 
 
 def rules_of(queue: Queue) -> Rules:
@@ -126,7 +142,7 @@ def _machines(draft: Draft) -> int:
 def _remove_unfit(draft: Draft, queue: Queue, entries: list[Item]) -> bool:
     """Whether somebody had to leave whatever the builds say."""
     ahead: set[int] = set()
-    live = {entry.change_id for entry in entries}
+    live = {entry.change_id for entry in entries if entry.change_id is not None}
     found = False
     for entry in entries:
         assert entry.change_id is not None
@@ -135,6 +151,7 @@ def _remove_unfit(draft: Draft, queue: Queue, entries: list[Item]) -> bool:
             unfit = why_unfit(draft, queue, entry, change, ahead, live)
             if unfit is not None:
                 item.leave(draft, entry, "remove", unfit)
+                live.discard(entry.change_id)
                 found = True
                 continue
         ahead.add(entry.change_id)
@@ -147,9 +164,12 @@ def why_unfit(
     entry: Item,
     change: Change,
     ahead: set[int],
-    live: set[int | None],
+    live: set[int],
 ) -> Reason | None:
-    """Why the item must leave the gate whatever its builds say; None if it may stay."""
+    """Why the item must leave the gate whatever its builds say; None if it may stay.
+
+    `ahead` are the changes ahead of it, `live` all that are in the queue.
+    """
     if change.state is not ChangeState.OPEN:
         return Reason.ABANDONED
     if entry.patch_set != change.patch_set:
@@ -207,9 +227,8 @@ def _refuse(draft: Draft, lane: Lane, entry: Entry, trial: Trial | None) -> None
         reason = Reason.CONFLICT if conflict else Reason.MISCONFIGURED
         _leave(draft, lane, entry, reason, found.detail, "reject")
         return
-    timed_out = trial.refused == Reason.TIMED_OUT
-    reason = Reason.TIMED_OUT if timed_out else Reason.INFRASTRUCTURE
     build = _last(draft, state, trial)
+    reason = Reason(trial.refused or Reason.INFRASTRUCTURE)
     _leave(draft, lane, entry, reason, buildset.tell(build) if build else None, "reject")
 
 
@@ -281,16 +300,16 @@ def _land(draft: Draft, states: list[State]) -> None:
 # What to prove.
 
 
-def _carry_out(draft: Draft, lane: Lane, made: Plan) -> None:
+def _carry_out(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> None:
     kept = _kept_states(made)
     _make_states(draft, lane, made)
     _expect(draft, lane, made)
-    _drop_states(draft, lane, kept)
-    wanted = _wanted(lane, made)
+    wanted = _wanted(lane, made, beliefs)
+    _drop_states(draft, lane, kept, wanted)
     for state in kept:
         for proof in place_of(state).proofs:
             if proof.state is BuildsetState.READY:
-                _advance(draft, lane, proof, wanted)
+                _advance(draft, proof, wanted)
     for want in made.wants:
         if want.base:
             _run_base(draft, lane, want)
@@ -334,34 +353,64 @@ def _newest(draft: Draft, entry: Item) -> Buildset | None:
     return found[-1] if found and found[-1].state is BuildsetState.PREPARING else None
 
 
-def _drop_states(draft: Draft, lane: Lane, kept: list[State]) -> None:
-    """States that will not come are of no use; what runs on them stops."""
+def _drop_states(
+    draft: Draft, lane: Lane, kept: list[State], wanted: dict[tuple[int, str], float]
+) -> None:
+    """States that will not come are of no use; what runs on them stops.
+
+    Unless it proves another state as well; or may, while that is still being made.
+    """
     used = {
         proof.id
         for state in kept
         for proof in [*place_of(state).proofs, *(step[1] for step in place_of(state).steps)]
     }
-    bases = {found.id for found in lane.bases.values()}
+    used |= {found.id for found in lane.bases.values()}
     new = {wish_key(place_of(state).lacks) for state in kept}
     for entry in lane.items.values():
-        for found in draft.buildsets(entry.id):
-            if found.state is BuildsetState.SUPERSEDED or found.id in used or found.id in bases:
+        states = [s for s in draft.buildsets(entry.id) if s.state is not BuildsetState.SUPERSEDED]
+        unsure = any(state.state is BuildsetState.PREPARING for state in states)
+        for found in states:
+            if found.id in used or (found.item_id, found.onto, found.beside) in new:
                 continue
-            if (found.item_id, found.onto, found.beside) not in new:
+            if not _still_proves(draft, found, wanted, unsure=unsure):
                 item.supersede(draft, found, "the state it was proved on will not come")
+
+
+def _still_proves(
+    draft: Draft, found: Buildset, wanted: dict[tuple[int, str], float], *, unsure: bool
+) -> bool:
+    """Whether something runs there that is worth keeping; the rest is stopped."""
+    if found.role is Role.BASE:
+        return False
+    keep = False
+    for build in draft.builds(found.id):
+        if build.state in (BuildState.STARTING, BuildState.RUNNING) and build.key is not None:
+            score = wanted.get((found.id, build.job))
+            if score is not None or unsure:
+                keep = True
+                continue
+        buildset.stop_build(draft, build, "nothing waits for its result any more", started_too=True)
+    return keep
 
 
 def wish_key(wish: Wish | None) -> tuple[object, ...]:
     return () if wish is None else (wish.item.id, wish.onto, wish.beside)
 
 
-def _wanted(lane: Lane, made: Plan) -> dict[tuple[int, str], float]:
+def _wanted(lane: Lane, made: Plan, beliefs: Beliefs) -> dict[tuple[int, str], float]:
     """By buildset and job, how urgent it is to run it."""
     wanted: dict[tuple[int, str], float] = {}
     for want in made.wants:
-        if want.base:
+        if want.base or (_is_failing(want.state, beliefs) and not want.trial.failed_at):
             continue
+        if want.trial.failed_at and beliefs.broken.get(want.trial.job, 0.0) > BROKEN:
+            continue  # it would fail again: the branch itself has to be mended first
         name = want.trial.job.split(":", 1)[1]
+        at = lane.runs_at.get(want.trial.key)
+        if at is not None:
+            wanted[at, name] = max(want.score, wanted.get((at, name), want.score))
+            continue
         for proof in place_of(want.state).proofs:
             job = next((job for job in proof.jobs if job.name == name), None)
             if job is not None and f"{lane.items[proof.item_id].project_id}:{name}" == (
@@ -370,10 +419,17 @@ def _wanted(lane: Lane, made: Plan) -> dict[tuple[int, str], float]:
                 _want_with_needs(wanted, proof, job, want.score)
     expected = {id(state) for state in made.expected.values()}
     for state in made.states:
-        if id(state) in expected:
+        if id(state) in expected and not _is_failing(state, beliefs):
             for proof in place_of(state).proofs:
                 _want_advisory(wanted, proof)
     return wanted
+
+
+def _is_failing(state: State, beliefs: Beliefs) -> bool:
+    """Whether its other jobs are of no use: one has failed again, and that is its own fault."""
+    entry = state.entry
+    again = any(len(t.failed_at) > 1 and not t.passed for t in (state.trials or {}).values())
+    return again and entry is not None and beliefs.bad[entry.id] > FAILS_FAST
 
 
 def _want_with_needs(
@@ -398,9 +454,7 @@ def _want_advisory(wanted: dict[tuple[int, str], float], proof: Buildset) -> Non
                 wanted.setdefault((proof.id, job.name), lowest - 1.0)
 
 
-def _advance(
-    draft: Draft, lane: Lane, proof: Buildset, wanted: dict[tuple[int, str], float]
-) -> None:
+def _advance(draft: Draft, proof: Buildset, wanted: dict[tuple[int, str], float]) -> None:
     entry = draft.get(Item, proof.item_id)
     policy = draft.get(Project, entry.project_id).policy
     for job in proof.jobs:

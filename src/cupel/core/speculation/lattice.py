@@ -153,6 +153,15 @@ class Lattice:
             found = self.bases[job] = self.on_head(job)
         return found
 
+    def accused(self) -> int:
+        """The entries of trials that have failed: no other is under suspicion, however likely it
+        was to be bad from the beginning."""
+        mask = 0
+        for trial in self.trials.values():
+            if trial.failing:
+                mask |= trial.members
+        return mask & self.live
+
     def states(self) -> Iterator[State]:
         """Every state above the root."""
         waiting = list(self.root.children.values())
