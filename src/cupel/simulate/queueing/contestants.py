@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from cupel.core.speculation.expected import ExpectedValue, Levers
@@ -48,85 +49,77 @@ class Contestant:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Peer:
-    """An algorithm as published; `policy` and `verdicts` are told how many reruns there are."""
+    """An algorithm as published; `play` is told how often a job is run again before it counts."""
 
     about: str
     lands: str
-    policy: Callable[[int], Policy]
-    verdicts: Callable[[int], Verdicts]
+    play: Callable[[int], tuple[Policy, Verdicts]]
 
 
-def _in_order(reruns: int) -> Verdicts:
-    return simple(reruns)
+def _zuul(reruns: int, *, window: int | None) -> tuple[Policy, Verdicts]:
+    return Optimistic(window=window, reruns=reruns), simple(reruns)
 
 
-def _in_sets(reruns: int) -> Verdicts:
-    return simple(reruns, landing_set=True)
+def _bors(reruns: int, *, size: int | None) -> tuple[Policy, Verdicts]:
+    both = Bors(size=size, reruns=reruns)
+    return both, both
+
+
+def _github(reruns: int, *, concurrency: int, head: bool = False) -> tuple[Policy, Verdicts]:
+    verdicts = HeadGreen(reruns=reruns) if head else simple(reruns)
+    return GitHub(concurrency=concurrency, reruns=reruns), verdicts
+
+
+def _submitqueue(
+    reruns: int, *, threshold: float = 0.0, bypass: bool = False
+) -> tuple[Policy, Verdicts]:
+    policy = SubmitQueue(threshold=threshold, reruns=reruns)
+    return policy, Commutative(reruns=reruns, bypass=bypass)
 
 
 _PEERS: Mapping[str, _Peer] = {
-    "serial": _Peer(
-        "one change at a time", "strict", lambda n: Optimistic(window=1, reruns=n), _in_order
-    ),
+    "serial": _Peer("one change at a time", "strict", partial(_zuul, window=1)),
     "bors-8": _Peer(
-        "bors-ng: batches of up to 8, halved on failure",
-        "set",
-        lambda n: Bors(size=8, reruns=n),
-        _in_sets,
+        "bors-ng: batches of up to 8, halved on failure", "set", partial(_bors, size=8)
     ),
     "bors": _Peer(
-        "bors-ng: batches of all that waits, halved on failure",
-        "set",
-        lambda n: Bors(size=None, reruns=n),
-        _in_sets,
+        "bors-ng: batches of all that waits, halved on failure", "set", partial(_bors, size=None)
     ),
     "zuul-20": _Peer(
         "Zuul: nearest non-failing item, a window of 20 that grows and halves",
         "strict",
-        lambda n: Zuul(reruns=n),
-        _in_order,
+        lambda reruns: (Zuul(reruns=reruns), simple(reruns)),
     ),
     "zuul-unlimited": _Peer(
-        "Zuul: nearest non-failing item, no window",
-        "strict",
-        lambda n: Optimistic(reruns=n),
-        _in_order,
+        "Zuul: nearest non-failing item, no window", "strict", partial(_zuul, window=None)
     ),
     "github": _Peer(
         "GitHub's merge queue: 5 builds at a time, all green",
         "strict",
-        lambda n: GitHub(concurrency=5, reruns=n),
-        _in_order,
+        partial(_github, concurrency=5),
     ),
     "github-100": _Peer(
         "GitHub's merge queue: 100 builds at a time, all green",
         "strict",
-        lambda n: GitHub(concurrency=100, reruns=n),
-        _in_order,
+        partial(_github, concurrency=100),
     ),
     "github-headgreen": _Peer(
         "GitHub's merge queue: 5 builds at a time, the last of a group green",
         "set",
-        lambda n: GitHub(concurrency=5, reruns=n),
-        lambda n: HeadGreen(reruns=n),
+        partial(_github, concurrency=5, head=True),
     ),
     "github-headgreen-100": _Peer(
         "GitHub's merge queue: 100 builds at a time, the last of a group green",
         "set",
-        lambda n: GitHub(concurrency=100, reruns=n),
-        lambda n: HeadGreen(reruns=n),
+        partial(_github, concurrency=100, head=True),
     ),
     "submitqueue-2019": _Peer(
-        "Uber's SubmitQueue: the likeliest builds of the speculation tree",
-        "strict",
-        lambda n: SubmitQueue(threshold=0.0, reruns=n),
-        lambda n: Commutative(reruns=n),
+        "Uber's SubmitQueue: the likeliest builds of the speculation tree", "strict", _submitqueue
     ),
     "submitqueue-2025": _Peer(
         "the same with a threshold, and bypassing large diffs",
         "strict",
-        lambda n: SubmitQueue(threshold=submitqueue.THRESHOLD, reruns=n),
-        lambda n: Commutative(reruns=n, bypass=True),
+        partial(_submitqueue, threshold=submitqueue.THRESHOLD, bypass=True),
     ),
 }
 
@@ -164,7 +157,8 @@ def _optimistic(landing_set: bool) -> Setup:
 
 def _played(peer: _Peer, reruns: int, early: bool) -> Callable[[bool], Setup]:
     def make(landing_set: bool) -> Setup:
-        return Setup(policy=peer.policy(reruns), verdicts=peer.verdicts(reruns), early=early)
+        policy, verdicts = peer.play(reruns)
+        return Setup(policy=policy, verdicts=verdicts, early=early)
 
     return make
 

@@ -274,22 +274,31 @@ class Gate:
     # Decisions.
 
     def _decide(self) -> None:
-        started = time.perf_counter()
-        beliefs = self._judge()
-        plan = self.policy.plan(
-            self.lattice,
-            beliefs,
-            now=self.now,
-            machines=self.p.machines,
-            landing_set=self.verdicts.landing_set,
-        )
-        self.outcome.plan_seconds.append(time.perf_counter() - started)
+        plan = self._settle()
         self._carry_out(plan)
         busy = len(self._going)
         if not self.outcome.busy or self.outcome.busy[-1][1] != busy:
             self.outcome.busy.append((self.now, busy))
         if self.believes:
             self._tick()
+
+    def _settle(self) -> Plan:
+        """Judge and plan until a plan makes no state that is decided already."""
+        while True:
+            started = time.perf_counter()
+            beliefs = self._judge()
+            plan = self.policy.plan(
+                self.lattice,
+                beliefs,
+                now=self.now,
+                machines=self.p.machines,
+                landing_set=self.verdicts.landing_set,
+            )
+            landing = self.verdicts.landable(self.lattice, beliefs)
+            settled = landing is None and not self.verdicts.convicted(self.lattice, beliefs)
+            self.outcome.plan_seconds.append(time.perf_counter() - started)
+            if settled:
+                return plan
 
     def _tick(self) -> None:
         if self._ticking or not any(t.failing for t in self.lattice.trials.values()):
