@@ -105,8 +105,9 @@ class Lane:
                 return entry
         return None
 
-    def project_and_job(self, trial: Trial) -> tuple[Project, str]:
-        number, name = trial.job.split(":", 1)
+    def project_and_job(self, job: str) -> tuple[Project, str]:
+        """What a trial's job is in rows."""
+        number, name = job.split(":", 1)
         return self.projects[int(number)], name
 
     # Heads.

@@ -39,16 +39,21 @@ from cupel.core.speculation.belief import Beliefs
 from cupel.core.speculation.judge import Rules
 from cupel.core.speculation.lattice import Entry, State, Trial
 from cupel.core.speculation.optimistic import Optimistic
-from cupel.core.speculation.policy import Plan, Policy, Want
+from cupel.core.speculation.policy import Plan, Policy
 
 BASE_AGAIN = 600.0
 """Seconds after which a job that failed on the head itself is tried there again."""
+
+GOT_FURTHER = 1.25
+"""Times the seconds at which a failure came after which its absence tells something."""
 
 BROKEN = 0.5
 """Above this chance a job's failures are put down to the branch itself."""
 
 FAILS_FAST = 0.5
 """Above this chance of being bad, an entry that fails a job again need not run the others."""
+
+_FIRST = 1e6
 
 _SPARE = 2
 """Builds that may wait for a machine, so that none is idle between two plannings."""
@@ -200,7 +205,7 @@ def _judge(draft: Draft, lane: Lane, beliefs: Beliefs, rules: Rules) -> bool:
     guilty = [
         entry
         for entry in judge.convicted(lane.lattice, beliefs, rules)
-        if not _blamed_on_branch(lane, beliefs, entry)
+        if not _unsure_of_branch(draft, lane, entry)
     ]
     for entry in guilty:
         _reject(draft, lane, entry)
@@ -239,10 +244,35 @@ def _last(draft: Draft, state: State, trial: Trial) -> Build | None:
     return found[-1] if found else None
 
 
-def _blamed_on_branch(lane: Lane, beliefs: Beliefs, entry: Entry) -> bool:
-    """Whether all that failed with the entry fails on the head as well."""
-    failed = {t.job for t in lane.lattice.trials.values() if t.members & entry.bit and t.failing}
-    return bool(failed) and all(beliefs.broken.get(job, 0.0) > BROKEN for job in failed)
+def _unsure_of_branch(draft: Draft, lane: Lane, entry: Entry) -> set[str]:
+    """The jobs that the entry has failed of which nobody knows how they fare without it.
+
+    They fare well once one has passed without it since, or got further than where it failed.
+    """
+    unsure: set[str] = set()
+    for trial in lane.lattice.trials.values():
+        if trial.members & entry.bit and trial.failed_at and not trial.passed:
+            first, where = min(trial.failed_when), max(trial.failed_at)
+            others = [
+                t
+                for t in lane.lattice.trials.values()
+                if t.job == trial.job and not t.members & entry.bit
+            ]
+            base = lane.lattice.base(trial.job)
+            others.append(base)
+            # What passes elsewhere may pass because a change there repairs the branch.
+            if base.failing or not any(_fares_well(draft, other, first, where) for other in others):
+                unsure.add(trial.job)
+    return unsure
+
+
+def _fares_well(draft: Draft, trial: Trial, since: float, where: float) -> bool:
+    if trial.passed:
+        return trial.passed_when >= since
+    if trial.failed_at:
+        return False
+    beyond = [draft.now - run.started_at for run in trial.runs if run.started_at >= since - where]
+    return max(beyond, default=0.0) > GOT_FURTHER * where + 1.0
 
 
 def _reject(draft: Draft, lane: Lane, entry: Entry) -> None:
@@ -310,9 +340,13 @@ def _carry_out(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> None:
         for proof in place_of(state).proofs:
             if proof.state is BuildsetState.READY:
                 _advance(draft, proof, wanted)
-    for want in made.wants:
-        if want.base:
-            _run_base(draft, lane, want)
+    bases = {want.trial.job: want.score for want in made.wants if want.base}
+    for entry in lane.lattice.entries:
+        if beliefs.bad[entry.id] > judge.DOUBTFUL:
+            for job in _unsure_of_branch(draft, lane, entry):
+                bases.setdefault(job, _FIRST)
+    for job, score in bases.items():
+        _run_base(draft, lane, job, score)
 
 
 def _kept_states(made: Plan) -> list[State]:
@@ -464,9 +498,9 @@ def _advance(draft: Draft, proof: Buildset, wanted: dict[tuple[int, str], float]
             draft.urgency[build.id] = score
 
 
-def _run_base(draft: Draft, lane: Lane, want: Want) -> None:
+def _run_base(draft: Draft, lane: Lane, failed: str, score: float) -> None:
     """Run a job on the head as it stands, for the first item that has failed it."""
-    project, name = lane.project_and_job(want.trial)
+    project, name = lane.project_and_job(failed)
     found = lane.bases.get(project.id)
     if found is None:
         for entry in lane.items.values():
@@ -482,21 +516,21 @@ def _run_base(draft: Draft, lane: Lane, want: Want) -> None:
         return
     for job in found.jobs:
         if job.name == name:
-            _try_base(draft, entry, found, job, want)
+            _try_base(draft, entry, found, job, score)
 
 
-def _try_base(draft: Draft, entry: Item, found: Buildset, job: Job, want: Want) -> None:
+def _try_base(draft: Draft, entry: Item, found: Buildset, job: Job, score: float) -> None:
     tried = draft.builds_of(found.id, job.name)
     last = tried[-1] if tried else None
     if last is not None:
         if last.state is not BuildState.FINISHED:
-            draft.urgency[last.id] = want.score
+            draft.urgency[last.id] = score
             return
         failed = sum(build.verdict is Verdict.FAILURE for build in tried)
         if failed > 1 and draft.now - (last.finished_at or 0.0) < BASE_AGAIN:
             return
     build = buildset.begin(draft, entry, found, job)
-    draft.urgency[build.id] = want.score
+    draft.urgency[build.id] = score
 
 
 # What is told.
@@ -538,12 +572,10 @@ def _why(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan, entry: Entry) -
         return f"proved; the tree is closed: {lane.queue.closed}"
     if state.passed:
         return "proved; waits for what is ahead of it"
-    if not any(trial.runs for trial in state.own_trials()):
-        wanted = {id(want.trial) for want in made.wants}
-        if not any(id(trial) in wanted for trial in state.own_trials()):
-            return (
-                "proved together with those behind it"
-                if lane.queue.landing is (Landing.SET)
-                else "waits for a machine"
-            )
-    return None
+    if any(trial.runs for trial in state.own_trials()):
+        return None
+    wanted = {id(want.trial) for want in made.wants}
+    alone = any(id(trial) in wanted for trial in state.own_trials())
+    if lane.queue.landing is Landing.SET and not alone:
+        return "to be proved together with those behind it"
+    return "waits for a machine"
