@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cupel.core.actions import RunBuild
-from cupel.core.model import Buildset, Job, Project, Verdict
+from cupel.core.model import Buildset, Job, Project, Role, Verdict
 from cupel.simulate import git
 from cupel.simulate.faults import Faults
 
 IMAGE = "sha256:simulated"
+USUAL = 10.0
+"""Seconds that a build runs if nothing says otherwise."""
 
 
 class Cause(enum.Enum):
@@ -72,8 +74,7 @@ class Nature:
         job, commit = action.job, action.buildset.commit
         assert commit is not None
         patches = self.sees(job, commit, by_name(action.beside))
-        own = self.repositories.own_patch(action.item.commit)
-        takes = self.durations.get(job.base, own.takes)
+        takes = self.durations.get(job.base, self._usual(action))
         lost = self._lost(job, takes, faults)
         if lost is not None:
             return lost
@@ -86,6 +87,12 @@ class Nature:
         return Fate(
             seconds=takes * share, verdict=Verdict.FAILURE, reason="exit status 1", cause=cause
         )
+
+    def _usual(self, action: RunBuild) -> float:
+        """How long a build of the item runs; a state without it is none of its doing."""
+        if action.buildset.role is Role.BASE:
+            return USUAL
+        return self.repositories.own_patch(action.item.commit).takes
 
     def _lost(self, job: Job, takes: float, faults: Faults) -> Fate | None:
         """The end of a build that its host fails."""

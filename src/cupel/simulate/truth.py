@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cupel.core import evidence
+from cupel.core import admission, evidence
 from cupel.core.model import (
     Build,
     Buildset,
@@ -224,16 +224,23 @@ def _rejected(world: World, item: Item) -> Iterator[str]:
 
 
 def _is_guilty(world: World, item: Item, state: Buildset) -> bool:
-    """Whether a job fails in this state by the item's own patch."""
+    """Whether a job fails in this state by the item's own patch, or by one of its circle's."""
     assert state.commit is not None
-    own = world.git.own_patch(item.commit)
+    own = frozenset(world.git.own_patch(commit) for commit in _circle(world, item))
     beside = beside_of(state, world.project_names())
 
     def fails_by_it(job: Job) -> bool:
         seen = world.nature.sees(job, state.commit or "", beside)
-        return git.broken(seen, job.base) and not git.broken(seen - {own}, job.base)
+        return git.broken(seen, job.base) and not git.broken(seen - own, job.base)
 
     return any(fails_by_it(job) for job in state.jobs)
+
+
+def _circle(world: World, item: Item) -> set[str]:
+    """The commits that are proved and land as one with the item's, itself included."""
+    circle = admission.bundle(world.rows, world.rows.get(Change, item.change_id))
+    entered = (each for each in world.rows.all(Item) if each.change_id in circle)
+    return {item.commit} | {each.commit for each in entered if each.pipeline is Pipeline.GATE}
 
 
 # At rest.

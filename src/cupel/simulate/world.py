@@ -28,6 +28,9 @@ from cupel.simulate.server import PULSE, Server
 from cupel.simulate.timeline import Timeline, at_once
 from cupel.store.memory import Disk, MemoryStore
 
+QUIET = 1500.0
+"""Seconds without any event after which what is there is stuck: the gate's longest pause."""
+
 
 class Broken(AssertionError):
     """An invariant does not hold."""
@@ -236,12 +239,12 @@ class World(People):
     def settle(self, *, limit: float = 5e4) -> None:
         """Let time pass until nothing is under way any more; then nothing may be stuck."""
         end = self.timeline.now + limit
-        quiet = 0
-        while quiet < 3:
-            before = len(self.events)
+        quiet = 0.0
+        while quiet < QUIET and (quiet < 3 * PULSE or invariants.rest(self.rows)):
+            before, since = len(self.events), self.timeline.now
             self.run_for(PULSE * 1.1)  # Not on the pulse itself, whose plan would be under way.
             busy = len(self.timeline) > 1 or len(self.events) > before or not self.server.up
-            quiet = 0 if busy else quiet + 1
+            quiet = 0.0 if busy else quiet + self.timeline.now - since
             if self.timeline.now > end:
                 raise Broken("the world does not come to rest")
         self._require(invariants.rest(self.rows) + truth.rest(self))
