@@ -97,12 +97,11 @@ def _oracle(task: Task, changes: list[Arrival]) -> Outcome:
 
 
 def compare(tasks: Sequence[Task], *, jobs: int) -> list[Row]:
-    """Run all; a row for each policy, in the order of the tasks, whatever the processes."""
-    found: dict[str, list[Result]] = {}
-    for result in _played(tasks, jobs):
-        found.setdefault(result.policy, []).append(result)
-    sets = {task.policy: task.landing_set for task in tasks}
-    return [row(policy, results, sets[policy]) for policy, results in found.items()]
+    """Run all; a row for each policy and way of landing, in the order of the tasks."""
+    found: dict[tuple[str, bool], list[Result]] = {}
+    for task, result in zip(tasks, _played(tasks, jobs), strict=True):
+        found.setdefault((task.policy, task.landing_set), []).append(result)
+    return [row(policy, results, sets) for (policy, sets), results in found.items()]
 
 
 def _played(tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
