@@ -65,7 +65,7 @@ def test_policies_are_listed() -> None:
         (("--job", "soon"), "write 90s, 30m or 1h30m"),
         (("--job", "0"), "write 90s, 30m or 1h30m"),
         (("--machines", "0"), "--machines"),
-        (("--rate", "9999/m", "--hours", "900"), "too many"),
+        (("--rate", "900/m", "--hours", "900"), "too many"),
         (("--trace", "a.csv", "--from-git", "."), "exclude each other"),
         (("--trace", "/nonexistent/a.csv"), "cannot be read"),
         (("--from-git", "/nonexistent"), "does not exist"),
