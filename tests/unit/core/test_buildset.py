@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from cupel.core import buildset
+from cupel.core import buildset, host
 from cupel.core.buildset import Standing
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -179,15 +179,15 @@ def test_attempts_end() -> None:
 
 
 def test_a_restart_is_no_mark_against_a_build() -> None:
-    lost = [
-        build(n, verdict=Verdict.INFRA, attempt=n, reason=buildset.RESTARTED) for n in range(1, 6)
-    ]
+    lost = [build(n, verdict=Verdict.INFRA, attempt=n, reason=host.RESTARTED) for n in range(1, 6)]
     assert advanced((job(),), *lost)[5:] == [("tests", 6, "queued")]
 
 
 def test_a_build_that_always_brings_its_host_down_ends_too() -> None:
-    lost = build(1, verdict=Verdict.INFRA, attempt=30, reason=buildset.RESTARTED)
-    assert standing((job(),), lost) == (Standing.FAILING, Reason.INFRASTRUCTURE, True)
+    attempts = range(1, 31)
+    lost = [build(n, verdict=Verdict.INFRA, attempt=n, reason=host.RESTARTED) for n in attempts]
+    assert standing((job(),), *lost[:-1]) == (Standing.PENDING, None, False)
+    assert standing((job(),), *lost) == (Standing.FAILING, Reason.INFRASTRUCTURE, True)
 
 
 def test_advancing_twice_begins_once() -> None:

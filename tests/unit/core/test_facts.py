@@ -61,7 +61,7 @@ def test_a_push_that_comes_twice_changes_nothing_the_second_time() -> None:
 
 def test_a_push_to_a_change_that_has_landed_is_refused() -> None:
     core = landing()
-    core.hear(events.Landed(item_id=core.item(7).id))
+    core.hear(events.Landed(item_ids=(core.item(7).id,)))
     with pytest.raises(Conflict):
         core.push(7, number=2)
     assert core.change(7).state is ChangeState.LANDED
@@ -87,7 +87,7 @@ def test_a_push_opens_an_abandoned_change_again() -> None:
 )
 def test_a_request_about_a_landed_change_comes_too_late(late: events.Fact) -> None:
     core = landing()
-    core.hear(events.Landed(item_id=core.item(7).id))
+    core.hear(events.Landed(item_ids=(core.item(7).id,)))
     before = dict(core.rows)
     assert core.hear(late) == []
     assert core.rows == before
@@ -114,14 +114,14 @@ def test_a_change_that_is_abandoned_while_it_lands_has_landed() -> None:
     """The branch has moved: saying otherwise would be untrue."""
     core = landing()
     core.hear(events.Abandoned(change_id=7, user="ada"))
-    core.hear(events.Landed(item_id=core.item(7).id))
+    core.hear(events.Landed(item_ids=(core.item(7).id,)))
     assert core.change(7).state is ChangeState.LANDED
 
 
 def test_a_change_that_is_abandoned_while_its_landing_is_refused_leaves() -> None:
     core = landing()
     core.hear(events.Abandoned(change_id=7, user="ada"))
-    core.hear(events.LandingRefused(item_id=core.item(7).id, head="elsewhere"))
+    core.hear(events.LandingRefused(item_ids=(core.item(7).id,), head="elsewhere"))
     core.step()
     assert core.item(7).reason is Reason.ABANDONED
 
@@ -139,7 +139,7 @@ def test_a_new_patch_set_in_the_gate_is_checked_like_any_other() -> None:
 
 def test_what_has_landed_lands_once() -> None:
     core = landing()
-    landed = events.Landed(item_id=core.item(7).id)
+    landed = events.Landed(item_ids=(core.item(7).id,))
     core.hear(landed)
     before = dict(core.rows)
     assert core.hear(landed) == []
@@ -149,14 +149,14 @@ def test_what_has_landed_lands_once() -> None:
 def test_a_refusal_after_the_landing_changes_nothing() -> None:
     core = landing()
     number = core.item(7).id
-    core.hear(events.Landed(item_id=number))
-    assert core.hear(events.LandingRefused(item_id=number, head="elsewhere")) == []
+    core.hear(events.Landed(item_ids=(number,)))
+    assert core.hear(events.LandingRefused(item_ids=(number,), head="elsewhere")) == []
 
 
 def test_a_refused_landing_is_proved_again_on_the_head_as_often_as_it_takes() -> None:
     core = landing()
     for head in ("one", "two"):
-        core.hear(events.LandingRefused(item_id=core.item(7).id, head=head))
+        core.hear(events.LandingRefused(item_ids=(core.item(7).id,), head=head))
         core.prepare()
         [run] = core.runs()
         assert run.buildset.onto == head
@@ -168,7 +168,7 @@ def test_a_refused_landing_is_proved_again_on_the_head_as_often_as_it_takes() ->
 def test_a_landing_of_the_patch_set_before_the_newest_says_which_one_landed() -> None:
     core = landing()
     core.push(7, number=2)
-    core.hear(events.Landed(item_id=core.item(7).id))
+    core.hear(events.Landed(item_ids=(core.item(7).id,)))
     assert core.change(7).state is ChangeState.LANDED
     assert core.change(7).patch_set == 1
 
