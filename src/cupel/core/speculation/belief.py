@@ -8,7 +8,8 @@ the states that hold it. (Belief propagation was tried first: on the nested sets
 settles on a wrong culprit now and then, and rejects it.)
 
 A run that has gone on for a while without failing speaks for its members (survival): the chance
-that a bad one would have shown by then is `detected`.
+that a bad one would have shown by then is `detected`. And a fault breaks the same thing each time:
+a run that gets past the place of a failure speaks for all its members that might have caused it.
 """
 
 from __future__ import annotations
@@ -21,22 +22,34 @@ from collections.abc import Callable, Iterable
 
 from cupel.core.speculation.lattice import Entry, Lattice, Trial
 
-BEAM = 48
+BEAM = 32
 """Explanations of all failures that are kept, likeliest first."""
 
 ALIKE, ELSEWHERE = 1.4, 0.1
 """Two failures within this ratio of each other in time may well be one fault's; else rarely."""
 
-SETS = 16
+CHANCE_ALIKE = 0.4
+"""How often two flakes happen to be so near to each other."""
+
+SETS = 12
 """Failed trials of a job that are looked at, smallest first: larger ones say the same less well."""
 
-BASE = 0.0005
+BASE = 0.005
 """Chance that a job is broken on the very branch head, which passed it when it landed."""
+
+TOGETHER = 0.001
+"""Odds that an entry that passed elsewhere fails with what else is in a state."""
 
 LEAST, MOST = 1e-6, 1 - 1e-9
 
-RERUN_MISSED = 0.1
-"""Chance that a bad entry's rerun gets a quarter past where it failed first, and still fails."""
+PAST = (1.25, 1.6)
+MISSED = (1.0, 0.1, 0.03)
+"""Chance that a fault stays hidden in a run up to the first of `PAST` times the seconds at which
+it showed before, to the second, and beyond."""
+
+SPREAD = 2.0
+"""How little flake rates vary from the expected one: the shape of a gamma distribution. So one
+flake makes the next likelier: there are storms, and estimates are wrong."""
 
 Detected = Callable[[float], float]
 """The share of true failures that have shown after this fraction of a pass's duration."""
@@ -57,6 +70,8 @@ class Beliefs:
     """By job, the entries that a pass has cleared."""
     unexplained: list[tuple[int, float]] = dataclasses.field(default_factory=list)
     """The entries in doubt of each failed trial, with the chance that it was a flake."""
+    now: float = 0.0
+    """When it is."""
 
     def good(self, members: int, entries: Iterable[Entry]) -> float:
         chance = 1.0
@@ -70,19 +85,22 @@ def infer(lattice: Lattice, now: float, detected: Detected = evenly) -> Beliefs:
     """The chances, given all trials of the lattice."""
     by_job: defaultdict[str, list[Trial]] = defaultdict(list)
     touching: defaultdict[str, int] = defaultdict(int)
+    live = lattice.live
     for trial in lattice.trials.values():
         by_job[trial.job].append(trial)
-        touching[trial.job] |= trial.members & lattice.live
+        touching[trial.job] |= trial.members & live
     counts: dict[int, int] = {}
-    for entry in lattice.entries:
-        counts[entry.bit] = sum(1 for mask in touching.values() if mask & entry.bit)
-    good = {entry.bit: 1.0 for entry in lattice.entries}
-    beliefs = Beliefs(bad={}, broken={}, cleared={})
+    for mask in touching.values():
+        for bit in _bits(mask):
+            counts[bit] = counts.get(bit, 0) + 1
+    odds = {entry.bit: _share_odds(entry, counts.get(entry.bit, 1)) for entry in lattice.entries}
+    good = dict.fromkeys(odds, 1.0)
+    beliefs = Beliefs(bad={}, broken={}, cleared={}, now=now)
     for job, trials in by_job.items():
-        _infer_job(lattice, job, trials, touching[job], counts, good, beliefs, now, detected)
+        _Job(lattice, job, trials, touching[job], odds, now, detected).infer(good, beliefs)
     for entry in lattice.entries:
-        untried = not counts[entry.bit]
-        beliefs.bad[entry.id] = prior(entry) if untried else 1 - good[entry.bit]
+        tried = entry.bit in counts
+        beliefs.bad[entry.id] = 1 - good[entry.bit] if tried else prior(entry)
     return beliefs
 
 
@@ -94,6 +112,14 @@ def prior(entry: Entry) -> float:
     return _chance(_odds(chance) * math.exp(min(30.0, entry.doubt)))
 
 
+def _share_odds(entry: Entry, shares: int) -> float:
+    """The odds that it breaks a certain one of so many jobs."""
+    chance = prior(entry)
+    if shares > 1:
+        chance = 1 - (1 - chance) ** (1 / shares)
+    return _odds(chance)
+
+
 def _odds(chance: float) -> float:
     return chance / (1 - chance)
 
@@ -102,194 +128,291 @@ def _chance(odds: float) -> float:
     return min(MOST, odds / (1 + odds))
 
 
-def _infer_job(  # noqa: PLR0913 - the parts of one sum
-    lattice: Lattice,
-    job: str,
-    trials: list[Trial],
-    touching: int,
-    counts: dict[int, int],
-    good: dict[int, float],
-    beliefs: Beliefs,
-    now: float,
-    detected: Detected,
-) -> None:
-    cleared = 0
-    for trial in trials:
-        if trial.passed:
-            cleared |= trial.members
-    cleared &= lattice.live
-    beliefs.cleared[job] = cleared
-    odds = _survival(lattice, trials, touching & ~cleared, counts, now, detected)
-    failed = _failed(lattice, trials, cleared)
-    base = _base(lattice, job, trials, now, detected)
-    if failed:
-        base, shares = _explain(odds, base, failed)
-        blurred = [failure.members for failure in failed]
-        beliefs.unexplained += zip(blurred, shares, strict=True)
-    beliefs.broken[job] = _chance(base)
-    for bit, value in odds.items():
-        good[bit] *= 1 - _chance(value)
-
-
-def _base(lattice: Lattice, job: str, trials: list[Trial], now: float, detected: Detected) -> float:
-    """The odds that the job fails on the head itself, the failed trials aside.
-
-    A pass of the job anywhere since the failures began says that it does not.
-    """
-    on_head = lattice.bases.get(job)
-    began = min((t for trial in trials if trial.failing for t in trial.failed_when), default=now)
-    odds = _odds(BASE)
-    if on_head is not None:
-        if on_head.passed:
-            return LEAST
-        if on_head.failed_at:
-            odds /= on_head.flake ** len(on_head.failed_at)
-        odds *= _survived(on_head, now, detected)
-    if any(trial.passed and trial.passed_when >= began for trial in trials):
-        return LEAST
-    alive = [_survived(t, now, detected) for t in trials if not t.failed_at]
-    return max(LEAST, odds * min(alive, default=1.0))
-
-
-def _survival(  # noqa: PLR0913
-    lattice: Lattice,
-    trials: list[Trial],
-    open_: int,
-    counts: dict[int, int],
-    now: float,
-    detected: Detected,
-) -> dict[int, float]:
-    """The odds by bit of those that no pass has cleared: the prior, and how far runs have come."""
-    odds: dict[int, float] = {}
-    for entry in lattice.entries:
-        if open_ & entry.bit:
-            chance = prior(entry)
-            if (shares := counts[entry.bit]) > 1:
-                chance = 1 - (1 - chance) ** (1 / shares)
-            odds[entry.bit] = _odds(chance)
-    running = [(_survived(t, now, detected), t.members) for t in trials if t.runs or t.survived]
-    running.sort()
-    waiting = open_
-    for share, members in running:
-        hit = members & waiting
-        if not hit or share >= 1:
-            continue
-        waiting &= ~hit
-        while hit:
-            bit = hit & -hit
-            odds[bit] *= share
-            hit ^= bit
-    return odds
-
-
-def _survived(trial: Trial, now: float, detected: Detected) -> float:
-    """How much less likely it has become that a member is bad, as the running runs go on."""
-    elapsed = max([trial.survived, *(now - run.started_at for run in trial.runs)])
-    if not trial.failed_at:
-        return 1 - detected(elapsed / trial.seconds if trial.seconds else 1.0)
-    # A true failure comes back where it was; past that, it speaks for a flake.
-    return RERUN_MISSED if elapsed > 1.25 * min(trial.failed_at) + 1 else 1.0
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Failure:
-    """A failed trial: who in it may be to blame, the chance of so many flakes, where it failed."""
+    """A failed trial: the live entries in it, the chance of so many flakes, where it failed."""
 
     members: int
     leak: float
+    times: int
     at: float
 
 
-def _failed(lattice: Lattice, trials: list[Trial], cleared: int) -> list[_Failure]:
-    found: list[_Failure] = []
-    gone = ~(lattice.live | lattice.landed)
-    for trial in trials:
-        if not trial.failed_at or trial.passed or trial.members & gone:
-            continue  # if one has left that was in it, that one takes the blame
-        found.append(
-            _Failure(
-                members=trial.members & lattice.live & ~cleared,
-                leak=trial.flake ** len(trial.failed_at),
-                at=sum(trial.failed_at) / len(trial.failed_at),
-            )
+class _Job:
+    """One job's trials, and what they say."""
+
+    def __init__(  # noqa: PLR0913, RUF100 - the parts of one sum
+        self,
+        lattice: Lattice,
+        job: str,
+        trials: list[Trial],
+        touching: int,
+        priors: dict[int, float],
+        now: float,
+        detected: Detected,
+    ) -> None:
+        self.lattice = lattice
+        self.job = job
+        self.trials = trials
+        self.touching = touching
+        self.priors = priors
+        self.now = now
+        self.detected = detected
+
+    def infer(self, good: dict[int, float], beliefs: Beliefs) -> None:
+        """Multiply the chances of being `good`, and fill in what is known of the job."""
+        cleared = 0
+        for trial in self.trials:
+            if trial.passed:
+                cleared |= trial.members
+        cleared &= self.lattice.live
+        beliefs.cleared[self.job] = cleared
+        open_ = self.touching & ~cleared
+        failed = self._failed()
+        if failed:
+            share = _Explaining(failed, self._reach(failed), self.priors, cleared, self._base())
+            beliefs.broken[self.job] = share.base
+            beliefs.unexplained += [
+                (failure.members & ~cleared, flaked)
+                for failure, flaked in zip(failed, share.flaked, strict=True)
+            ]
+            blamed = share.blamed
+        else:
+            beliefs.broken[self.job] = _chance(self._base())
+            blamed = {}
+        for bit, odds in self._survival(open_).items():
+            good[bit] *= (1 - blamed.pop(bit, 0.0)) * (1 - _chance(odds))
+        for bit, chance in blamed.items():
+            good[bit] *= 1 - chance
+
+    def _base(self) -> float:
+        """The odds that the job fails on the head itself, the failed trials aside.
+
+        A pass of the job anywhere since the failures began says that it does not.
+        """
+        began = min(
+            (t for trial in self.trials if trial.failing for t in trial.failed_when),
+            default=self.now,
         )
-    found.sort(key=lambda failure: failure.members.bit_count())
-    return found[:SETS]
+        odds = _odds(BASE)
+        on_head = self.lattice.bases.get(self.job)
+        if on_head is not None:
+            if on_head.passed:
+                return LEAST
+            if on_head.failed_at:
+                # What passes elsewhere may pass because an entry there repairs the branch.
+                return odds / on_head.flake ** len(on_head.failed_at)
+            odds *= self._survived(on_head)
+        if any(trial.passed and trial.passed_when >= began for trial in self.trials):
+            return LEAST
+        alive = [self._survived(t) for t in self.trials if not t.failed_at]
+        return max(LEAST, odds * min(alive, default=1.0))
 
+    def _survived(self, trial: Trial) -> float:
+        """How much less likely it has become that a member is bad, as runs go on."""
+        if trial.failed_at or not (trial.runs or trial.survived):
+            return 1.0
+        elapsed = _elapsed(trial, self.now)
+        return 1 - self.detected(elapsed / trial.seconds if trial.seconds else 1.0)
 
-def _explain(
-    odds: dict[int, float], base: float, failures: list[_Failure]
-) -> tuple[float, list[float]]:
-    """Bring the odds to their posterior in place.
+    def _survival(self, open_: int) -> dict[int, float]:
+        """The odds by bit of those that no pass has cleared: the prior, and how far runs are."""
+        odds: dict[int, float] = {}
+        running = [
+            (self._survived(trial), trial.members)
+            for trial in self.trials
+            if (trial.runs or trial.survived) and not trial.failed_at and not trial.passed
+        ]
+        running.sort()
+        waiting = open_
+        for share, members in running:
+            hit = members & waiting
+            waiting &= ~hit
+            for bit in _bits(hit):
+                odds[bit] = self.priors[bit] * share
+        for bit in _bits(waiting):
+            odds[bit] = self.priors[bit]
+        return odds
 
-    Returned are the posterior odds of the base and, for each failure, the chance of a flake.
+    def _failed(self) -> list[_Failure]:
+        gone = ~(self.lattice.live | self.lattice.landed)
+        trials = [
+            trial
+            for trial in self.trials
+            # If one has left that was in it, that one takes the blame.
+            if trial.failed_at and not trial.passed and not trial.members & gone
+        ]
+        live = self.lattice.live
+        trials.sort(key=lambda trial: ((trial.members & live).bit_count(), trial.members))
+        found: list[_Failure] = []
+        for trial in trials[:SETS]:
+            at = sum(trial.failed_at) / len(trial.failed_at)
+            alike = sum(_alike(at, other.at) for other in found) + _repeats(trial.failed_at)
+            leak = trial.flake ** len(trial.failed_at) * CHANCE_ALIKE ** min(3, alike)
+            found.append(_Failure(trial.members & live, leak, len(trial.failed_at), at))
+        return found
 
-    An explanation says of each failure which bad entry it came from, if from any; the base is one
-    more culprit, that every failure may have come from. They are built failure by failure, and
-    only the likeliest are kept at each. One that is bad breaks the same thing each time, so where
-    its failures lie far apart they are less likely its own.
-    """
-    found: dict[tuple[int, tuple[tuple[int, float], ...], int], float] = {(0, (), 0): 1.0}
-    for number, failure in enumerate(failures):
-        grown: dict[tuple[int, tuple[tuple[int, float], ...], int], float] = {}
-
-        def grow(
-            key: tuple[int, tuple[tuple[int, float], ...], int],
-            weight: float,
-            into: dict[tuple[int, tuple[tuple[int, float], ...], int], float] = grown,
-        ) -> None:
-            into[key] = into.get(key, 0.0) + weight
-
-        for (bad, places, flakes), weight in found.items():
-            hit = bad & (failure.members | _BASE_BIT)
+    def _reach(self, failed: list[_Failure]) -> dict[int, float]:
+        """By bit of those that may be to blame, the seconds that a run with it has gone on."""
+        waiting = 0
+        for failure in failed:
+            waiting |= failure.members
+        runs = [
+            (max([_elapsed(trial, self.now), *trial.failed_at]), trial.members)
+            for trial in self.trials
+            if not trial.passed
+        ]
+        runs.sort(reverse=True)
+        reach: dict[int, float] = {}
+        for elapsed, members in runs:
+            hit = members & waiting
             if hit:
-                alike = max(_alike(place, failure.at) for bit, place in places if bit & hit)
-                grow((bad, places, flakes), weight * alike)
-                if alike == 1.0:
-                    continue
-            grow((bad, places, flakes | 1 << number), weight * failure.leak)
-            for bit in _bits(failure.members & ~bad):
-                more = tuple(sorted((*places, (bit, failure.at))))
-                grow((bad | bit, more, flakes), weight * odds[bit])
-            if not bad & _BASE_BIT:
-                more = tuple(sorted((*places, (_BASE_BIT, failure.at))))
-                grow((bad | _BASE_BIT, more, flakes), weight * base)
-        found = dict(heapq.nlargest(BEAM, grown.items(), key=lambda pair: pair[1]))
-    return _marginals(odds, found, len(failures))
+                waiting &= ~hit
+                for bit in _bits(hit):
+                    reach[bit] = elapsed
+            if not waiting:
+                break
+        return reach
 
 
-_BASE_BIT = 1 << 60_000
-"""Beyond every entry's: the branch head itself."""
+def _elapsed(trial: Trial, now: float) -> float:
+    """The seconds that a run of it went on, or goes on, without failing."""
+    return max([trial.survived, *(now - run.started_at for run in trial.runs)])
 
 
-def _alike(place: float, other: float) -> float:
+def _alike(place: float, other: float) -> bool:
     low, high = sorted((place + 5.0, other + 5.0))
-    return 1.0 if high <= ALIKE * low else ELSEWHERE
+    return high <= ALIKE * low
 
 
-def _marginals(
-    odds: dict[int, float],
-    explanations: dict[tuple[int, tuple[tuple[int, float], ...], int], float],
-    failures: int,
-) -> tuple[float, list[float]]:
-    total = sum(explanations.values())
-    blamed: defaultdict[int, float] = defaultdict(float)
-    flaked = [0.0] * failures
-    for (bad, _, flakes), weight in explanations.items():
-        share = weight / total
-        for bit in _bits(bad):
-            blamed[bit] += share
-        for number in _places(flakes):
-            flaked[number] += share
-    for bit, share in blamed.items():
-        if bit != _BASE_BIT:
-            before = _chance(odds[bit])
-            odds[bit] = _odds(min(MOST, share + (1 - share) * before))
-    return _odds(min(MOST, blamed[_BASE_BIT])), flaked
+def _repeats(places: list[float]) -> int:
+    return sum(_alike(places[0], place) for place in places[1:])
 
 
-def _places(mask: int) -> list[int]:
-    return [bit.bit_length() - 1 for bit in _bits(mask)]
+def _missed(reach: float, place: float) -> float:
+    near, far = PAST
+    if reach <= near * place + 1:
+        return MISSED[0]
+    return MISSED[1] if reach <= far * place + 5 else MISSED[2]
+
+
+_Key = tuple[int, tuple[tuple[int, float], ...], int]
+"""Of an explanation: the culprits, where each failed first, and which failures were flakes."""
+
+
+class _Explaining:
+    """What may have caused all failures together.
+
+    `blamed` is by bit of an entry the chance that it caused one of them, `base` the chance that the
+    branch head did, and `flaked` by failure that nothing did.
+
+    An explanation says of each failure which culprit it came from, if from any. Entries that the
+    same failures hold are one culprit, told apart only at the end; the base is one more, that every
+    failure may have come from. Explanations are built failure by failure, and only the likeliest
+    are kept at each. One that is bad breaks the same thing each time, so where its failures lie far
+    apart they are less likely its own.
+    """
+
+    def __init__(
+        self,
+        failures: list[_Failure],
+        reach: dict[int, float],
+        priors: dict[int, float],
+        cleared: int,
+        base: float,
+    ) -> None:
+        self._failures = failures
+        self._reach = reach
+        self._priors = priors
+        self._cleared = cleared
+        self._base_odds = base
+        self._groups = self._grouped()
+        self._weights: dict[tuple[int, float], float] = {}
+        self.blamed: dict[int, float] = {}
+        self.base = 0.0
+        self.flaked = [0.0] * len(failures)
+        self._share_out(self._search())
+
+    def _grouped(self) -> list[tuple[int, int]]:
+        """The culprits: the failures that hold them, and their bits. The first is the base."""
+        waiting = 0
+        for failure in self._failures:
+            waiting |= failure.members
+        groups = [((1 << len(self._failures)) - 1, 0)]
+        parts = [(0, waiting)]
+        for number, failure in enumerate(self._failures):
+            split: list[tuple[int, int]] = []
+            for inside, bits in parts:
+                if hit := bits & failure.members:
+                    split.append((inside | 1 << number, hit))
+                if rest := bits & ~failure.members:
+                    split.append((inside, rest))
+            parts = split
+        return groups + parts
+
+    def _odds_of(self, bit: int, place: float) -> float:
+        odds = TOGETHER if bit & self._cleared else self._priors[bit]
+        return odds * _missed(self._reach.get(bit, 0.0), place)
+
+    def _weight(self, group: int, place: float) -> float:
+        key = (group, place)
+        found = self._weights.get(key)
+        if found is None:
+            bits = self._groups[group][1]
+            found = sum(self._odds_of(bit, place) for bit in _bits(bits))
+            self._weights[key] = found = found if bits else self._base_odds
+        return found
+
+    def _search(self) -> dict[_Key, float]:
+        found: dict[_Key, float] = {(0, (), 0): 1.0}
+        for number, failure in enumerate(self._failures):
+            grown: defaultdict[_Key, float] = defaultdict(float)
+            holding = [at for at, group in enumerate(self._groups) if group[0] >> number & 1]
+            could = sum(1 << at for at in holding)
+            for (bad, places, flakes), weight in found.items():
+                if bad & could:
+                    near = any(
+                        could >> at & 1 and _alike(place, failure.at) for at, place in places
+                    )
+                    grown[bad, places, flakes] += weight * (1.0 if near else ELSEWHERE)
+                    if near:
+                        continue
+                leak = failure.leak * _storm(flakes.bit_count(), failure.times)
+                grown[bad, places, flakes | 1 << number] += weight * leak
+                for at in holding:
+                    if not bad >> at & 1:
+                        more = (*places, (at, failure.at))
+                        grown[bad | 1 << at, more, flakes] += weight * self._weight(at, failure.at)
+            found = dict(heapq.nlargest(BEAM, grown.items(), key=lambda pair: pair[1]))
+        return found
+
+    def _share_out(self, explanations: dict[_Key, float]) -> None:
+        total = sum(explanations.values())
+        blame: defaultdict[tuple[int, float], float] = defaultdict(float)
+        for (_, places, flakes), weight in explanations.items():
+            share = weight / total
+            for culprit in places:
+                blame[culprit] += share
+            for number in range(len(self._failures)):
+                if flakes >> number & 1:
+                    self.flaked[number] += share
+        for (group, place), share in blame.items():
+            bits = self._groups[group][1]
+            if not bits:
+                self.base = min(MOST, self.base + share)
+                continue
+            part = share / self._weight(group, place)
+            for bit in _bits(bits):
+                now = self.blamed.get(bit, 0.0) + part * self._odds_of(bit, place)
+                self.blamed[bit] = min(MOST, now)
+
+
+def _storm(before: int, times: int) -> float:
+    """How much likelier flakes are after so many others have been seen."""
+    factor = 1.0
+    for number in range(before, before + times):
+        factor *= (SPREAD + number) / SPREAD
+    return factor
 
 
 def _bits(mask: int) -> list[int]:
