@@ -39,7 +39,7 @@ from cupel.core.speculation.belief import Beliefs
 from cupel.core.speculation.judge import Rules
 from cupel.core.speculation.lattice import Entry, State, Trial
 from cupel.core.speculation.optimistic import Optimistic
-from cupel.core.speculation.policy import Plan, Policy
+from cupel.core.speculation.policy import Plan, Policy, Want
 
 BASE_AGAIN = 600.0
 """Seconds after which a job that failed on the head itself is tried there again."""
@@ -117,7 +117,7 @@ def propose(draft: Draft, lane: Lane, beliefs: Beliefs) -> Plan:
         lane.lattice,
         beliefs,
         now=draft.now,
-        machines=_machines(draft) + _SPARE,
+        machines=machines(draft) + _SPARE,
         landing_set=lane.queue.landing is Landing.SET,
     )
     lane.lattice.entries = entries
@@ -132,7 +132,7 @@ def _policy(queue: Queue) -> Policy:
     return POLICIES[queue.planner]()
 
 
-def _machines(draft: Draft) -> int:
+def machines(draft: Draft) -> int:
     """Machines that the gate could have at a time."""
     return sum(
         each.slots
@@ -277,20 +277,35 @@ def _fares_well(draft: Draft, trial: Trial, since: float, where: float) -> bool:
 
 def _reject(draft: Draft, lane: Lane, entry: Entry) -> None:
     failed = _failures(draft, lane, entry)
-    detail = buildset.tell(failed[-1]) if failed else None
     for build in failed[-1:]:
         _report_the_rest(draft, draft.get(Buildset, build.buildset_id), build)
-    _leave(draft, lane, entry, Reason.BUILD_FAILED, detail, "reject")
+    _leave(draft, lane, entry, Reason.BUILD_FAILED, _convicting(failed), "reject")
+
+
+def _convicting(failed: list[Build]) -> str | None:
+    """What speaks against the entry, for people."""
+    if not failed:
+        return None
+    last = failed[-1]
+    again = any(build.job == last.job for build in failed[:-1])
+    seen = "it failed again when it was run again, and fares" if again else "it fares"
+    return f"{buildset.tell(last)}; {seen} well without the change"
 
 
 def _failures(draft: Draft, lane: Lane, entry: Entry) -> list[Build]:
+    """Those of jobs that the entry fails, the oldest first; flakes of others are none of them."""
+    jobs = {
+        trial.job
+        for trial in lane.lattice.trials.values()
+        if trial.members & entry.bit and trial.failed_at and not trial.passed
+    }
     found = [
         build
         for member in lane.members(entry)
         for proof in draft.buildsets(member.id)
         if proof.role is Role.PROOF
         for build in draft.builds(proof.id)
-        if build.verdict is Verdict.FAILURE and build.voting
+        if build.verdict is Verdict.FAILURE and f"{build.project_id}:{build.job}" in jobs
     ]
     return sorted(found, key=lambda build: build.finished_at or 0.0)
 
@@ -436,10 +451,8 @@ def _wanted(lane: Lane, made: Plan, beliefs: Beliefs) -> dict[tuple[int, str], f
     """By buildset and job, how urgent it is to run it."""
     wanted: dict[tuple[int, str], float] = {}
     for want in made.wants:
-        if want.base or (_is_failing(want.state, beliefs) and not want.trial.failed_at):
+        if want.base or not is_of_use(want, beliefs):
             continue
-        if want.trial.failed_at and beliefs.broken.get(want.trial.job, 0.0) > BROKEN:
-            continue  # it would fail again: the branch itself has to be mended first
         name = want.trial.job.split(":", 1)[1]
         at = lane.runs_at.get(want.trial.key)
         if at is not None:
@@ -457,6 +470,16 @@ def _wanted(lane: Lane, made: Plan, beliefs: Beliefs) -> dict[tuple[int, str], f
             for proof in place_of(state).proofs:
                 _want_advisory(wanted, proof)
     return wanted
+
+
+def is_of_use(want: Want, beliefs: Beliefs) -> bool:
+    """Whether a run may say something new of its state."""
+    if want.base:
+        return True
+    if want.trial.failed_at:
+        # It would fail again while the branch itself is broken.
+        return beliefs.broken.get(want.trial.job, 0.0) <= BROKEN
+    return not _is_failing(want.state, beliefs)
 
 
 def _is_failing(state: State, beliefs: Beliefs) -> bool:
@@ -541,12 +564,12 @@ def _say_why(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> None:
         for member in lane.members(entry):
             present = draft.get(Item, member.id)
             if present.state is ItemState.LIVE:
-                wait = _why(draft, lane, beliefs, made, entry)
+                wait = why_waits(draft, lane, beliefs, made, entry)
                 if present.wait != wait:
                     draft.put(replace(present, wait=wait))
 
 
-def _why(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan, entry: Entry) -> str | None:
+def why_waits(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan, entry: Entry) -> str | None:
     """What the entry waits for; None while its builds are under way."""
     if entry.id in made.waits:
         return made.waits[entry.id]
