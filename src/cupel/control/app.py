@@ -25,7 +25,17 @@ from cupel.control.hosts import Hosts
 from cupel.control.pushes import Pushes
 from cupel.control.states import Repositories, States
 from cupel.core import events
-from cupel.core.model import LIVE_ITEMS, Branch, Build, BuildState, Evidence, Item, Project
+from cupel.core.model import (
+    LIVE_ITEMS,
+    Branch,
+    Build,
+    Buildset,
+    BuildsetState,
+    BuildState,
+    Evidence,
+    Item,
+    Project,
+)
 from cupel.errors import Forbidden, InfraError
 from cupel.forge.builtin import HookServer
 from cupel.git import hooks, repository
@@ -223,9 +233,20 @@ class Cupel:
         """Let go of speculative states that nobody will land or build any more."""
         repo = self.repositories.path(project.name)
         kept = await repository.states(repo)
-        async with self.store.read() as tx:
-            live = await tx.select(Item, {"project_id": project.id, "state": tuple(LIVE_ITEMS)})
-            unfinished = [state for state in BuildState if state is not BuildState.FINISHED]
-            builds = await tx.select(Build, {"project_id": project.id, "state": unfinished})
-        needed = {item.buildset_id for item in live} | {build.buildset_id for build in builds}
+        states = await self._states_in_use()
+        beside = {commit for each in states for at, commit in each.beside if at == project.id}
+        needed = {each.id for each in states}
+        needed |= {number for number, commit in kept.items() if commit in beside}
         await repository.drop_states(repo, sorted(set(kept) - needed))
+
+    async def _states_in_use(self) -> list[Buildset]:
+        """Those that live items are proved on, and those that something still runs on."""
+        useful = [state for state in BuildsetState if state is not BuildsetState.SUPERSEDED]
+        unfinished = [state for state in BuildState if state is not BuildState.FINISHED]
+        async with self.store.read() as tx:
+            live = await tx.select(Item, {"state": tuple(LIVE_ITEMS)})
+            builds = await tx.select(Build, {"state": unfinished})
+            where = {"item_id": {item.id for item in live}, "state": useful}
+            found = await tx.select(Buildset, where)
+            others = {build.buildset_id for build in builds} - {each.id for each in found}
+            return found + await tx.select(Buildset, {"id": others})

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from cupel.config.server import ServerConfig
 from cupel.control import app
-from cupel.core.model import Evidence
+from cupel.core.model import BuildsetState, BuildState, Evidence, ItemState
+from cupel.git import repository
 from cupel.store.memory import MemoryStore
 from unit.core import making
 
@@ -32,3 +35,44 @@ def test_old_passes_are_forgotten_and_young_ones_kept(tmp_path: Path) -> None:
 
 def test_a_pass_is_forgotten_before_its_artefacts_are() -> None:
     assert 0 < app._REUSED_FOR < 1
+
+
+def test_every_state_of_a_live_item_is_kept_and_what_it_has_beside(tmp_path: Path) -> None:
+    live = making.item(5, buildset_id=50)
+    ended = making.item(6, state=ItemState.REMOVED, finished_at=1.0)
+    other = making.item(7, project_id=2)
+    states = [
+        making.buildset(id=50, item_id=5),
+        making.buildset(id=51, item_id=5, state=BuildsetState.PREPARING),
+        making.buildset(id=52, item_id=5, state=BuildsetState.SUPERSEDED),
+        making.buildset(id=60, item_id=6, state=BuildsetState.SUPERSEDED),
+        making.buildset(id=61, item_id=6),
+        making.buildset(id=62, item_id=6, state=BuildsetState.SUPERSEDED),
+        making.buildset(id=70, item_id=7, beside=((1, "c62"), (3, "c61"))),
+    ]
+    runs = making.build(8, buildset_id=60, state=BuildState.RUNNING, machine_id=9)
+
+    async def run() -> set[int]:
+        store = MemoryStore()
+        async with store.write() as tx:
+            await tx.put([live, ended, other, *states, runs])
+        config = ServerConfig(slots=1)
+        cupel = app.Cupel(
+            state=tmp_path, config=config, store=store, clock=lambda: 0.0, url="", inner=""
+        )
+        kept = {number: f"c{number}" for number in (50, 51, 52, 60, 61, 62, 99)}
+        dropped: set[int] = set()
+
+        async def states_there(repo: Path) -> dict[int, str]:
+            return kept
+
+        async def drop(repo: Path, numbers: list[int]) -> None:
+            dropped.update(numbers)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(repository, "states", states_there)
+            patch.setattr(repository, "drop_states", drop)
+            await cupel._drop_states(making.project())
+        return set(kept) - dropped
+
+    assert asyncio.run(run()) == {50, 51, 60, 62}

@@ -22,6 +22,7 @@ from cupel.core.model import (
     Evidence,
     History,
     Item,
+    ItemState,
     Job,
     Machine,
     PatchSet,
@@ -86,6 +87,24 @@ def patch_set(change_id: int, number: int = 1, **fields: Any) -> PatchSet:
         needs_change=None,
         pushed_by="ada",
         created_at=0.0,
+    )
+    return replace(made, **fields)
+
+
+def item(id: int = 1, **fields: Any) -> Item:
+    """The place in the gate of the change with the same number."""
+    made = Item(
+        id=id,
+        pipeline=Pipeline.GATE,
+        project_id=1,
+        branch="main",
+        change_id=id,
+        patch_set=1,
+        commit=f"c{id}.1",
+        state=ItemState.LIVE,
+        position=id,
+        buildset_id=None,
+        enqueued_at=0.0,
     )
     return replace(made, **fields)
 
