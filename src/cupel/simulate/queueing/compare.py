@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from cupel.simulate.queueing import contestants, measures, oracle, trace, workload
 from cupel.simulate.queueing.gate import LIMIT_HOURS, Gate, Outcome
@@ -114,11 +114,11 @@ def _played(tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
 
 
 def row(policy: str, results: Sequence[Result], landing_set: bool) -> Row:
-    """The estimates of a policy over its seeds."""
-    estimates: Mapping[str, Estimate] = {
-        name: measures.estimate([result.figures[name] for result in results])
-        for name in measures.UNITS
-    }
+    """The estimates of a policy over its seeds; no measure can be below zero."""
+    estimates: dict[str, Estimate] = {}
+    for name in measures.UNITS:
+        found = measures.estimate([result.figures[name] for result in results])
+        estimates[name] = dataclasses.replace(found, low=max(0.0, found.low))
     known = contestants.ALL.get(policy)
     landing = "oracle" if known is None else known.landing(landing_set=landing_set)
-    return Row(policy=policy, landing=landing, measures=dict(estimates), results=tuple(results))
+    return Row(policy=policy, landing=landing, measures=estimates, results=tuple(results))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from cupel.simulate.queueing.compare import Row
 
-WIDTH, LEAST_HEIGHT = 960, 760
+WIDTH, LEAST_HEIGHT = 1000, 760
 _LEFT, _RIGHT, _PANEL = 70, 690, 290
 _TOPS = (50, 420)
 _BINS = 240
