@@ -114,22 +114,27 @@ def _decided(world: World, group: list[Item]) -> Iterator[str]:
     queue = world.rows.queue(group[-1].project_id)
     if queue.closed is not None:
         yield f"item {group[-1].id} lands although the queue is closed: {queue.closed}"
-    states = {item.id: world.rows.get(Buildset, item.buildset_id) for item in group}
-    last: dict[int, Buildset] = {}
-    for item in group:
-        state = states[item.id]
-        below = last.get(item.project_id)
-        if below is not None and state.onto != below.commit:
-            yield f"item {item.id} was proved on {state.onto} and lands on {below.commit}"
-        last[item.project_id] = state
-    final = {project_id: state.commit for project_id, state in last.items()}
     if queue.landing is Landing.STRICT and len(group) > 1 and not queue.cycles:
         yield f"{len(group)} items land at once, though each needs builds of its own"
+    last = {item.project_id: item for item in group}
+    beneath: dict[int, str] = {}
     for item in group:
         yield from _approved(world, item)
-        state = states[item.id]
-        if last[item.project_id] is state:
-            yield from _proved(world, item, state, final)
+        state = world.rows.get(Buildset, item.buildset_id)
+        below = beneath.get(item.project_id)
+        if below is not None and state.onto != below:
+            yield f"item {item.id} was proved on {state.onto} and lands on {below}"
+        assert state.commit is not None
+        beneath[item.project_id] = state.commit
+        if last[item.project_id] is item:
+            yield from _proved(world, item, state, beneath | _with(world, item, group))
+
+
+def _with(world: World, item: Item, group: list[Item]) -> dict[int, str]:
+    """Where the branches are, by project, when all of the item's circle has landed."""
+    circle = admission.bundle(world.rows, world.rows.get(Change, item.change_id))
+    states = ((e, world.rows.get(Buildset, e.buildset_id)) for e in group if e.change_id in circle)
+    return {each.project_id: state.commit for each, state in states if state.commit is not None}
 
 
 def _approved(world: World, item: Item) -> Iterator[str]:
@@ -144,12 +149,13 @@ def _approved(world: World, item: Item) -> Iterator[str]:
         yield f"item {item.id} lands with {len(users)} approvals"
 
 
-def _proved(
-    world: World, item: Item, state: Buildset, final: dict[int, str | None]
-) -> Iterator[str]:
-    """Every voting job has passed on what it sees when all has landed, and rightly so."""
+def _proved(world: World, item: Item, state: Buildset, landing: dict[int, str]) -> Iterator[str]:
+    """Every voting job has passed on what it sees when the item has landed, and rightly so.
+
+    `landing` are the commits, by project, that have landed by then with the same move.
+    """
     names = world.project_names()
-    beside = dict(state.beside) | {number: commit for number, commit in final.items() if commit}
+    beside = dict(state.beside) | landing
     known = {names[number]: commit for number, commit in beside.items()}
     assert state.commit is not None
     patches = world.git.commits[state.commit].patches
