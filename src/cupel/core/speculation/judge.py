@@ -87,6 +87,27 @@ def landable(lattice: Lattice, beliefs: Beliefs, rules: Rules) -> list[State] | 
     return None if best is None else best.path()
 
 
+def held_up(lattice: Lattice, beliefs: Beliefs, rules: Rules, state: State) -> tuple[int, int]:
+    """The bits of what a state that has passed waits for: needs that are not in it, and entries
+    that go first."""
+    overtakable = _overtakable(lattice, beliefs) if rules.overtaking else 0
+    needs = 0
+    for step in state.path():
+        if step.entry is not None:
+            needs |= step.entry.needs & lattice.live & ~step.members
+    beneath = 0 if state.entry is None else state.members & ~state.entry.bit
+    first = 0 if rules.landing_set else beneath & lattice.live
+    last = state.members & lattice.live
+    for entry in lattice.entries:
+        if not last:
+            break
+        if state.members & entry.bit:
+            last &= ~entry.bit
+        elif not overtakable & entry.bit:
+            first |= entry.bit
+    return needs, first
+
+
 def _before(state: State, other: State, order: dict[int, int]) -> bool:
     if state.depth != other.depth:
         return state.depth > other.depth
