@@ -161,6 +161,9 @@ class Client:
     def rules_of(self, queue: str) -> views.RulesView:
         return self._get(views.RulesView, f"/api/rules/{_part(queue)}")
 
+    def plan(self, queue: str, branch: str | None = None) -> views.PlanView:
+        return self._get(views.PlanView, f"/api/rules/{_part(queue)}/plan", branch=branch)
+
     def set_rules(self, queue: str, rules: Mapping[str, Any]) -> views.RulesView:
         """`rules` are the fields that shall change; the queue is made if there is none."""
         return self._send(views.RulesView, "PATCH", f"/api/rules/{_part(queue)}", rules)

@@ -47,6 +47,18 @@ async def show(cupel: Cupel, name: str) -> views.RulesView:
     return await _shown(cupel, name)
 
 
+@router.get(
+    "/{name}/plan", operation_id="plan", summary="What a queue expects", dependencies=[READER]
+)
+async def plan(
+    cupel: Cupel,
+    name: str,
+    branch: Annotated[str | None, fastapi.Query(description="By default the first.")] = None,
+) -> views.PlanView:
+    async with cupel.store.read() as tx:
+        return await views.plan_view(tx, name, branch, now=cupel.clock())
+
+
 @router.patch("/{name}", operation_id="rules_set", summary="Make a queue or change its rules")
 async def change(
     cupel: Cupel, admin: Administrator, name: str, request: RulesRequest

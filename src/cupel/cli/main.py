@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "init": "init:init",
     "lint": "lint:lint",
     "explain": "explain:explain",
+    "explain-plan": "explain_plan:explain_plan",
     "schema": "schema:schema",
     "simulate": "simulate:simulate",
     "login": "login:login",

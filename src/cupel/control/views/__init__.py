@@ -45,6 +45,14 @@ from cupel.control.views.nouns import RulesView as RulesView
 from cupel.control.views.nouns import StatusView as StatusView
 from cupel.control.views.nouns import StepView as StepView
 from cupel.control.views.nouns import UsageView as UsageView
+from cupel.control.views.plan import BrokenView as BrokenView
+from cupel.control.views.plan import EntryView as EntryView
+from cupel.control.views.plan import FactorView as FactorView
+from cupel.control.views.plan import FailureView as FailureView
+from cupel.control.views.plan import PlanView as PlanView
+from cupel.control.views.plan import ProvedView as ProvedView
+from cupel.control.views.plan import WantView as WantView
+from cupel.control.views.plan import plan_view as plan_view
 from cupel.control.views.queue import queue_view as queue_view
 from cupel.control.views.queue import queue_views as queue_views
 from cupel.control.views.queue import rules_list as rules_list

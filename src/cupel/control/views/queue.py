@@ -60,7 +60,7 @@ class Rows:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class Line:
     """A queue with its projects, by name, and one of the branches that it is for."""
 
     queue: Queue
@@ -73,6 +73,11 @@ async def queue_view(tx: Transaction, name: str, branch: str | None, *, now: flo
 
     By default that is the project's first. Raises NotFound.
     """
+    return (await _views(tx, [await line_of(tx, name, branch)], now))[0]
+
+
+async def line_of(tx: Transaction, name: str, branch: str | None) -> Line:
+    """The same, before anything is read of what goes on in it."""
     queue, project = await _queue_of(tx, name)
     lines = await _lines(tx, [queue])
     default = project.branches[0] if project else next((line.branch for line in lines), None)
@@ -82,7 +87,7 @@ async def queue_view(tx: Transaction, name: str, branch: str | None, *, now: flo
             f"no project of the queue {queue.name} has a guarded branch {branch}",
             hint=f"there is {', '.join(line.branch for line in lines)}",
         )
-    return (await _views(tx, found, now))[0]
+    return found[0]
 
 
 async def queue_views(
@@ -154,7 +159,7 @@ async def named(tx: Transaction, project: str) -> Project:
     return rows[0]
 
 
-async def _lines(tx: Transaction, queues: Sequence[Queue]) -> list[_Line]:
+async def _lines(tx: Transaction, queues: Sequence[Queue]) -> list[Line]:
     """Each queue for each branch that a project of it guards."""
     where = {"queue_id": {row.id for row in queues}}
     projects = await tx.select(Project, where, order="name")
@@ -163,11 +168,11 @@ async def _lines(tx: Transaction, queues: Sequence[Queue]) -> list[_Line]:
         own = tuple(row for row in projects if row.queue_id == queue.id)
         for branch in dict.fromkeys(name for row in own for name in row.branches):
             guarding = tuple(row for row in own if branch in row.branches)
-            lines.append(_Line(queue=queue, projects=guarding, branch=branch))
+            lines.append(Line(queue=queue, projects=guarding, branch=branch))
     return lines
 
 
-async def _views(tx: Transaction, lines: Sequence[_Line], now: float) -> list[QueueView]:
+async def _views(tx: Transaction, lines: Sequence[Line], now: float) -> list[QueueView]:
     projects = {row.id: row for line in lines for row in line.projects}
     where = {"project_id": set(projects)}
     live = await tx.select(Item, {**where, "state": LIVE_ITEMS})
@@ -187,7 +192,7 @@ async def _views(tx: Transaction, lines: Sequence[_Line], now: float) -> list[Qu
 
 
 def _view(
-    line: _Line,
+    line: Line,
     heads: Mapping[tuple[int, str], str | None],
     items: Sequence[ItemView],
     kept_out: Sequence[KeptOutView],
