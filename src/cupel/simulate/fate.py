@@ -83,7 +83,8 @@ class Nature:
         cause = self._cause(job, patches)
         if cause is None:
             return Fate(seconds=takes, verdict=Verdict.SUCCESS)
-        share = min((p.fails_at for p in patches if job.base in p.breaks), default=1.0)
+        guilty = (p.fails_at for p in patches if git.breaks(p, patches, job.base))
+        share = min(guilty, default=1.0)
         return Fate(
             seconds=takes * share, verdict=Verdict.FAILURE, reason="exit status 1", cause=cause
         )

@@ -196,9 +196,17 @@ def _digest(*words: str) -> str:
 
 def broken(patches: Patches, job: str) -> bool:
     """Whether the job truly fails where it sees these patches together."""
-    names = {patch.name for patch in patches}
-    repaired = {name for patch in patches for name in patch.repairs}
+    return any(breaks(patch, patches, job) for patch in patches)
+
+
+def breaks(patch: Patch, among: Patches, job: str) -> bool:
+    """Whether the patch is a reason for the job to fail where it sees these together."""
+    if patch not in among:
+        return False
+    if job in patch.breaks and not any(patch.name in other.repairs for other in among):
+        return True
     return any(
-        (job in patch.breaks and patch.name not in repaired) or patch.clashes & names
-        for patch in patches
+        patch.name in other.clashes or other.name in patch.clashes
+        for other in among
+        if other is not patch
     )

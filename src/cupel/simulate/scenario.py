@@ -120,7 +120,6 @@ class Director:
             "conflicts": chance.sample(others, 1) if chance.random() < 0.1 else (),
             "hangs": {"tests"} if chance.random() < 0.03 else (),
             "flaky": 0.2 if self._scenario.flaky and chance.random() < 0.1 else 0.0,
-            "takes": chance.choice((1.0, 10.0, 100.0)),
             "fails_at": chance.choice((0.1, 0.5, 1.0)),
             "misconfigured": chance.random() < 0.05,
         }
@@ -221,7 +220,7 @@ def world(seed: int, scenario: Scenario) -> World:
     queue, born = chance.choice((None, "shared")), chance.random() < 0.8
     gate = _gate(chance)
     together = (*gate, job("together", projects=("one",)))
-    return World(
+    made = World(
         seed=seed,
         slots=chance.choice((1, 2, 4, 16)),
         hosts=("north", "south")[: chance.choice((1, 2))],
@@ -237,6 +236,9 @@ def world(seed: int, scenario: Scenario) -> World:
         flaky={"tests": scenario.flaky} if chance.random() < 0.3 else {},
         faults=scenario.faults,
     )
+    for name in ("tests", "lint", "package", "together"):
+        made.durations[name] = chance.choice((1.0, 10.0, 100.0)) * chance.uniform(0.8, 1.2)
+    return made
 
 
 def _gate(chance: random.Random) -> tuple[Job, ...]:

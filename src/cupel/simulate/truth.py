@@ -14,7 +14,6 @@ from cupel.core.model import (
     ChangeState,
     Item,
     ItemState,
-    Job,
     Landing,
     Pipeline,
     Project,
@@ -102,8 +101,13 @@ def _reused(world: World, build: Build) -> Iterator[str]:
         yield f"build {build.id} reuses build {origin.id}, which never passed"
     elif ran.key != key:
         yield f"build {build.id} reuses build {origin.id}, which has read something else"
-    elif ran.image != evidence.image_of(world.rows, job.label):
+    elif ran.image != evidence.image_of(world.rows, job.label) and _is_older(origin, build):
         yield f"build {build.id} reuses build {origin.id} of another image, {ran.image}"
+
+
+def _is_older(origin: Build, build: Build) -> bool:
+    """Whether one had ended before the other was asked for; else they were asked for together."""
+    return origin.finished_at is not None and origin.finished_at < build.queued_at
 
 
 # Landings.
@@ -220,33 +224,41 @@ def _rejected(world: World, item: Item) -> Iterator[str]:
     """Nobody is rejected for a job that the change does not break, bad luck aside."""
     if item.pipeline is not Pipeline.GATE or item.reason is not Reason.BUILD_FAILED:
         return
-    states = [s for s in world.rows.buildsets(item.id) if s.role is Role.PROOF and s.commit]
+    circle = _circle(world, item)
+    states = [
+        state
+        for each in circle
+        for state in world.rows.buildsets(each.id)
+        if state.role is Role.PROOF and state.commit is not None
+    ]
     builds = [build for state in states for build in world.rows.builds(state.id)]
     causes = {ran.cause for build in builds if (ran := _run(world, build)) is not None}
+    own = [world.git.own_patch(each.commit) for each in circle]
     if not causes & {Cause.FLAKE, Cause.MAIN} and not any(
-        _is_guilty(world, item, state) for state in states
+        _is_guilty(world, own, state) for state in states
     ):
         yield f"item {item.id} was rejected, but breaks nothing"
 
 
-def _is_guilty(world: World, item: Item, state: Buildset) -> bool:
-    """Whether a job fails in this state by the item's own patch, or by one of its circle's."""
+def _is_guilty(world: World, own: Iterable[git.Patch], state: Buildset) -> bool:
+    """Whether a job fails in this state by one of these patches."""
     assert state.commit is not None
-    own = frozenset(world.git.own_patch(commit) for commit in _circle(world, item))
     beside = beside_of(state, world.project_names())
+    return any(
+        git.breaks(patch, world.nature.sees(job, state.commit, beside), job.base)
+        for job in state.jobs
+        for patch in own
+    )
 
-    def fails_by_it(job: Job) -> bool:
-        seen = world.nature.sees(job, state.commit or "", beside)
-        return git.broken(seen, job.base) and not git.broken(seen - own, job.base)
 
-    return any(fails_by_it(job) for job in state.jobs)
-
-
-def _circle(world: World, item: Item) -> set[str]:
-    """The commits that are proved and land as one with the item's, itself included."""
+def _circle(world: World, item: Item) -> list[Item]:
+    """The items that are proved and land as one with this one, itself included."""
     circle = admission.bundle(world.rows, world.rows.get(Change, item.change_id))
-    entered = (each for each in world.rows.all(Item) if each.change_id in circle)
-    return {item.commit} | {each.commit for each in entered if each.pipeline is Pipeline.GATE}
+    return [
+        each
+        for each in world.rows.all(Item)
+        if each.pipeline is Pipeline.GATE and each.change_id in circle
+    ]
 
 
 # At rest.
