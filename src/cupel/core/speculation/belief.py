@@ -34,6 +34,9 @@ CHANCE_ALIKE = 0.4
 SETS = 12
 """Failed trials of a job that are looked at, smallest first: larger ones say the same less well."""
 
+ENOUGH = 3
+"""A failed trial says nothing new if it holds so many others that failed at the same place."""
+
 BASE = 0.005
 """Chance that a job is broken on the very branch head, which passed it when it landed."""
 
@@ -41,6 +44,9 @@ TOGETHER = 0.001
 """Odds that an entry that passed elsewhere fails with what else is in a state."""
 
 LEAST, MOST = 1e-6, 1 - 1e-9
+
+RAREST = 1e-4
+"""No job flakes less often than that."""
 
 PAST = (1.25, 1.6)
 MISSED = (1.0, 0.1, 0.03)
@@ -198,13 +204,13 @@ class _Job:
         on_head = self.lattice.bases.get(self.job)
         if on_head is not None:
             if on_head.passed:
-                return LEAST
+                return 0.0
             if on_head.failed_at:
                 # What passes elsewhere may pass because an entry there repairs the branch.
                 return odds / on_head.flake ** len(on_head.failed_at)
             odds *= self._survived(on_head)
         if any(trial.passed and trial.passed_when >= began for trial in self.trials):
-            return LEAST
+            return 0.0
         alive = [self._survived(t) for t in self.trials if not t.failed_at]
         return max(LEAST, odds * min(alive, default=1.0))
 
@@ -245,11 +251,16 @@ class _Job:
         live = self.lattice.live
         trials.sort(key=lambda trial: ((trial.members & live).bit_count(), trial.members))
         found: list[_Failure] = []
-        for trial in trials[:SETS]:
+        for trial in trials:
+            members = trial.members & live
             at = sum(trial.failed_at) / len(trial.failed_at)
-            alike = sum(_alike(at, other.at) for other in found) + _repeats(trial.failed_at)
-            leak = trial.flake ** len(trial.failed_at) * CHANCE_ALIKE ** min(3, alike)
-            found.append(_Failure(trial.members & live, leak, len(trial.failed_at), at))
+            near = [other for other in found if _alike(at, other.at)]
+            if sum(not other.members & ~members for other in near) >= ENOUGH:
+                continue
+            alike = len(near) + _repeats(trial.failed_at)
+            found.append(_Failure(members, _leak(trial, alike), len(trial.failed_at), at))
+            if len(found) == SETS:
+                break
         return found
 
     def _reach(self, failed: list[_Failure]) -> dict[int, float]:
@@ -258,7 +269,7 @@ class _Job:
         for failure in failed:
             waiting |= failure.members
         runs = [
-            (max([_elapsed(trial, self.now), *trial.failed_at]), trial.members)
+            (max(_elapsed(trial, self.now), _showed(trial) / ALIKE), trial.members)
             for trial in self.trials
             if not trial.passed
         ]
@@ -278,6 +289,15 @@ class _Job:
 def _elapsed(trial: Trial, now: float) -> float:
     """The seconds that a run of it went on, or goes on, without failing."""
     return max([trial.survived, *(now - run.started_at for run in trial.runs)])
+
+
+def _showed(trial: Trial) -> float:
+    return max(trial.failed_at, default=0.0)
+
+
+def _leak(trial: Trial, alike: int) -> float:
+    """The chance that all its failures were flakes, so many of them near to another."""
+    return max(RAREST, trial.flake) ** len(trial.failed_at) * CHANCE_ALIKE ** min(3, alike)
 
 
 def _alike(place: float, other: float) -> bool:

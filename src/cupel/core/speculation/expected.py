@@ -13,9 +13,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections import defaultdict
 
 from cupel.core.speculation.belief import Beliefs
+from cupel.core.speculation.judge import SURE
 from cupel.core.speculation.lattice import Entry, Lattice, State, Trial
 from cupel.core.speculation.policy import Plan, Want
 
@@ -40,15 +40,34 @@ class Levers:
 OVERTAKES = 0.5
 """Chance that what is proved without a good entry lands before that entry is cleared."""
 
-WORTH_A_BASE_RUN = 0.002
+WORTH_A_BASE_RUN = 0.1
 """A job is run on the head when it is broken there with a greater chance."""
 
 BLURRED = 0.35
 """A failed set without a suspect is halved unless the chance of a flake is greater."""
 
+CLEAN = 0.3
+"""A failed trial is run again if its entries are all good with a greater chance."""
+
+ISOLATING = 0.5
+"""Or if all others are, with a greater chance, and its own entry is in doubt."""
+
+SUSPECT = 0.2
+"""An entry that is left out is proved in its place if it is so likely to be bad by itself."""
+
+ATTEMPTS = 4
+"""Failures after which a trial that does not isolate its entry is left alone."""
+
+ALONE = 0.96
+"""A trial isolates its entry if all others are good with a greater chance."""
+
 _UNCERTAIN = (0.08, 0.92)
 _WALKS = 8
 """Ways through the uncertain entries that are walked, likeliest first."""
+
+_KEPT = 0.4
+"""What runs goes on down to this share of the chance at which it would be started: plans that
+swing to and fro prove nothing."""
 
 
 class ExpectedValue:
@@ -65,17 +84,21 @@ class ExpectedValue:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Step:
-    """A state on a walk, with the chance that it is needed by each job (None: by any)."""
+    """A state on a walk, and the trials that its entry makes new.
+
+    `value` is what a pass is worth by itself: 1, or for the end of a batch the entries that it
+    would land times the chance that they are good.
+    """
 
     state: State
     entry: Entry
     aside: bool
-    chances: dict[str, float]
-    overall: float
+    own: list[Trial]
+    value: float = 1.0
 
 
 class _Planning:
-    def __init__(  # noqa: PLR0913 - what a plan is made of
+    def __init__(
         self,
         levers: Levers,
         lattice: Lattice,
@@ -92,19 +115,19 @@ class _Planning:
         self.set = landing_set
         self.bad = beliefs.bad
         horizon = 2 * machines + 32
-        self.entries = lattice.entries[: max(64, horizon * (4 if landing_set else 1))]
+        self.entries = lattice.entries[: max(64, horizon * (2 if landing_set else 1))]
+        self.bad_bit = {entry.bit: beliefs.bad[entry.id] for entry in lattice.entries}
+        self.accused = lattice.accused()
         self.result = Plan(states=[], wants=[], expected={}, waits={})
         self.wants: dict[int, Want] = {}
-        self.seen: set[int] = set()
+        self.steps: dict[int, _Step] = {}
         self.behind = {e.id: len(self.entries) - at - 1 for at, e in enumerate(self.entries)}
 
     def plan(self) -> Plan:
         aside = self._set_aside()
         main = self._walk(aside, main=True)
         chosen = self._chosen(main)
-        for step in main:
-            if step.aside or id(step.state) in chosen:
-                self._want(step, main=True)
+        self._want_all(main, chosen, main=True)
         if self.levers.alternates:
             self._alternates(aside)
         self._keep()
@@ -112,16 +135,26 @@ class _Planning:
         self.result.wants = self._within_machines()
         return self.result
 
+    def _good(self, members: int) -> float:
+        """The chance that all of them are good."""
+        chance = 1.0
+        members &= self.lattice.live
+        while members:
+            bit = members & -members
+            chance *= 1 - self.bad_bit[bit]
+            members ^= bit
+        return chance
+
     # Who is set aside.
 
     def _set_aside(self) -> int:
         """Suspects; of a failed set without a suspect, the later half by blame."""
-        mask = 0
-        for entry in self.entries:
-            if self.bad[entry.id] > self.levers.aside:
-                mask |= entry.bit
         if self.levers.aside >= 1:
             return 0
+        mask = 0
+        for entry in self.entries:
+            if self.accused & entry.bit and self.bad[entry.id] > self.levers.aside:
+                mask |= entry.bit
         for members in self._blurred(mask):
             mask |= self._later_half(members)
         return mask
@@ -147,7 +180,7 @@ class _Planning:
         listed = [entry for entry in self.entries if entry.bit & members]
         left = sum(self.bad[entry.id] for entry in listed) / 2
         mask = 0
-        for entry in reversed(listed):
+        for entry in reversed(listed[1:]):
             if left <= 0:
                 break
             mask |= entry.bit
@@ -156,12 +189,10 @@ class _Planning:
 
     # Walks.
 
-    def _walk(self, aside: int, *, main: bool, start: int = 0) -> list[_Step]:
+    def _walk(self, aside: int, *, main: bool) -> list[_Step]:
         """The states of each entry, if `aside` are left out by those behind them."""
-        chances: defaultdict[str, float] = defaultdict(lambda: 1.0)
-        overall = 1.0
         at = self.lattice.root
-        left_out = 0
+        chance, left_out = 1.0, 0
         steps: list[_Step] = []
         for entry in self.entries:
             if entry.needs & left_out:
@@ -169,33 +200,41 @@ class _Planning:
                 if main:
                     self.result.waits.setdefault(entry.id, "waits for a change that it needs")
                 continue
-            if overall < self.levers.floor and not chances:
+            if not main and chance < self.levers.alternate_floor * _KEPT:
                 break
             state = self.lattice.child(at, entry)
             away = bool(aside & entry.bit) or state.broken is not None
-            steps.append(_Step(state, entry, away, dict(chances), overall))
-            if id(state) not in self.seen:
-                self.seen.add(id(state))
-                self.result.states.append(state)
+            steps.append(self._step(state, entry, away=away))
             if main:
                 self.result.expected[entry.id] = state
-            bad = self.bad[entry.id]
-            factor = bad + (1 - bad) * OVERTAKES if away else 1 - bad
-            for trial in state.own_trials():
-                chances[trial.job] *= factor
-            overall *= factor
+            if self.accused & entry.bit:
+                chance *= self._passed_by(entry, away=away)
             if away:
                 left_out |= entry.bit
             else:
                 at = state
-            if state.trials is None and at is state:
-                pass
         return steps
+
+    def _step(self, state: State, entry: Entry, *, away: bool) -> _Step:
+        known = self.steps.get(id(state))
+        if known is None:
+            self.result.states.append(state)
+            known = self.steps[id(state)] = _Step(state, entry, away, list(state.own_trials()))
+        elif known.aside != away:
+            return _Step(state, entry, away, known.own)
+        return known
+
+    def _passed_by(self, entry: Entry, *, away: bool) -> float:
+        """The chance that what is proved behind an entry, with or without it, may land."""
+        bad = self.bad[entry.id]
+        return bad + (1 - bad) * OVERTAKES if away else 1 - bad
 
     def _alternates(self, aside: int) -> None:
         """The likeliest other ways through the entries that may well be either."""
         low, high = _UNCERTAIN
-        uncertain = [e for e in self.entries if low < self.bad[e.id] < high]
+        uncertain = [
+            e for e in self.entries if self.accused & e.bit and low < self.bad[e.id] < high
+        ]
         uncertain.sort(key=lambda e: (abs(self.bad[e.id] - self.levers.aside), e.bit))
         uncertain = uncertain[: self.levers.alternates]
         ways: list[tuple[float, int]] = []
@@ -210,60 +249,87 @@ class _Planning:
                 ways.append((chance, mask))
         ways.sort(reverse=True)
         for _, mask in ways[:_WALKS]:
-            for step in self._walk(mask, main=False):
-                if step.state.trials is not None and not step.aside:
-                    self._want(step, main=False)
+            steps = self._walk(mask, main=False)
+            self._want_all(steps, {id(s.state) for s in steps if not s.aside}, main=False)
 
     # What to run.
 
-    def _want(self, step: _Step, *, main: bool) -> None:
+    def _want_all(self, steps: list[_Step], chosen: set[int], *, main: bool) -> None:
+        """Offer the trials of the chosen states, and of suspects in their places.
+
+        A trial is needed if what its job depends on ahead is as the walk supposes.
+        """
+        chances: dict[str, float] = {}
+        for step in steps:
+            suspect = main and step.aside and self.bad[step.entry.id] >= SUSPECT
+            if id(step.state) in chosen or suspect:
+                self._want(step, chances, main=main)
+            factor = self._passed_by(step.entry, away=step.aside)
+            for trial in step.own:
+                chances[trial.job] = chances.get(trial.job, 1.0) * factor
+
+    def _want(self, step: _Step, chances: dict[str, float], *, main: bool) -> None:
         trials = step.state.trials
         if trials is None or step.state.broken is not None:
             return
-        for trial in trials.values() if self.set else step.state.own_trials():
+        for trial in trials.values() if self.set else step.own:
             if trial.passed or trial.refused is not None:
                 continue
-            chance = step.chances.get(trial.job, 1.0)
+            chance = chances.get(trial.job, 1.0)
             if trial.failed_at:
-                self._want_rerun(step, trial, chance, main=main)
+                self._want_rerun(step, trial, chance)
             elif chance >= self._floor(trial, main=main):
-                self._offer(step, trial, chance, "next in the queue" if main else "in case")
+                why = "next in the queue" if main else "in case"
+                self._offer(step, trial, chance * step.value, why)
 
     def _floor(self, trial: Trial, *, main: bool) -> float:
-        """What runs goes on until it is clearly not needed, so that plans do not swing."""
         floor = self.levers.floor if main else self.levers.alternate_floor
-        return floor * (0.4 if trial.runs else 1.0)
+        return floor * (_KEPT if trial.runs else 1.0)
 
-    def _want_rerun(self, step: _Step, trial: Trial, chance: float, *, main: bool) -> None:
-        """A failed trial tells most where its entry is the only one in doubt."""
-        good = self.beliefs.good(trial.members & self.lattice.live, self.entries)
-        if main and chance >= 0.3:  # noqa: PLR2004
-            weight = chance * (1 + min(9, self.behind[step.entry.id]))
-            self._offer(step, trial, weight, "to see whether its failure comes back", rerun=True)
-        elif good >= 0.5 and chance >= self.levers.floor:  # noqa: PLR2004
-            self._offer(step, trial, chance * good, "its failure was hardly its own", rerun=True)
+    def _want_rerun(self, step: _Step, trial: Trial, chance: float) -> None:
+        """Run a failed trial again if it may well pass, or if it tells of its entry alone."""
+        share = _KEPT if trial.runs else 1.0
+        others = self._good(trial.members & ~step.entry.bit)
+        own = self.bad[step.entry.id] if trial.members & step.entry.bit else 0.0
+        clean = others * (1 - own)
+        if len(trial.failed_at) >= ATTEMPTS and others < ALONE:
+            return
+        if others >= ISOLATING * share and SUSPECT <= own < SURE:
+            weight = max(chance, 0.5) * (1 + min(9, self.behind[step.entry.id]))
+            why = "to see whether its failure comes back"
+            self._offer(step, trial, weight, why, rerun=True)
+        elif clean >= CLEAN * share and chance >= self.levers.floor * share:
+            why = "its failure was hardly its own"
+            self._offer(step, trial, chance * clean * step.value, why, rerun=True)
 
     def _offer(
         self, step: _Step, trial: Trial, chance: float, why: str, *, rerun: bool = False
     ) -> None:
-        left = trial.seconds
+        score = chance
         if trial.runs:
             elapsed = self.now - min(run.started_at for run in trial.runs)
-            left = max(0.1 * trial.seconds, trial.seconds - elapsed)
-        score = chance * (trial.seconds / left if trial.runs else 1.0)
+            score *= trial.seconds / max(0.1 * trial.seconds, trial.seconds - elapsed)
         known = self.wants.get(id(trial))
         if known is None or known.score < score:
             self.wants[id(trial)] = Want(step.state, trial, score, why, rerun)
 
     def _keep(self) -> None:
         """What runs on a state that no walk leads to goes on while it may still be needed."""
-        offered = self.wants
+        lost = {
+            id(trial)
+            for trial in self.lattice.trials.values()
+            if trial.runs and not trial.failed_at and id(trial) not in self.wants
+        }
+        if not lost:
+            return
         for state in self.lattice.states():
+            if state.entry is None or state.trials is None:
+                continue
             for trial in state.own_trials():
-                if trial.runs and not trial.failed_at and id(trial) not in offered:
+                if id(trial) in lost:
                     chance = self._chance_of(state, trial)
                     if chance >= self.levers.floor:
-                        step = _Step(state, self.entries[0], False, {}, 1.0)
+                        step = self._step(state, state.entry, away=False)
                         self._offer(step, trial, chance, "it runs already, and may be needed")
 
     def _chance_of(self, state: State, trial: Trial) -> float:
@@ -273,22 +339,22 @@ class _Planning:
         for entry in self.entries:
             if not left:
                 break
-            bad = self.bad[entry.id]
             if trial.members & entry.bit:
-                chance *= 1 - bad
+                chance *= 1 - self.bad[entry.id]
             elif not left & entry.bit:
-                chance *= bad + (1 - bad) * OVERTAKES
+                chance *= self._passed_by(entry, away=True)
             left &= ~entry.bit
         return chance
 
     def _bases(self) -> None:
         """A job that failed is run on the head too: perhaps the branch itself is broken."""
-        if not self.levers.base_runs:
+        if not self.levers.base_runs or not self.entries:
             return
-        failing = {want.trial.job for want in self.wants.values() if want.rerun}
-        root = _Step(self.lattice.root, self.entries[0], False, {}, 1.0) if self.entries else None
-        for job in sorted(failing):
-            if root is not None and self.beliefs.broken.get(job, 0.0) > WORTH_A_BASE_RUN:
+        root = _Step(self.lattice.root, self.entries[0], False, [])
+        for job in sorted({t.job for t in self.lattice.trials.values() if t.failing}):
+            known = self.lattice.bases.get(job)
+            share = _KEPT if known is not None and known.runs else 1.0
+            if self.beliefs.broken.get(job, 0.0) > WORTH_A_BASE_RUN * share:
                 trial = self.lattice.base(job)
                 if not trial.passed:
                     self._offer(root, trial, 10.0, "to see whether the branch itself is broken")
@@ -303,29 +369,22 @@ class _Planning:
         if not (self.set and self.levers.batches):
             return everything
         needed = sum(self._missing(step) for step in chain)
-        spare = self.machines - self._busy(chain) - self._resolving(main)
+        busy = sum(len(t.runs) for step in chain for t in step.own)
+        spare = self.machines - busy - sum(step.aside for step in main)
         if needed <= spare:
             return everything
         return self._batched(chain, max(0, spare))
 
     def _missing(self, step: _Step) -> int:
         """Machines that its own trials still lack."""
-        return sum(
-            not (trial.passed or trial.runs or trial.refused) for trial in step.state.own_trials()
-        )
-
-    def _busy(self, chain: list[_Step]) -> int:
-        return sum(len(t.runs) for step in chain for t in step.state.own_trials())
-
-    def _resolving(self, main: list[_Step]) -> int:
-        return sum(step.aside for step in main)
+        return sum(not (t.passed or t.runs or t.refused) for t in step.own)
 
     def _batched(self, chain: list[_Step], spare: int) -> set[int]:
         """States that run already, and for each spare machine one at the end of a batch."""
         chosen: set[int] = set()
         covered = -1
         for at, step in enumerate(chain):
-            trials = list(step.state.own_trials())
+            trials = step.own
             if trials and all(trial.passed or trial.runs for trial in trials):
                 chosen.add(id(step.state))
                 covered = at
@@ -344,7 +403,7 @@ class _Planning:
         return chosen
 
     def _jobs_a_state(self, chain: list[_Step]) -> int:
-        known = [len(list(step.state.own_trials())) for step in chain[:8] if step.state.trials]
+        known = [len(step.own) for step in chain[:8] if step.state.trials]
         return max(1, round(sum(known) / len(known))) if known else 1
 
     def _batch_limit(self, chain: list[_Step], start: int) -> int:
