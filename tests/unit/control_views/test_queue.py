@@ -279,3 +279,27 @@ def test_a_project_that_left_its_queue_is_found_in_the_new_one(tmp_path: Path) -
         return view.name, [each.name for each in every], old.projects
 
     assert read(tmp_path, ask, *moved) == ("platform", ["platform", "platform"], [])
+
+
+def test_a_job_that_is_run_again_says_how_often_it_failed(tmp_path: Path) -> None:
+    lint = world.build(224, 122, 22, world.LINT)
+    again = world.build(225, 122, 22, world.LINT, attempt=2)
+    tests, job = queue(tmp_path, world.finished(lint, Verdict.FAILURE), again).gate[1].jobs
+    assert (job.attempt, job.failures, job.state) == (2, 1, BuildState.QUEUED)
+    assert (tests.attempt, tests.failures) == (2, 0)
+
+
+def test_a_pass_after_a_failure_on_the_same_state_is_a_flake(tmp_path: Path) -> None:
+    lint = world.build(224, 122, 22, world.LINT)
+    again = world.build(225, 122, 22, world.LINT, attempt=2)
+    view = read(
+        tmp_path,
+        lambda tx: views.change_view(tx, 22, now=world.NOW),
+        world.finished(lint, Verdict.FAILURE),
+        world.finished(again, Verdict.SUCCESS),
+    )
+    (proof,) = [each for each in view.items[0].buildsets if each.builds]
+    assert proof.role is Role.PROOF
+    assert {build.id: build.flaked for build in proof.builds} == {
+        222: False, 223: False, 224: False, 225: True,
+    }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cupel.control.views import lookup, queue
-from cupel.control.views.change import attempt_view
+from cupel.control.views.change import attempt_view, attempts
 from cupel.control.views.nouns import (
     ArtefactView,
     BuildRef,
@@ -102,7 +102,7 @@ async def build_view(
         usage=_usage(build.usage),
         on=await _machine(tx, build),
         needs=_needs(job, siblings),
-        attempts=[attempt_view(row, now) for row in siblings if row.job == build.job],
+        attempts=attempts([row for row in siblings if row.job == build.job], now),
         artefacts=await artefact_list(tx, id),
         log_lines=log_lines,
         notice=buildset.notice,

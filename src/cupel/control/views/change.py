@@ -32,6 +32,7 @@ from cupel.core.model import (
     Pipeline,
     Policy,
     Project,
+    Verdict,
 )
 from cupel.errors import Bug, NotFound
 from cupel.report import messages
@@ -208,16 +209,32 @@ def _buildset(row: Buildset, item: Item, builds: Sequence[Build], now: float) ->
         id=row.id,
         number=row.number,
         state=row.state,
+        role=row.role,
         current=row.id == item.buildset_id,
         onto=row.onto,
         commit=row.commit,
         tree=row.tree,
         detail=row.detail,
         notice=row.notice,
-        builds=[attempt_view(build, now) for build in builds if build.buildset_id == row.id],
+        builds=attempts([build for build in builds if build.buildset_id == row.id], now),
         created_at=row.created_at,
         finished_at=row.finished_at,
     )
+
+
+def attempts(builds: Sequence[Build], now: float) -> list[AttemptView]:
+    """The attempts at the jobs of one state, in their order."""
+    views: list[AttemptView] = []
+    failed: set[str] = set()
+    for build in builds:
+        view = attempt_view(build, now)
+        if build.verdict is Verdict.SUCCESS and build.job in failed:
+            view = view.model_copy(update={"flaked": True})
+            failed.discard(build.job)
+        elif build.verdict is Verdict.FAILURE:
+            failed.add(build.job)
+        views.append(view)
+    return views
 
 
 def attempt_view(build: Build, now: float) -> AttemptView:

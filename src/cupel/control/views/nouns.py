@@ -21,6 +21,7 @@ from cupel.core.model import (
     MergeMethod,
     Pipeline,
     Reason,
+    Role,
     Verdict,
 )
 
@@ -48,7 +49,7 @@ class JobView(View):
 
     When the item has ended without one, it is skipped.
     `icon` is the one word that sums it up: a verdict if there is one, else the state; a pass that
-    was not run again is reused.
+    was not run again is reused. `failures` are those of earlier attempts on the same state.
     """
 
     name: str
@@ -62,6 +63,7 @@ class JobView(View):
     icon: str
     build: int | None = None
     attempt: int | None = None
+    failures: int = 0
     reason: str | None = None
     waiting: str | None = None
     queued_at: float | None = None
@@ -274,7 +276,10 @@ class ApprovalView(View):
 
 
 class AttemptView(View):
-    """A build in one line. One that was not run since its pass was known has `reused_from`."""
+    """A build in one line. One that was not run since its pass was known has `reused_from`.
+
+    A pass has `flaked` if the job had failed on the same state before.
+    """
 
     id: int
     job: str
@@ -290,14 +295,19 @@ class AttemptView(View):
     finished_at: float | None
     seconds: float | None
     reused_from: int | None = None
+    flaked: bool = False
 
 
 class BuildsetView(View):
-    """One speculative state of an item, with every attempt at its jobs."""
+    """One speculative state of an item, with every attempt at its jobs.
+
+    One whose `role` is base is the branch without the item, where a job that failed is tried.
+    """
 
     id: int
     number: int
     state: BuildsetState
+    role: Role
     current: bool
     onto: str | None
     commit: str | None

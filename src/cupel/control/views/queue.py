@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from cupel.control import load
@@ -55,6 +56,8 @@ class Rows:
     """What else live items of gates are proved on at the same time."""
     builds: Mapping[int, Mapping[str, Build]]
     """Buildset id → job name → its newest build."""
+    failures: Mapping[tuple[int, str], int]
+    """Buildset id and job name → how often an attempt before that one failed."""
     waits: Mapping[int, str]
     """Build id → why it has no machine yet, where there is more to say than that."""
 
@@ -254,17 +257,22 @@ async def rows_of(tx: Transaction, items: Sequence[Item], now: float) -> Rows:
     there = await tx.select(Buildset, {"item_id": gate, "state": states, "finished_at": None})
     others = {row.id: row for row in there if row.id not in buildsets}
     builds: dict[int, dict[str, Build]] = {}
+    failures: Counter[tuple[int, str]] = Counter()
     if buildsets or others:
-        for build in await tx.select(Build, {"buildset_id": {*buildsets, *others}}):
+        found = await tx.select(Build, {"buildset_id": {*buildsets, *others}})
+        for build in sorted(found, key=lambda build: build.attempt):
             newest = builds.setdefault(build.buildset_id, {})
-            if build.job not in newest or newest[build.job].attempt < build.attempt:
-                newest[build.job] = build
+            before = newest.get(build.job)
+            if before is not None and before.verdict is Verdict.FAILURE:
+                failures[build.buildset_id, build.job] += 1
+            newest[build.job] = build
     return Rows(
         projects=await lookup.by_id(tx, Project, (item.project_id for item in items)),
         changes=await lookup.by_id(tx, Change, (item.change_id for item in items)),
         buildsets=buildsets,
         others=others,
         builds=builds,
+        failures=failures,
         waits=await fleet.waits(tx, [b for of in builds.values() for b in of.values()], now=now),
     )
 
@@ -303,8 +311,7 @@ def _item(
     buildset = rows.buildsets.get(item.buildset_id or 0)
     change = rows.changes.get(item.change_id or 0)
     over = item.state not in LIVE_ITEMS
-    builds = rows.builds.get(item.buildset_id or 0, {})
-    jobs = _jobs(buildset, builds, rows.waits, over, now)
+    jobs = _jobs(rows, buildset, over, now)
     status = _status(item, buildset, jobs)
     return ItemView(
         id=item.id,
@@ -336,7 +343,7 @@ def _item(
 def _alternative(
     rows: Rows, item: Item, other: Buildset, places: lane.Survey, now: float
 ) -> AlternativeView:
-    jobs = _jobs(other, rows.builds.get(other.id, {}), rows.waits, False, now)
+    jobs = _jobs(rows, other, False, now)
     present = places.items.get(item.id, lane.NOWHERE)
     base = other.role is Role.BASE
     without, besides = lane.difference(present, places.states.get(other.id, lane.NOWHERE))
@@ -350,27 +357,23 @@ def _alternative(
     )
 
 
-def _jobs(
-    buildset: Buildset | None,
-    builds: Mapping[str, Build],
-    waits: Mapping[int, str],
-    over: bool,
-    now: float,
-) -> list[JobView]:
+def _jobs(rows: Rows, buildset: Buildset | None, over: bool, now: float) -> list[JobView]:
     if buildset is None:
         return []
-    return [_job(job, builds.get(job.name), builds, waits, over, now) for job in buildset.jobs]
+    builds = rows.builds.get(buildset.id, {})
+    return [
+        _job(job, builds, rows.waits, over, now).model_copy(
+            update={"failures": rows.failures.get((buildset.id, job.name), 0)}
+        )
+        for job in buildset.jobs
+    ]
 
 
 def _job(
-    job: Job,
-    build: Build | None,
-    builds: Mapping[str, Build],
-    waits: Mapping[int, str],
-    over: bool,
-    now: float,
+    job: Job, builds: Mapping[str, Build], waits: Mapping[int, str], over: bool, now: float
 ) -> JobView:
     """`over`: the item has ended, so what has not begun never will."""
+    build = builds.get(job.name)
     unmet = [
         need
         for need in job.needs
