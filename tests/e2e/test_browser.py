@@ -123,9 +123,10 @@ def test_a_button_approves_and_the_change_lands(
 def test_every_page_can_be_read(
     scripts: bool, server: Server, project: Project, visit: Open
 ) -> None:
-    work = project(serving.jobs(tests="echo all there; false"))
-    number = work.propose("Read me <b>plainly</b>", {"x": "x"}, "land", "wait")
-    (build,) = server.builds(number)
+    work = project(serving.jobs(tests="true"))
+    failing = serving.jobs(tests="echo all there; false")
+    number = work.propose("Read me <b>plainly</b>", failing, "land", "wait")
+    build = server.builds(number)[0]
     page = visit("/", java_script_enabled=scripts)
     for path in ("/", "/queue", f"/queue/{work.project}", "/changes", f"/changes/{number}",
                  f"/builds/{build['id']}", "/machines", "/events", "/login"):  # fmt: skip
