@@ -90,6 +90,19 @@ async def queue(
     return await here.page(request, "queue.html", frame, now=now, queues=[shown], branches=branches)
 
 
+@router.get("/queue/{project}/plan")
+async def plan(
+    request: fastapi.Request, project: str, branch: Annotated[str | None, fastapi.Query()] = None
+) -> Response:
+    """Why the queue does what it does, and what it does next."""
+    here = site.of(request)
+    now = here.now()
+    async with here.server.store.read() as tx:
+        shown = await views.plan_view(tx, project, branch, now=now)
+    frame = Frame(section="/queue", stream=live.address())
+    return await here.page(request, "plan.html", frame, now=now, plan=shown)
+
+
 @router.post("/queue/{name}/close")
 async def close(request: fastapi.Request, name: str) -> Response:
     here = site.of(request)

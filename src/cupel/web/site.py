@@ -17,6 +17,7 @@ import cupel
 from cupel.control import auth
 from cupel.control.auth import Principal, Scope
 from cupel.control.context import Context
+from cupel.report import reasons
 from cupel.web import ansi, status, text
 
 HERE = Path(__file__).parent
@@ -136,11 +137,14 @@ def environment() -> jinja2.Environment:
         iso=text.iso,
         legible=text.legible,
         moment=text.moment,
+        percent=reasons.percent,
         sentence=text.sentence,
         shorten=text.shortened,
         shown=text.visible,
         size=text.size,
+        times=reasons.times,
     )
+    made.tests["noteworthy"] = reasons.is_noteworthy
     made.globals.update(
         artefact_url=lambda build, path: f"/api/builds/{build}/artefacts/{quote(path)}",
         look=status.look,

@@ -29,7 +29,8 @@ HOSTILE = (
 
 def paths(told: busy.Busy) -> list[str]:
     return [
-        "/", "/queue", "/queue/cachetools", "/queue/nightjar", "/changes", "/changes?state=all",
+        "/", "/queue", "/queue/cachetools", "/queue/nightjar", "/queue/cachetools/plan",
+        "/queue/nightjar/plan", "/changes", "/changes?state=all",
         "/changes?state=landed&project=cachetools", "/machines", "/events", "/login",
         *(f"/changes/{number}" for number in range(1, 13)),
         *(f"/builds/{number}" for number in range(1, told.queued_build + 1)),
@@ -355,6 +356,49 @@ def test_a_shared_queue_is_one_page(tmp_path: Path) -> None:
         assert "closed" in await visitor.see("/")
 
     visit(shared(), tmp_path, act)
+
+
+def doubtful() -> World:
+    """A queue of two: the tests of the first have failed and are run again, its docs flaked."""
+    world = World()
+    project = world.project("p", head=rows.oid("head"))
+    host = world.host("forge", 4)
+    jobs = [rows.job("tests"), rows.job("docs")]
+    first = world.change(project, "A doubtful <b>change</b>")
+    one = world.item(first, Pipeline.GATE, onto=rows.oid("head"), jobs=jobs)
+    for name, again in (("tests", BuildState.QUEUED), ("docs", BuildState.FINISHED)):
+        world.build(one, name, BuildState.FINISHED, Verdict.FAILURE, ended=60)
+        passed = Verdict.SUCCESS if again is BuildState.FINISHED else None
+        world.build(one, name, again, passed, attempt=2)
+    second = world.change(project, "A change behind it")
+    world.item(second, Pipeline.GATE, onto=world.head_of(one), jobs=jobs)
+    assert host.slots == 4
+    return world
+
+
+def test_the_plan_says_what_is_believed_and_wanted(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        assert 'href="/queue/p/plan?branch=main"' in await visitor.see("/queue/p")
+        page = await visitor.see("/queue/p/plan?branch=main")
+        assert "A doubtful &lt;b&gt;change&lt;/b&gt;" in page
+        assert "failed once with" in page
+        assert "nobody's fault" in page
+        assert "set aside" in page
+        assert "to see whether its failure comes back" in page
+        assert "Is the branch itself broken?" in page
+        assert "Nothing waits to land" not in page
+
+    visit(doubtful(), tmp_path, act)
+
+
+def test_doubt_and_flakes_are_shown_beside_the_job(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        page = await visitor.see("/queue/p")
+        assert "failed once, is run again" in page
+        assert "a flake: it had failed on the same state" in page
+        assert "a flake: it had failed on the same state" in await visitor.see("/changes/1")
+
+    visit(doubtful(), tmp_path, act)
 
 
 def test_a_change_shows_its_needs_across_projects(tmp_path: Path) -> None:
