@@ -48,14 +48,19 @@ LEAST, MOST = 1e-6, 1 - 1e-9
 RAREST = 1e-4
 """No job flakes less often than that."""
 
-PAST = (1.25, 1.6)
-MISSED = (1.0, 0.1, 0.03)
-"""Chance that a fault stays hidden in a run up to the first of `PAST` times the seconds at which
-it showed before, to the second, and beyond."""
+PAST = ((3.0, 0.005), (1.6, 0.03), (1.25, 0.1))
+"""Chance that a fault stays hidden in a run that goes on for more than so many times the seconds
+at which it showed before."""
 
 SPREAD = 2.0
 """How little flake rates vary from the expected one: the shape of a gamma distribution. So one
 flake makes the next likelier: there are storms, and estimates are wrong."""
+
+STORM = 4
+"""Flakes after which no further one makes the next likelier."""
+
+COUNTED = 8
+"""Failures of one trial after which another says nothing new."""
 
 Detected = Callable[[float], float]
 """The share of true failures that have shown after this fraction of a pass's duration."""
@@ -297,7 +302,8 @@ def _showed(trial: Trial) -> float:
 
 def _leak(trial: Trial, alike: int) -> float:
     """The chance that all its failures were flakes, so many of them near to another."""
-    return max(RAREST, trial.flake) ** len(trial.failed_at) * CHANCE_ALIKE ** min(3, alike)
+    flakes = max(RAREST, trial.flake) ** min(COUNTED, len(trial.failed_at))
+    return flakes * CHANCE_ALIKE ** min(3, alike)
 
 
 def _alike(place: float, other: float) -> bool:
@@ -310,10 +316,10 @@ def _repeats(places: list[float]) -> int:
 
 
 def _missed(reach: float, place: float) -> float:
-    near, far = PAST
-    if reach <= near * place + 1:
-        return MISSED[0]
-    return MISSED[1] if reach <= far * place + 5 else MISSED[2]
+    for times, chance in PAST:
+        if reach > times * (place + 2.0):
+            return chance
+    return 1.0
 
 
 _Key = tuple[int, tuple[tuple[int, float], ...], int]
@@ -430,8 +436,8 @@ class _Explaining:
 def _storm(before: int, times: int) -> float:
     """How much likelier flakes are after so many others have been seen."""
     factor = 1.0
-    for number in range(before, before + times):
-        factor *= (SPREAD + number) / SPREAD
+    for number in range(before, before + min(times, COUNTED)):
+        factor *= (SPREAD + min(STORM, number)) / SPREAD
     return factor
 
 

@@ -43,6 +43,9 @@ OVERTAKES = 0.5
 WORTH_A_BASE_RUN = 0.1
 """A job is run on the head when it is broken there with a greater chance."""
 
+LAST_DOUBT = 0.002
+"""Or than this one, if an entry has failed repeatedly by itself."""
+
 BLURRED = 0.35
 """A failed set without a suspect is halved unless the chance of a flake is greater."""
 
@@ -292,7 +295,8 @@ class _Planning:
         others = self._good(trial.members & ~step.entry.bit)
         own = self.bad[step.entry.id] if trial.members & step.entry.bit else 0.0
         clean = others * (1 - own)
-        if len(trial.failed_at) >= ATTEMPTS and others < ALONE:
+        alone = not trial.members & self.lattice.live & ~step.entry.bit
+        if not alone and len(trial.failed_at) >= ATTEMPTS * (1 if others < ALONE else 2):
             return
         if others >= ISOLATING * share and SUSPECT <= own < SURE:
             weight = max(chance, 0.5) * (1 + min(9, self.behind[step.entry.id]))
@@ -352,13 +356,22 @@ class _Planning:
             return
         root = _Step(self.lattice.root, self.entries[0], False, [])
         for job in sorted({t.job for t in self.lattice.trials.values() if t.failing}):
-            known = self.lattice.bases.get(job)
-            share = _KEPT if known is not None and known.runs else 1.0
-            if self.beliefs.broken.get(job, 0.0) > WORTH_A_BASE_RUN * share:
+            if self.beliefs.broken.get(job, 0.0) > self._worth_a_base_run(job):
                 trial = self.lattice.base(job)
                 if not trial.passed:
                     self._offer(root, trial, 10.0, "to see whether the branch itself is broken")
                     self.wants[id(trial)].base = True
+
+    def _worth_a_base_run(self, job: str) -> float:
+        """Less where the last doubt is whether an entry or the branch is to blame."""
+        known = self.lattice.bases.get(job)
+        share = _KEPT if known is not None and known.runs else 1.0
+        last = any(
+            len(trial.failed_at) > 1 and (trial.members & self.lattice.live).bit_count() == 1
+            for trial in self.lattice.trials.values()
+            if trial.job == job and not trial.passed
+        )
+        return share * (LAST_DOUBT if last else WORTH_A_BASE_RUN)
 
     # Fewer machines than wishes.
 
