@@ -6,7 +6,7 @@ persists `changed` and `events` in one transaction, or throws the draft away. It
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, TypeVar, cast
@@ -32,6 +32,7 @@ from cupel.core.model import (
 from cupel.errors import Bug
 
 R = TypeVar("R", bound=Row)
+A = TypeVar("A")
 
 
 class Draft:
@@ -48,6 +49,8 @@ class Draft:
         self.numbers_used = 0
         self._rows: defaultdict[type[Any], dict[int, Row]] = defaultdict(dict)
         self._changed: dict[tuple[type[Any], int], Row] = {}
+        self._versions: Counter[type[Any]] = Counter()
+        self._remembered: dict[Any, tuple[int, Any]] = {}
         self._indexes: dict[str, dict[Any, dict[int, Row]]] = {
             name: {} for indexes in _INDEXES.values() for name in indexes
         }
@@ -77,6 +80,7 @@ class Draft:
         """Keep a new row or a new version; a version equal to the present one changes nothing."""
         if self.find(type(row), row.id) != row:
             self._keep(row)
+            self._versions[type(row)] += 1
             self.version += 1
             self._changed[type(row), row.id] = row
         return row
@@ -89,6 +93,15 @@ class Draft:
     @property
     def changed(self) -> list[Row]:
         return list(self._changed.values())
+
+    def remember(self, key: Any, of: type[Row], find: Callable[[], A]) -> A:
+        """What `find` says, which depends on nothing but rows of one kind: asked again only when
+        one of them has changed."""
+        version = self._versions[of]
+        known = self._remembered.get(key)
+        if known is None or known[0] != version:
+            known = self._remembered[key] = (version, find())
+        return cast("A", known[1])
 
     # What deciders look up, by index.
 
@@ -110,7 +123,9 @@ class Draft:
 
     def evidence(self, key: str | None) -> Evidence | None:
         """The pass that is good for `key`, if there is one and it was not withdrawn."""
-        found = cast("list[Evidence]", self._index("evidence", key)) if key is not None else []
+        if key is None or key not in self._indexes["evidence"]:
+            return None
+        found = cast("list[Evidence]", self._index("evidence", key))
         return min((e for e in found if e.withdrawn_at is None), key=lambda e: e.id, default=None)
 
     def history(self, project_id: int, subject: str) -> History | None:
@@ -128,12 +143,20 @@ class Draft:
     def builds(self, buildset_id: int) -> list[Build]:
         """Builds of a buildset, by id: later attempts after earlier ones."""
         found = cast("list[Build]", self._index("build", buildset_id))
-        return sorted(found, key=lambda build: build.id)
+        return sorted(found, key=attrgetter("id"))
 
     def builds_of(self, buildset_id: int, job: str) -> list[Build]:
         """The attempts at one job of a buildset, by id."""
         found = cast("list[Build]", self._index("attempt", (buildset_id, job)))
-        return sorted(found, key=attrgetter("id"))
+        return sorted(found, key=attrgetter("id")) if len(found) > 1 else found
+
+    def unfinished_of(self, buildset_id: int, job: str) -> bool:
+        """Whether an attempt at the job waits or is under way."""
+        found = self._indexes["attempt"].get((buildset_id, job))
+        if not found:
+            return False
+        builds = cast("Iterable[Build]", found.values())
+        return any(build.state is not BuildState.FINISHED for build in builds)
 
     def live_items(self, pipeline: Pipeline) -> list[Item]:
         """Items that are live or landing, in queue order."""

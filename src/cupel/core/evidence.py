@@ -11,6 +11,7 @@ finds. A state without the change (`Role.BASE`) asks how things stand now, so it
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -54,6 +55,11 @@ FAILED = frozenset({Verdict.FAILURE, Verdict.TIMEOUT})
 def combine(state: str, image: str, needed: Iterable[tuple[str, str]]) -> str:
     """The key of a build, of what its job depends on in the state, its machine's image, and the
     outputs of each job that it needs, in their order."""
+    return _combined(state, image, tuple(needed))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _combined(state: str, image: str, needed: tuple[tuple[str, str], ...]) -> str:
     return _digest("build", state, image, [list(each) for each in needed])
 
 
@@ -72,9 +78,9 @@ def key_of(draft: Draft, buildset: Buildset, job: Job) -> str | None:
     None while that is not known: the job has no key in this state, the hosts that could run it
     do not all have the same image, or a job that it needs has not passed.
     """
-    state = dict(buildset.keys).get(job.name)
+    state = next((key for name, key in buildset.keys if name == job.name), None)
     image = image_of(draft, job.label) if state is not None else None
-    needed = _needed(draft.builds(buildset.id), job) if image is not None else None
+    needed = _needed(draft.builds(buildset.id), job) if job.needs else []
     if state is None or image is None or needed is None:
         return None
     return combine(state, image, needed)
@@ -83,6 +89,10 @@ def key_of(draft: Draft, buildset: Buildset, job: Job) -> str | None:
 def image_of(draft: Draft, label: str) -> str | None:
     """The image that the label has on every connected host that makes it; None if one does not
     know it yet, or has another."""
+    return draft.remember(("image", label), Host, lambda: _image_of(draft, label))
+
+
+def _image_of(draft: Draft, label: str) -> str | None:
     found = {
         dict(host.images).get(label)
         for host in draft.all(Host)
@@ -127,9 +137,21 @@ def awaited(draft: Draft, buildset: Buildset, job: Job) -> str | None:
     """
     if not job.evidence or buildset.role is Role.BASE:
         return None
-    if draft.get(Item, buildset.item_id).pipeline not in PROVING:
-        return None
-    return key_of(draft, buildset, job)
+    if job.needs:
+        return _proving_key(draft, buildset, job)
+    what = ("awaited", buildset.id, buildset.state)
+    keys = draft.remember(what, Host, lambda: _keys_without_needs(draft, buildset))
+    return keys.get(job.name)
+
+
+def _keys_without_needs(draft: Draft, buildset: Buildset) -> dict[str, str | None]:
+    jobs = (job for job in buildset.jobs if not job.needs)
+    return {job.name: _proving_key(draft, buildset, job) for job in jobs}
+
+
+def _proving_key(draft: Draft, buildset: Buildset, job: Job) -> str | None:
+    proving = draft.get(Item, buildset.item_id).pipeline in PROVING
+    return key_of(draft, buildset, job) if proving else None
 
 
 def reusable(draft: Draft, buildset: Buildset, job: Job) -> Evidence | None:

@@ -8,13 +8,14 @@ item, or a bundle: items that need each other in a circle, which are proved and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import TypeAlias
 
 from cupel.core import admission, buildset, evidence, history
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
+    Build,
     Buildset,
     BuildsetState,
     BuildState,
@@ -163,11 +164,15 @@ class Lane:
         bits: dict[int, int] = {}
         taken: set[int] = set()
         by_change = {item.change_id: item for item in items}
+        places = {item.change_id: place for place, item in enumerate(items)}
         for item, change in zip(items, changes, strict=True):
             if item.id in taken:
                 continue
             bundle = admission.bundle(self.draft, change) if self.queue.cycles else {change.id}
-            members = [by_change[number] for number in self._in_order(bundle, items)]
+            members = [
+                by_change[number]
+                for number in sorted(bundle & places.keys(), key=places.__getitem__)
+            ]
             taken |= {member.id for member in members}
             bit = 1 << len(self.lattice.entries)
             needs = 0
@@ -185,22 +190,17 @@ class Lane:
             self.lattice.entries.append(entry)
             self.lattice.live |= bit
 
-    @staticmethod
-    def _in_order(bundle: Iterable[int], items: list[Item]) -> list[int]:
-        wanted = set(bundle)
-        return [item.change_id for item in items if item.change_id in wanted and item.change_id]
-
     # States.
 
     def _grow(self, root: State) -> None:
         """Bring in every state whose buildsets are there."""
         by_foundation: dict[tuple[int, str | None, Beside], list[Entry]] = {}
-        for entry in self.lattice.entries:
-            first = self._members[entry.id][0]
-            for item_id, onto, beside in self._found:
-                if item_id == first.id:
-                    key = (first.project_id, onto, beside)
-                    by_foundation.setdefault(key, []).append(entry)
+        firsts = {self._members[entry.id][0].id: entry for entry in self.lattice.entries}
+        for item_id, onto, beside in self._found:
+            entry = firsts.get(item_id)
+            if entry is not None:
+                key = (self.items[item_id].project_id, onto, beside)
+                by_foundation.setdefault(key, []).append(entry)
         waiting = [root]
         while waiting:
             state = waiting.pop()
@@ -237,9 +237,11 @@ class Lane:
         place.below = dict(beneath.below)
         trials = dict(parent.trials or {})
         for proof in place.proofs:
+            attempts = self._attempts(proof)
             for job in proof.jobs:
                 if job.voting:
-                    trial = self._trial(state, place, proof, job)
+                    builds = attempts.get(job.name, [])
+                    trial = self._trial(state, place, proof, job, builds)
                     trials[trial.job] = trial
                     place.below[self._project_of(proof), job.name] = trial
         state.trials = trials
@@ -286,17 +288,25 @@ class Lane:
 
     # Trials.
 
-    def _trial(self, state: State, place: Place, proof: Buildset, job: Job) -> Trial:
+    def _attempts(self, proof: Buildset) -> dict[str, list[Build]]:
+        found: dict[str, list[Build]] = {}
+        for build in self.draft.builds(proof.id):
+            found.setdefault(build.job, []).append(build)
+        return found
+
+    def _trial(
+        self, state: State, place: Place, proof: Buildset, job: Job, builds: list[Build]
+    ) -> Trial:
         """The job on what it depends on: shared with every state where that is the same."""
         project_id = self._project_of(proof)
-        key = self._key(proof, job)
+        key = self._key(proof, job, builds)
         members = self._members_of(state, place, project_id, job)
         trial = self.lattice.trials.get(key)
         if trial is None:
             trial = self._new_trial(key, project_id, job, members)
             self.lattice.trials[key] = trial
         trial.members &= members  # what is not in both states makes no difference
-        self._count(trial, proof, job)
+        self._count(trial, proof, job, builds)
         return trial
 
     def _adrift(self) -> list[Buildset]:
@@ -332,7 +342,7 @@ class Lane:
                     continue
                 own = self._new_trial((job.name, proof.id), project_id, job, shared.members)
                 self._counted.discard((proof.id, job.name))
-                self._count(own, proof, job)
+                self._count(own, proof, job, self.draft.builds_of(proof.id, job.name))
                 self.lattice.trials[own.key] = own
                 assert state.trials is not None
                 state.trials[name] = own
@@ -341,8 +351,7 @@ class Lane:
         builds = self.draft.builds_of(proof.id, job.name)
         return any(build.verdict is Verdict.SUCCESS for build in builds)
 
-    def _key(self, proof: Buildset, job: Job) -> Hashable:
-        builds = self.draft.builds_of(proof.id, job.name)
+    def _key(self, proof: Buildset, job: Job, builds: list[Build]) -> Hashable:
         known = builds[-1].key if builds else evidence.awaited(self.draft, proof, job)
         return (job.name, known) if known is not None else (job.name, proof.id)
 
@@ -355,7 +364,7 @@ class Lane:
             mask = below.members
         else:
             mask = place.passed_by & self._of_project.get(project_id, 0)
-        for project in self.projects.values():
+        for project in self.projects.values() if job.projects else ():
             if project.name in job.projects:
                 mask |= place.passed_by & self._of_project.get(project.id, 0)
         return mask | state.entry.bit
@@ -374,12 +383,13 @@ class Lane:
             self._estimates[project_id, job.name] = known
         return known
 
-    def _count(self, trial: Trial, proof: Buildset, job: Job) -> None:
+    def _count(self, trial: Trial, proof: Buildset, job: Job, builds: list[Build]) -> None:
         """Add what the builds of one buildset have shown."""
         if (proof.id, job.name) in self._counted:
             return
         self._counted.add((proof.id, job.name))
-        builds = self.draft.builds_of(proof.id, job.name)
+        if not builds:
+            return
         cutoff = self._cutoff.get(trial.job, 0.0)
         for build in builds:
             ended = build.finished_at or 0.0
@@ -410,7 +420,7 @@ class Lane:
         if found is not None:
             for definition in found.jobs:
                 if definition.name == name:
-                    self._count(trial, found, definition)
+                    self._count(trial, found, definition, self.draft.builds_of(found.id, name))
         return trial
 
     def _look_at_bases(self) -> None:

@@ -15,9 +15,9 @@ def decide(draft: Draft) -> None:
     for _ in range(_ROUNDS):
         before = draft.version
         admission.plan(draft)
-        queue.plan(draft)
         independent.plan(draft)
-        if draft.version == before:
-            pool.plan(draft)
-            return
+        if draft.version != before or queue.plan(draft):
+            continue
+        pool.plan(draft)
+        return
     raise Bug("planning does not come to rest")

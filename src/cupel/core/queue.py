@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cupel.core import admission, buildset, host, item, lifecycle
+from cupel.core import admission, buildset, evidence, host, item, lifecycle
 from cupel.core.draft import Draft
 from cupel.core.lane import Lane, Wish, place_of
 from cupel.core.model import (
@@ -59,32 +59,37 @@ _SPARE = 2
 """Builds that may wait for a machine, so that none is idle between two plannings."""
 
 
-def plan(draft: Draft) -> None:
-    """Plan every queue for every branch, each by itself."""
+def plan(draft: Draft) -> bool:
+    """Plan every queue for every branch, each by itself. Whether more may follow from that."""
     lanes: dict[tuple[int, str], list[Item]] = {}
     for entry in draft.live_items(Pipeline.GATE):
         queue = draft.queue(entry.project_id)
         lanes.setdefault((queue.id, entry.branch), []).append(entry)
-    for (queue_id, _), entries in lanes.items():
+    more = [
         _plan_lane(draft, draft.get(Queue, queue_id), entries)
+        for (queue_id, _), entries in lanes.items()
+    ]
+    return any(more)
 
 
-def _plan_lane(draft: Draft, queue: Queue, entries: list[Item]) -> None:
+def _plan_lane(draft: Draft, queue: Queue, entries: list[Item]) -> bool:
+    """Whether more may follow. It does not from builds that are begun or stopped."""
     if _remove_unfit(draft, queue, entries):
-        return
+        return True
     landing = [entry for entry in entries if entry.state is ItemState.LANDING]
     waiting = [entry for entry in entries if entry.state is not ItemState.LANDING]
     if not waiting:
-        return
+        return False
     rules = rules_of(queue)
     _take_known_passes(draft, waiting)
     lane = Lane(draft, queue, waiting, landing)
     beliefs = belief.infer(lane.lattice, draft.now)
     if not landing and _judge(draft, lane, beliefs, rules):
-        return
+        return True
     made = propose(draft, lane, beliefs)
-    _carry_out(draft, lane, beliefs, made)
+    more = _carry_out(draft, lane, beliefs, made)
     _say_why(draft, lane, beliefs, made)
+    return more
 
 
 def _take_known_passes(draft: Draft, waiting: list[Item]) -> None:
@@ -94,8 +99,9 @@ def _take_known_passes(draft: Draft, waiting: list[Item]) -> None:
         for proof in draft.buildsets(entry.id):
             if proof.state is BuildsetState.READY and proof.role is Role.PROOF:
                 for job in proof.jobs:
-                    tried = draft.builds_of(proof.id, job.name)
-                    if not tried or tried[-1].state is BuildState.FINISHED:
+                    if evidence.reusable(draft, proof, job) is None:
+                        continue
+                    if not draft.unfinished_of(proof.id, job.name):
                         buildset.advance_wanted(draft, entry, proof, job, policy, wanted=False)
 
 
@@ -345,7 +351,9 @@ def _land(draft: Draft, states: list[State]) -> None:
 # What to prove.
 
 
-def _carry_out(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> None:
+def _carry_out(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> bool:
+    """Whether a job has ended with that: it was skipped, or had passed elsewhere."""
+    ended = False
     kept = _kept_states(made)
     _make_states(draft, lane, made)
     _expect(draft, lane, made)
@@ -354,7 +362,7 @@ def _carry_out(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> None:
     for state in kept:
         for proof in place_of(state).proofs:
             if proof.state is BuildsetState.READY:
-                _advance(draft, proof, wanted)
+                ended = _advance(draft, proof, wanted) or ended
     bases = {want.trial.job: want.score for want in made.wants if want.base}
     for entry in lane.lattice.entries:
         if beliefs.bad[entry.id] > judge.DOUBTFUL:
@@ -362,15 +370,18 @@ def _carry_out(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> None:
                 bases.setdefault(job, _FIRST)
     for job, score in bases.items():
         _run_base(draft, lane, job, score)
+    return ended
 
 
 def _kept_states(made: Plan) -> list[State]:
     """The states of the plan and of what still runs, with all beneath them."""
     kept: dict[int, State] = {}
     for state in [*made.states, *(want.state for want in made.wants)]:
-        for step in state.path():
-            kept[id(step)] = step
-    return list(kept.values())
+        at = state
+        while at.parent is not None and id(at) not in kept:
+            kept[id(at)] = at
+            at = at.parent
+    return sorted(kept.values(), key=lambda state: state.depth)
 
 
 def _make_states(draft: Draft, lane: Lane, made: Plan) -> None:
@@ -385,8 +396,9 @@ def _make_states(draft: Draft, lane: Lane, made: Plan) -> None:
 
 def _expect(draft: Draft, lane: Lane, made: Plan) -> None:
     """Each item shows the state on which it is thought to land."""
+    entries = {entry.id: entry for entry in lane.lattice.entries}
     for number, state in made.expected.items():
-        entry = next(e for e in lane.lattice.entries if e.id == number)
+        entry = entries[number]
         shown: dict[int, Buildset | None] = {step[0].id: step[1] for step in place_of(state).steps}
         shown |= {proof.item_id: proof for proof in place_of(state).proofs}
         for member in lane.members(entry):
@@ -511,14 +523,21 @@ def _want_advisory(wanted: dict[tuple[int, str], float], proof: Buildset) -> Non
                 wanted.setdefault((proof.id, job.name), lowest - 1.0)
 
 
-def _advance(draft: Draft, proof: Buildset, wanted: dict[tuple[int, str], float]) -> None:
+def _advance(draft: Draft, proof: Buildset, wanted: dict[tuple[int, str], float]) -> bool:
+    """Whether one of its jobs has ended with that."""
+    ended = False
     entry = draft.get(Item, proof.item_id)
     policy = draft.get(Project, entry.project_id).policy
     for job in proof.jobs:
         score = wanted.get((proof.id, job.name))
+        if score is None and not draft.unfinished_of(proof.id, job.name):
+            continue
+        version = draft.version
         build = buildset.advance_wanted(draft, entry, proof, job, policy, wanted=score is not None)
         if build is not None and score is not None:
             draft.urgency[build.id] = score
+        ended = ended or (build is None and draft.version != version)
+    return ended
 
 
 def _run_base(draft: Draft, lane: Lane, failed: str, score: float) -> None:
@@ -597,8 +616,7 @@ def why_waits(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan, entry: Ent
         return "proved; waits for what is ahead of it"
     if any(trial.runs for trial in state.own_trials()):
         return None
-    wanted = {id(want.trial) for want in made.wants}
-    alone = any(id(trial) in wanted for trial in state.own_trials())
-    if lane.queue.landing is Landing.SET and not alone:
+    own = {id(trial) for trial in state.own_trials()}
+    if lane.queue.landing is Landing.SET and all(id(w.trial) not in own for w in made.wants):
         return "to be proved together with those behind it"
     return "waits for a machine"
