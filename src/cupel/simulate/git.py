@@ -201,12 +201,11 @@ def broken(patches: Patches, job: str) -> bool:
 
 def breaks(patch: Patch, among: Patches, job: str) -> bool:
     """Whether the patch is a reason for the job to fail where it sees these together."""
-    if patch not in among:
+    repaired = {name for other in among for name in other.repairs}
+    if patch not in among or patch.name in repaired:
         return False
-    if job in patch.breaks and not any(patch.name in other.repairs for other in among):
-        return True
-    return any(
-        patch.name in other.clashes or other.name in patch.clashes
+    return job in patch.breaks or any(
+        (patch.name in other.clashes or other.name in patch.clashes) and other.name not in repaired
         for other in among
         if other is not patch
     )

@@ -30,7 +30,7 @@ def simulate(seed: int, what: Scenario = scenario.STORM) -> Trace:
         scenario.Director(world, what, scenario.dice(f"people {seed}")).schedule()
         world.run_for(what.seconds)
         world.calm()
-        world.settle()
+        world.settle(repairing=True)
         broken = _starved(world, what.patience)
     except (Broken, CupelError) as error:
         broken = f"{type(error).__name__}: {error}"

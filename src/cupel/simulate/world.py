@@ -236,18 +236,35 @@ class World(People):
 
     # Time.
 
-    def settle(self, *, limit: float = 5e4) -> None:
-        """Let time pass until nothing is under way any more; then nothing may be stuck."""
+    def settle(self, *, limit: float = 5e4, repairing: bool = False) -> None:
+        """Let time pass until nothing is under way any more; then nothing may be stuck.
+
+        With `repairing`, somebody repairs branches that are broken around the gate. One project
+        may break another in a shared queue: its own jobs do not look at the other.
+        """
         end = self.timeline.now + limit
         quiet = 0.0
         while quiet < QUIET and (quiet < 3 * PULSE or invariants.rest(self.rows)):
             before, since = len(self.events), self.timeline.now
             self.run_for(PULSE * 1.1)  # Not on the pulse itself, whose plan would be under way.
+            if repairing:
+                self._repair()
             busy = len(self.timeline) > 1 or len(self.events) > before or not self.server.up
             quiet = 0.0 if busy else quiet + self.timeline.now - since
             if self.timeline.now > end:
                 raise Broken("the world does not come to rest")
         self._require(invariants.rest(self.rows) + truth.rest(self))
+
+    def _repair(self) -> None:
+        names = self.project_names()
+        heads = {names[number]: head for (number, _), head in self.git.heads.items() if head}
+        for project, head in heads.items():
+            patches = self.git.commits[head].patches
+            jobs = self.jobs_of(self._projects[project], Pipeline.GATE, patches)
+            bad = [job for job in jobs if self.nature.is_broken(job, head, heads)]
+            if bad:
+                seen = {patch.name for job in bad for patch in self.nature.sees(job, head, heads)}
+                self.push_around(f"repair-{head}", project=project, repairs=frozenset(seen))
 
     def run_for(self, seconds: float) -> None:
         reached = False
