@@ -292,6 +292,10 @@ async def _attempts(tx: Transaction, rows: Iterable[Row]) -> list[Row]:
     jobs = {build.job for build in builds}
     where = {"buildset_id": {build.buildset_id for build in builds}, "job": jobs}
     earlier = await tx.select(Build, where)
+    items = {build.item_id for build in builds}
+    keys = {build.key for build in builds if build.key is not None}
+    if keys:
+        earlier += await tx.select(Build, {"key": keys, "item_id": items, "job": jobs})
     machines = await tx.select(Machine, {"id": {build.machine_id for build in earlier}})
     subjects = {
         "project_id": {build.project_id for build in builds},
@@ -300,6 +304,7 @@ async def _attempts(tx: Transaction, rows: Iterable[Row]) -> list[Row]:
     return [
         *earlier,
         *machines,
+        *(await tx.select(Buildset, {"item_id": items}) if keys else ()),
         *await tx.select(Host, {"id": {machine.host_id for machine in machines}}),
         *await tx.select(History, subjects),
     ]

@@ -99,7 +99,7 @@ def build_flaked(draft: Draft, build: Build) -> None:
     draft.put(replace(known, failures=known.failures - moved, flakes=known.flakes + moved))
     draft.tell(
         "build.flaked",
-        f"{build.job} passed after it had failed on the same state",
+        f"{build.job} passed after it had failed on the same",
         project_id=build.project_id,
         item_id=build.item_id,
         build_id=build.id,
@@ -132,9 +132,10 @@ def _left(draft: Draft, change: Change, *, bad: float) -> None:
 
 
 def _just_refuted(draft: Draft, build: Build) -> list[Build]:
-    """The job's failures on this state since it last passed there before `build`."""
+    """The job's failures on this state, or for its item on another one where all that it depends
+    on is the same, since it last passed there before `build`."""
     failures: list[Build] = []
-    for other in draft.builds(build.buildset_id):
+    for other in _asked_the_same(draft, build):
         if other.job != build.job or other.id >= build.id:
             continue
         if other.verdict is Verdict.SUCCESS:
@@ -142,6 +143,16 @@ def _just_refuted(draft: Draft, build: Build) -> list[Build]:
         elif other.verdict is Verdict.FAILURE:
             failures.append(other)
     return failures
+
+
+def _asked_the_same(draft: Draft, build: Build) -> list[Build]:
+    found = draft.builds(build.buildset_id)
+    if build.key is None:
+        return found
+    for state in draft.buildsets(build.item_id):
+        if state.id != build.buildset_id:
+            found += [b for b in draft.builds_of(state.id, build.job) if b.key == build.key]
+    return sorted(found, key=lambda each: each.id)
 
 
 def _known(draft: Draft, project_id: int, subject: str) -> History:

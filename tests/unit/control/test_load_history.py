@@ -9,6 +9,8 @@ from cupel.control import load
 from cupel.core import events, history
 from cupel.core.model import (
     Build,
+    Buildset,
+    BuildsetState,
     BuildState,
     History,
     Host,
@@ -84,11 +86,11 @@ WORLD: list[Row] = [
 ]
 
 
-def read(fact: events.Fact | None = None) -> list[Row]:
+def read(fact: events.Fact | None = None, *more: Row) -> list[Row]:
     async def run() -> list[Row]:
         store = MemoryStore()
         async with store.write() as tx:
-            await tx.put(WORLD)
+            await tx.put([*WORLD, *more])
         async with store.read() as tx:
             return await (load.everything_live(tx) if fact is None else load.concerning(tx, [fact]))
 
@@ -122,6 +124,27 @@ def test_the_end_of_a_build_sees_its_jobs_record_and_who_failed_it_before() -> N
         assert of(Build, found) == {10, 11}
         assert of(Machine, found) == {50, 51}
         assert of(Host, found) == {1, 2}
+
+
+def test_the_end_of_a_build_sees_the_same_job_on_the_same_inputs_of_its_item() -> None:
+    failed = making.build(9, buildset_id=2, verdict=Verdict.FAILURE, key="key")
+    found = read(
+        events.BuildFinished(
+            machine_id=51,
+            verdict=Verdict.SUCCESS,
+            reason=None,
+            steps=(),
+            usage=Usage(),
+            artefacts=(),
+        ),
+        replace(RUNNING, key="key"),
+        making.buildset(id=2, number=2, state=BuildsetState.SUPERSEDED),
+        failed,
+        replace(failed, id=8, item_id=2),
+        replace(failed, id=7, key="another"),
+    )
+    assert of(Build, found) == {9, 10, 11}
+    assert of(Buildset, found) == {1, 2}
 
 
 def test_a_landing_sees_the_records_that_it_changes_and_the_changes_check() -> None:

@@ -25,7 +25,7 @@ from cupel.core.model import (
     Verdict,
 )
 from unit.core import making
-from unit.core.making import Core, build, change, patch_set
+from unit.core.making import Core, build, buildset, change, patch_set
 
 COUNTS = st.floats(0.0, 300.0)
 
@@ -81,7 +81,7 @@ def test_a_pass_after_failures_on_one_state_is_a_flake() -> None:
     assert after.flakes == pytest.approx(history.FADE + history.FADE**2)
     assert after.failures == pytest.approx(0.0)
     [event] = [event for event in made.events if event.kind == "build.flaked"]
-    assert (event.build_id, event.text) == (3, "tests passed after it had failed on the same state")
+    assert (event.build_id, event.text) == (3, "tests passed after it had failed on the same")
 
 
 def test_a_failure_is_refuted_once() -> None:
@@ -94,6 +94,24 @@ def test_a_failure_elsewhere_is_no_flake(other: dict[str, Any]) -> None:
     made = told(ran(1, Verdict.FAILURE, **other), ran(2))
     assert seen(made).flakes == 0.0
     assert [event.kind for event in made.events] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "item", "flakes"), [("key", 1, 1), ("other", 1, 0), (None, 1, 0), ("key", 2, 0)]
+)
+def test_a_pass_of_the_same_inputs_on_another_state_of_the_item_is_a_flake(
+    key: str | None, item: int, flakes: int
+) -> None:
+    made = draft()
+    made.put(buildset())
+    made.put(buildset(id=2, number=2, item_id=item))
+    for each in (
+        ran(1, Verdict.FAILURE, key="key"),
+        ran(2, buildset_id=2, item_id=item, key=key),
+    ):
+        made.put(each)
+        history.build_ended(made, each)
+    assert [event.kind for event in made.events] == ["build.flaked"] * flakes
 
 
 def test_what_was_seen_fades_to_half_in_two_hundred_runs() -> None:

@@ -395,8 +395,8 @@ def test_doubt_and_flakes_are_shown_beside_the_job(tmp_path: Path) -> None:
     async def act(visitor: Visitor) -> None:
         page = await visitor.see("/queue/p")
         assert "failed once, is run again" in page
-        assert "a flake: it had failed on the same state" in page
-        assert "a flake: it had failed on the same state" in await visitor.see("/changes/1")
+        assert "a flake: it had failed on the same before" in page
+        assert "a flake: it had failed on the same before" in await visitor.see("/changes/1")
 
     visit(doubtful(), tmp_path, act)
 

@@ -175,11 +175,14 @@ async def _histories(tx: Transaction, change: Change, now: float) -> list[Histor
     ids = {row.id for row in own}
     buildsets = await tx.select(Buildset, {"item_id": ids}, descending=True)
     builds = await tx.select(Build, {"item_id": ids})
+    tried = {view.id: view for view in attempts(builds, now)}
     return [
         HistoryView(
             item=view,
             buildsets=[
-                _buildset(buildset, row, builds, now)
+                _buildset(
+                    buildset, row, [tried[b.id] for b in builds if b.buildset_id == buildset.id]
+                )
                 for buildset in buildsets
                 if buildset.item_id == row.id
             ],
@@ -204,7 +207,7 @@ async def _places(tx: Transaction, change: Change, now: float) -> lane.Survey:
     return queue.survey(await queue.rows_of(tx, gate, now), gate)
 
 
-def _buildset(row: Buildset, item: Item, builds: Sequence[Build], now: float) -> BuildsetView:
+def _buildset(row: Buildset, item: Item, builds: list[AttemptView]) -> BuildsetView:
     return BuildsetView(
         id=row.id,
         number=row.number,
@@ -216,23 +219,24 @@ def _buildset(row: Buildset, item: Item, builds: Sequence[Build], now: float) ->
         tree=row.tree,
         detail=row.detail,
         notice=row.notice,
-        builds=attempts([build for build in builds if build.buildset_id == row.id], now),
+        builds=builds,
         created_at=row.created_at,
         finished_at=row.finished_at,
     )
 
 
 def attempts(builds: Sequence[Build], now: float) -> list[AttemptView]:
-    """The attempts at the jobs of one state, in their order."""
+    """The builds of an item, or some of them, in their order."""
     views: list[AttemptView] = []
-    failed: set[str] = set()
+    failed: set[tuple[str, object]] = set()
     for build in builds:
         view = attempt_view(build, now)
-        if build.verdict is Verdict.SUCCESS and build.job in failed:
+        asked = {(build.job, build.buildset_id), (build.job, build.key or build.buildset_id)}
+        if build.verdict is Verdict.SUCCESS and asked & failed and build.reused_from is None:
             view = view.model_copy(update={"flaked": True})
-            failed.discard(build.job)
+            failed -= asked
         elif build.verdict is Verdict.FAILURE:
-            failed.add(build.job)
+            failed |= asked
         views.append(view)
     return views
 

@@ -278,7 +278,8 @@ class ApprovalView(View):
 class AttemptView(View):
     """A build in one line. One that was not run since its pass was known has `reused_from`.
 
-    A pass has `flaked` if the job had failed on the same state before.
+    A pass has `flaked` if the job had failed on the same before: the same state, or another one
+    where all that it depends on is the same.
     """
 
     id: int
