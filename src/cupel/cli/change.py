@@ -30,6 +30,8 @@ class Number(click.ParamType[int]):
 
 NUMBER = Number()
 
+FLAKED = "a flake: it had failed on the same before"
+
 
 @click.group()
 def change() -> None:
@@ -142,7 +144,7 @@ def _builds(found: ChangeView) -> Iterator[tuple[output.Text, ...]]:
                     onto,
                     build.id,
                     build.job,
-                    output.state(build.icon, build.reason),
+                    output.state(build.icon, FLAKED if build.flaked else build.reason),
                 )
 
 

@@ -282,3 +282,16 @@ def test_status_says_what_is_kept_out(cupel: Command) -> None:
     assert "#19" in cupel("status").out.splitlines()[-1]
     assert "kept out: needs #31, which was abandoned" in cupel("status").out
     assert "kept out     needs #31, which was abandoned" in cupel("change", "show", "19").out
+
+
+def test_change_show_tells_a_flake(cupel: Command) -> None:
+    lint = world.build(224, 122, 22, world.LINT)
+    asyncio.run(
+        cupel.world.put(
+            world.finished(lint, Verdict.FAILURE),
+            world.finished(world.build(225, 122, 22, world.LINT, attempt=2), Verdict.SUCCESS),
+        )
+    )
+    assert "✓ success: a flake: it had failed on the same before" in (
+        cupel("change", "show", "22").out
+    )
