@@ -515,12 +515,11 @@ def _want_with_needs(
 
 def _want_advisory(wanted: dict[tuple[int, str], float], proof: Buildset) -> None:
     """Jobs that do not vote run beside those that do, once those are under way."""
-    voting = [job for job in proof.jobs if job.voting]
-    if any((proof.id, job.name) in wanted for job in voting):
+    advisory = [job for job in proof.jobs if not job.voting]
+    if advisory and any((proof.id, job.name) in wanted for job in proof.jobs if job.voting):
         lowest = min(wanted.values())
-        for job in proof.jobs:
-            if not job.voting:
-                wanted.setdefault((proof.id, job.name), lowest - 1.0)
+        for job in advisory:
+            wanted.setdefault((proof.id, job.name), lowest - 1.0)
 
 
 def _advance(draft: Draft, proof: Buildset, wanted: dict[tuple[int, str], float]) -> bool:
@@ -579,17 +578,23 @@ def _try_base(draft: Draft, entry: Item, found: Buildset, job: Job, score: float
 
 
 def _say_why(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> None:
+    wanted = frozenset(id(want.trial) for want in made.wants)
     for entry in lane.lattice.entries:
+        wait = _why(lane, beliefs, made, entry, wanted)
         for member in lane.members(entry):
             present = draft.get(Item, member.id)
-            if present.state is ItemState.LIVE:
-                wait = why_waits(draft, lane, beliefs, made, entry)
-                if present.wait != wait:
-                    draft.put(replace(present, wait=wait))
+            if present.state is ItemState.LIVE and present.wait != wait:
+                draft.put(replace(present, wait=wait))
 
 
 def why_waits(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan, entry: Entry) -> str | None:
     """What the entry waits for; None while its builds are under way."""
+    return _why(lane, beliefs, made, entry, frozenset(id(want.trial) for want in made.wants))
+
+
+def _why(
+    lane: Lane, beliefs: Beliefs, made: Plan, entry: Entry, wanted: frozenset[int]
+) -> str | None:
     if entry.id in made.waits:
         return made.waits[entry.id]
     state = made.expected.get(entry.id)
@@ -616,7 +621,7 @@ def why_waits(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan, entry: Ent
         return "proved; waits for what is ahead of it"
     if any(trial.runs for trial in state.own_trials()):
         return None
-    own = {id(trial) for trial in state.own_trials()}
-    if lane.queue.landing is Landing.SET and all(id(w.trial) not in own for w in made.wants):
+    alone = any(id(trial) in wanted for trial in state.own_trials())
+    if lane.queue.landing is Landing.SET and not alone:
         return "to be proved together with those behind it"
     return "waits for a machine"
