@@ -70,8 +70,9 @@ def test_printing_without_end_costs_a_verdict_and_no_memory(
 
 
 def test_the_server_answers_while_a_build_floods_it(server: Server, project: Project) -> None:
-    work = project(serving.jobs(flood={"steps": ["timeout 4 yes | head -c 15000000; sleep 2"]}))
-    number = work.propose("Flood", {"x": "x"}, "land")
+    work = project(serving.jobs(flood="true"))
+    script = "timeout 4 yes | head -c 15000000; sleep 2"
+    number = work.propose("Flood", serving.jobs(flood=script), "land")
     server.running(number)
     for _ in range(20):
         assert server.get("/api/status") is not None
