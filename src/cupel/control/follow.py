@@ -17,6 +17,7 @@ from cupel.core.model import (
     ItemState,
     Pipeline,
     Reason,
+    Role,
     Verdict,
 )
 from cupel.forge.builtin import Say
@@ -146,9 +147,10 @@ class Follower:
         *,
         quiet: bool,
     ) -> None:
-        builds = await tx.select(Build, {"buildset_id": buildset.id})
+        states = await tx.select(Buildset, {"item_id": item.id})
+        bases = {each.id for each in states if each.role is Role.BASE}
+        builds = await tx.select(Build, {"buildset_id": {buildset.id, *bases}})
         if followed.buildset_id != buildset.id:
-            followed.said = {}
             again = followed.buildset_id is not None
             followed.buildset_id = buildset.id
             say(messages.jobs_begin(followed.change_id, item, buildset, again=again))
@@ -163,7 +165,8 @@ class Follower:
                 if build.reused_from is not None:
                     say(await _reused(tx, followed.change_id, build))
                 elif build.state in (BuildState.RUNNING, BuildState.FINISHED):
-                    say(messages.build_line(followed.change_id, build, self._url))
+                    base = build.buildset_id in bases
+                    say(messages.build_line(followed.change_id, build, self._url, base=base))
                 if build.verdict in (Verdict.FAILURE, Verdict.TIMEOUT):
                     self._show_tail(build, say)
 

@@ -164,8 +164,9 @@ def build_reused(job: str, build: int, change: int | None) -> str:
     return f"{job}: reused from build {build}" + (f" of change {change}" if change else "")
 
 
-def build_line(change_id: int, build: Build, url: str) -> str:
-    start = f"  {change_id} {build.job}"
+def build_line(change_id: int, build: Build, url: str, *, base: bool = False) -> str:
+    """How a build stands; `base`: it looks how the job fares without the change."""
+    start = f"  {change_id} {build.job}" + (" without the change" if base else "")
     attempt = f" (attempt {build.attempt})" if build.attempt > 1 else ""
     if build.state is not BuildState.FINISHED:
         return f"{start}: {build.state}{attempt}  {url}/builds/{build.id}"

@@ -18,6 +18,7 @@ from cupel.core.model import (
     ItemState,
     Pipeline,
     Reason,
+    Role,
     Row,
     Verdict,
 )
@@ -134,6 +135,22 @@ def test_a_reused_pass_is_said_with_where_it_comes_from(tmp_path: Path) -> None:
     )
     said = hear(tmp_path, 30, world.change(30), world.item(30, 30), state, reused)
     assert "  30 lint: reused from build 212 of change 21" in said
+
+
+def test_a_run_without_the_change_is_said_to_be_one(tmp_path: Path) -> None:
+    state = world.buildset(130, 30, world.HEAD)
+    base = world.buildset(131, 30, world.HEAD, role=Role.BASE)
+    failed = replace(
+        world.build(301, 130, 30, world.LINT),
+        state=BuildState.FINISHED,
+        verdict=Verdict.FAILURE,
+        finished_at=world.NOW,
+    )
+    without = world.build(302, 131, 30, world.LINT, state=BuildState.RUNNING)
+    rows = world.change(30), world.item(30, 30), state, base, failed, without
+    said = hear(tmp_path, 30, *rows, news=2)
+    assert sum("lint: failure in" in line for line in said) == 1
+    assert sum("lint without the change: running" in line for line in said) == 1
 
 
 def test_an_audit_after_the_landing_is_no_verdict_of_the_change(tmp_path: Path) -> None:
