@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cupel.core import events
+from cupel.core import events, plan
 from cupel.core.model import (
     Branch,
     Build,
@@ -433,3 +433,16 @@ def test_what_waits_for_a_machine_says_so() -> None:
     gate.going()
     assert gate.wait(1) is None
     assert gate.wait(2) == "waits for a machine"
+
+
+def test_nothing_follows_from_planning_again() -> None:
+    gate = Gate(job("tests"), job("own"), job("style", voting=False), keys=own_part)
+    gate.enter(1, 2, 3)
+    gate.going()
+    for act in (lambda: None, lambda: gate.all_fail(1), lambda: gate.passes(1, name="own")):
+        act()
+        gate.step()
+        draft = gate.draft()
+        version = draft.version
+        plan.decide(draft)
+        assert draft.version == version
