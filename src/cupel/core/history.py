@@ -252,7 +252,7 @@ _PASSED = math.log((1 - _CHECK_CATCHES) / (1 - _CHECK_ERRS))
 _FAILED = math.log(_CHECK_CATCHES / _CHECK_ERRS)
 """Log likelihood ratios of the check's verdicts, bad against good."""
 
-_CHECKED_SHARE = 0.5
+_CHECKED_SHARE = 0.1
 _CHECKED_WEIGHT = 10.0
 """How many of a project's entrants had passed their check, before its record says so."""
 
