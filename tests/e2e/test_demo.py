@@ -24,3 +24,10 @@ def test_the_demo_ends_as_it_should(machines: None, tmp_path: Path) -> None:
     assert told["as_expected"]
     assert told["landed"]
     assert told["ejected"]
+    story = {each["part"]: each for each in told["story"]}
+    assert set(story) == {"flaky", "broken", "good"}
+    assert all(each["so"] for each in told["story"]), told["story"]
+    assert sum(each["part"] == "good" for each in told["story"]) == 2
+    landed = {each["number"] for each in told["landed"]}
+    assert {each["change"] for each in told["story"]} - landed == {story["broken"]["change"]}
+    assert "a flake" in story["flaky"]["text"]

@@ -17,7 +17,7 @@ from rich.console import Console
 import cupel
 from cupel.client import Client
 from cupel.demo import releases, server
-from cupel.demo.play import Outcome, play
+from cupel.demo.play import Outcome, Pushed, play
 from cupel.demo.watch import Watch
 from cupel.errors import InfraError
 
@@ -80,6 +80,13 @@ def _tell(console: Console, outcome: Outcome) -> None:
             f"  ✗ #{change.number} {change.title}", style="red", markup=False, soft_wrap=True
         )
         console.print(f"      {reason}", markup=False, soft_wrap=True)
+    console.print("What a flaky and a broken change did to those behind them:", style="bold")
+    for told in outcome.story:
+        console.print(
+            f"  #{told.change} ({told.part.name.lower()}): {told.text}",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print("Is what landed what was tested?", style="bold")
     for landing in outcome.proof.landings:
         same = "=" if landing.tree == landing.tested else "≠"
@@ -97,9 +104,10 @@ def _report(outcome: Outcome) -> dict[str, Any]:
     return {
         "package": releases.PACKAGE,
         "versions": {"cupel": cupel.__version__, releases.PACKAGE: list(releases.RELEASES)},
-        "landed": [dataclasses.asdict(change) for change in outcome.landed],
-        "ejected": [
-            {**dataclasses.asdict(change), "reason": reason} for change, reason in outcome.ejected
+        "landed": [_change(change) for change in outcome.landed],
+        "ejected": [{**_change(change), "reason": reason} for change, reason in outcome.ejected],
+        "story": [
+            {**dataclasses.asdict(told), "part": told.part.name.lower()} for told in outcome.story
         ],
         "tree_verified": outcome.proof.verified,
         "head": outcome.proof.head,
@@ -107,3 +115,7 @@ def _report(outcome: Outcome) -> dict[str, Any]:
         "as_expected": not outcome.surprises,
         "seconds": round(outcome.seconds, 1),
     }
+
+
+def _change(pushed: Pushed) -> dict[str, Any]:
+    return {"number": pushed.number, "title": pushed.title, "expected": pushed.expected}

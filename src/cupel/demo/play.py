@@ -6,18 +6,29 @@ import asyncio
 import dataclasses
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cupel.client import Client
 from cupel.control import views
-from cupel.core.model import ChangeState, Pipeline
+from cupel.core.model import ChangeState, Pipeline, Verdict
 from cupel.demo import releases, verify
-from cupel.demo.scenes import EJECTED, LANDED, Scene, scenes
+from cupel.demo.scenes import (
+    EJECTED,
+    LANDED,
+    Part,
+    Scene,
+    flaky_and_broken,
+    releases_and_clash,
+)
+from cupel.demo.story import Told, tell
 from cupel.demo.watch import Watch
 from cupel.errors import InfraError
 
 _CHANGE = re.compile(r"Change (\d+): ")
+_SOON = 10.0
+"""Seconds within which a job that installs nothing has surely begun on an idle server."""
+
 _PATIENCE = 1200.0
 """Seconds after which the demo gives up on the queue."""
 
@@ -31,6 +42,7 @@ class Pushed:
     number: int
     title: str
     expected: str
+    part: Part | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,7 @@ class Outcome:
     landed: tuple[Pushed, ...]
     ejected: tuple[tuple[Pushed, str], ...]
     surprises: tuple[str, ...]
+    story: tuple[Told, ...]
     proof: verify.Proof
     seconds: float
 
@@ -58,11 +71,34 @@ async def play(client: Client, directory: Path, watch: Watch, say: Say) -> Outco
     project = client.add_project(releases.PACKAGE, source=str(work))
     await releases.git(work, "remote", "add", "cupel", client.remote(project.git_url))
     began = time.monotonic()
+    pushed = await _act(client, work, releases_and_clash(directories), watch, say)
+    patience = max(_SOON, 0.6 * _seconds_of_tests(client, pushed))
+    pushed += await _act(client, work, flaky_and_broken(patience), watch, say)
+    return await _outcome(client, directory, pushed, time.monotonic() - began)
+
+
+async def _act(
+    client: Client, work: Path, scenes: Sequence[Scene], watch: Watch, say: Say
+) -> list[Pushed]:
+    """Push everything at once, and watch until the gate has spoken."""
     pushed: list[Pushed] = []
-    for scene in scenes(directories):
+    for scene in scenes:
         pushed += await _push(work, scene, say)
     await _settle(client, pushed, watch)
-    return await _outcome(client, directory, pushed, time.monotonic() - began)
+    return pushed
+
+
+def _seconds_of_tests(client: Client, pushed: Sequence[Pushed]) -> float:
+    """How long the package's test suite takes here at least, with what it installs."""
+    took = [
+        build.seconds
+        for change in pushed
+        for history in client.change(change.number).items
+        for state in history.buildsets
+        for build in state.builds
+        if build.job == "tests" and build.verdict is Verdict.SUCCESS and build.seconds
+    ]
+    return min(took, default=0.0)
 
 
 async def _push(work: Path, scene: Scene, say: Say) -> list[Pushed]:
@@ -83,7 +119,7 @@ async def _push(work: Path, scene: Scene, say: Say) -> list[Pushed]:
     if len(numbers) != len(titles):
         raise InfraError("the push was not understood", hint="\n".join(lines))
     return [
-        Pushed(number=number, title=title, expected=scene.expected)
+        Pushed(number=number, title=title, expected=scene.expected, part=scene.part)
         for number, title in zip(numbers, titles, strict=True)
     ]
 
@@ -121,6 +157,8 @@ async def _outcome(
             ejected.append((change, view.text or "no reason given"))
         if became != change.expected:
             surprises.append(f"change {change.number} was to be {change.expected}: {became}")
+    story = tell([(c.part, seen[c.number]) for c in pushed if c.part is not None])
+    surprises += [f"change {told.change}: {told.text}" for told in story if not told.so]
     proof = await verify.verify(
         directory / releases.PACKAGE, directory / "proof", [seen[c.number] for c in landed]
     )
@@ -128,6 +166,7 @@ async def _outcome(
         landed=tuple(landed),
         ejected=tuple(ejected),
         surprises=tuple(surprises),
+        story=story,
         proof=proof,
         seconds=seconds,
     )

@@ -17,10 +17,11 @@ RELEASES = ("5.3.0", "5.3.1", "5.3.2", "5.3.3")
 """Released between January 2023 and February 2024; the first is where the demo begins."""
 
 CONFIG = """\
-# What proves a change to this package: its own test suite, and a linter.
+# What proves a change to this package: its own test suite, a linter, and its examples.
 jobs:
   tests:
     machine: debian-12-net
+    inputs: ["*", "!/CONTRIBUTING.rst", "!/examples/**"]
     steps:
       - name: install
         run: |
@@ -31,6 +32,7 @@ jobs:
     timeout: 10m
   lint:
     machine: debian-12-net
+    inputs: [/src/, /tests/]
     steps:
       - name: install
         run: |
@@ -39,8 +41,16 @@ jobs:
       - name: ruff
         run: /tmp/venv/bin/ruff check --select E9,F63,F7,F82 src tests
     timeout: 5m
-check: [tests, lint]
-gate: [tests, lint]
+  examples:
+    machine: debian-12-net
+    inputs: [/examples/]
+    steps:
+      - name: unittest
+        run: |
+          [ ! -d examples ] || python3 -m unittest discover --verbose --start-directory examples
+    timeout: 5m
+check: [tests, lint, examples]
+gate: [tests, lint, examples]
 """
 
 _AUTHOR = {

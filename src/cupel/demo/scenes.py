@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +14,14 @@ LANDED = "landed"
 EJECTED = "ejected"
 
 
+class Part(enum.Enum):
+    """What a change of the second act is there for."""
+
+    FLAKY = enum.auto()
+    BROKEN = enum.auto()
+    GOOD = enum.auto()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """A push: `commits` are made one after the other on top of `main`; each is a change."""
@@ -19,21 +29,17 @@ class Scene:
     what: str
     expected: str
     commits: tuple[tuple[str, Callable[[Path], Awaitable[None] | None]], ...]
+    part: Part | None = None
 
 
-def scenes(directories: Sequence[Path]) -> tuple[Scene, ...]:
-    """The scenes, for the releases that were fetched."""
+def releases_and_clash(directories: Sequence[Path]) -> tuple[Scene, ...]:
+    """The first act, for the releases that were fetched."""
     stack = tuple(
         (f"Release {number}", _release(directory))
         for number, directory in zip(releases.RELEASES[1:], directories[1:], strict=True)
     )
     return (
         Scene(what="the next releases, as a stack", expected=LANDED, commits=stack),
-        Scene(
-            what="a change that breaks a test",
-            expected=EJECTED,
-            commits=(("Evict the newest item first in FIFOCache", _break_fifo),),
-        ),
         Scene(
             what="a good change that others may stumble over",
             expected=LANDED,
@@ -44,10 +50,35 @@ def scenes(directories: Sequence[Path]) -> tuple[Scene, ...]:
             expected=EJECTED,
             commits=(("Test that keys can be added", _test_key_type),),
         ),
+    )
+
+
+def flaky_and_broken(patience: float) -> tuple[Scene, ...]:
+    """The second act: the flaky test fails in the next `patience` seconds, and passes then."""
+    return (
         Scene(
-            what="an unrelated good change",
+            what="a change with a flaky test",
+            expected=LANDED,
+            commits=(("Show how to wait for a service", _flaky_example(patience)),),
+            part=Part.FLAKY,
+        ),
+        Scene(
+            what="a change that breaks a test",
+            expected=EJECTED,
+            commits=(("Evict the newest item first in FIFOCache", _break_fifo),),
+            part=Part.BROKEN,
+        ),
+        Scene(
+            what="a good change behind both, to what no test reads",
             expected=LANDED,
             commits=(("Say how to report a bug", _write_contributing),),
+            part=Part.GOOD,
+        ),
+        Scene(
+            what="a good change behind both, to what is tested",
+            expected=LANDED,
+            commits=(("Test that nothing is evicted from an empty cache", _test_empty),),
+            part=Part.GOOD,
         ),
     )
 
@@ -98,3 +129,48 @@ def _write_contributing(work: Path) -> None:
     (work / "CONTRIBUTING.rst").write_text(
         "Contributing\n============\n\nA bug report says what you did, saw and expected.\n"
     )
+
+
+def _test_empty(work: Path) -> None:
+    (work / "tests/test_empty.py").write_text(
+        """\
+import unittest
+
+import cachetools
+
+
+class EmptyTest(unittest.TestCase):
+    def test_nothing_is_evicted(self):
+        for kind in (cachetools.FIFOCache, cachetools.LFUCache, cachetools.LRUCache):
+            with self.assertRaises(KeyError):
+                kind(maxsize=1).popitem()
+"""
+    )
+
+
+def _flaky_example(patience: float) -> Callable[[Path], None]:
+    """A test whose outcome depends on the time: while its service starts, it is too slow.
+
+    A run that begins before fails as soon as the service is up, so the next one passes for certain.
+    """
+
+    def make(work: Path) -> None:
+        (work / "examples").mkdir()
+        (work / "examples/test_service.py").write_text(
+            f"""\
+import time
+import unittest
+
+UP = {time.time() + patience:.1f}  # when the service that is waited for has started
+
+
+class ServiceTest(unittest.TestCase):
+    def test_answers_within_a_second(self):
+        began = time.monotonic()
+        while time.time() < UP:
+            time.sleep(0.05)
+        self.assertLess(time.monotonic() - began, 1.0)
+"""
+        )
+
+    return make

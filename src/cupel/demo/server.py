@@ -13,6 +13,9 @@ from cupel import client
 from cupel.client import Client
 from cupel.errors import InfraError
 
+SLOTS = 4
+"""Machines at a time, on any computer: the jobs mostly wait for the network."""
+
 _START = 60.0
 """Seconds that the server may take until it answers."""
 
@@ -21,6 +24,7 @@ _START = 60.0
 async def running(state: Path) -> AsyncIterator[Client]:
     """Start `cupel up` on a free port and a state directory; stop it at the end."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (state / "cupel.yaml").write_text(f"slots: {SLOTS}\n")
     known = state / client.FILE
     known.unlink(missing_ok=True)
     with (state / "up.log").open("wb") as log:
