@@ -14,7 +14,7 @@ from cupel.core.speculation.policy import Policy
 from cupel.simulate.queueing.peers import submitqueue
 from cupel.simulate.queueing.peers.bors import Bors
 from cupel.simulate.queueing.peers.github import GitHub, HeadGreen
-from cupel.simulate.queueing.peers.submitqueue import Commutative, SubmitQueue
+from cupel.simulate.queueing.peers.submitqueue import SubmitQueue
 from cupel.simulate.queueing.peers.zuul import Zuul
 from cupel.simulate.queueing.verdicts import ByRules, Verdicts, simple
 
@@ -73,8 +73,8 @@ def _github(reruns: int, *, concurrency: int, head: bool = False) -> tuple[Polic
 def _submitqueue(
     reruns: int, *, threshold: float = 0.0, bypass: bool = False
 ) -> tuple[Policy, Verdicts]:
-    policy = SubmitQueue(threshold=threshold, reruns=reruns)
-    return policy, Commutative(reruns=reruns, bypass=bypass)
+    both = SubmitQueue(threshold=threshold, bypass=bypass, reruns=reruns)
+    return both, both
 
 
 _PEERS: Mapping[str, _Peer] = {

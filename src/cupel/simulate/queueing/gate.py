@@ -26,6 +26,9 @@ TICK = 60.0
 LIMIT_HOURS = 400.0
 """Virtual hours after which a queue that does not keep up is no longer watched."""
 
+TIDY = 32
+"""Decisions after which states of which nothing came are forgotten."""
+
 QUARTER = 0.25
 """The part of a run by whose end the share `early` of true failures has shown."""
 
@@ -276,6 +279,8 @@ class Gate:
     def _decide(self) -> None:
         plan = self._settle()
         self._carry_out(plan)
+        if len(self.outcome.plan_seconds) % TIDY == 0:
+            self._tidy(plan)
         busy = len(self._going)
         if not self.outcome.busy or self.outcome.busy[-1][1] != busy:
             self.outcome.busy.append((self.now, busy))
@@ -395,6 +400,24 @@ class Gate:
             for run in list(self.lattice.bases.pop(job).runs):
                 self._stop(run)
 
+    def _tidy(self, plan: Plan) -> None:
+        """Forget states that no plan needs and of whose own jobs nothing is known."""
+        kept = {id(step) for state in plan.states for step in state.path()}
+        found = [self.lattice.root, *self.lattice.states()]
+        used: set[int] = set()
+        for state in reversed(found):
+            below = {n: child for n, child in state.children.items() if id(child) in kept}
+            state.children = below
+            if below or any(map(_touched, state.own_trials())):
+                kept.add(id(state))
+            if id(state) in kept:
+                used.update(map(id, (state.trials or {}).values()))
+        self.lattice.trials = {
+            key: trial
+            for key, trial in self.lattice.trials.items()
+            if id(trial) in used or _touched(trial)
+        }
+
     def _carry_out(self, plan: Plan) -> None:
         wanted = {id(want.trial) for want in plan.wants}
         for going in list(self._going.values()):
@@ -410,3 +433,8 @@ class Gate:
 
     def _begins(self, want: Want) -> bool:
         return not want.trial.runs and not want.trial.passed
+
+
+def _touched(trial: Trial) -> bool:
+    """Whether it runs, or ran."""
+    return bool(trial.runs or trial.failed_at or trial.passed or trial.survived)

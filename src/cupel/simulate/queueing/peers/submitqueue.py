@@ -9,13 +9,12 @@ A build of a change assumes of each change ahead that it conflicts with whether 
 value is the chance that all these assumptions come true, from the chances of success that a model
 gives. The originals' models read features of a change, among them how its speculative builds
 went; here they are told the same chances as Cupel's policies, and sharpen them by what builds said:
-a pass clears, a failure is blamed on members in proportion. Two changes conflict if they share a
+a pass clears all in it, a failure speaks against its change. Two changes conflict if they share a
 job, which is what an analyser of build targets finds. Independent changes land in any order.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import itertools
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from cupel.core.speculation.lattice import Entry, Lattice, State, Trial
 from cupel.core.speculation.policy import Plan
 from cupel.simulate.queueing.peers import chain
 
-LEAST = 0.001
+LEAST = 0.01
 """Builds of a smaller value are not looked for, in any edition."""
 
 CLEARED = 0.001
@@ -38,23 +37,37 @@ BYPASSED = 3
 """The most changes that are bypassed together: their outcomes' number doubles with each."""
 
 
-class SubmitQueue:
-    """`threshold` is the value below which a build is not made."""
+LOOKED_AT = 2
+"""So many builds for each machine are looked at, best first, to find those to run."""
 
-    def __init__(self, *, threshold: float, reruns: int) -> None:
+
+class SubmitQueue:
+    """Policy and verdicts in one. `threshold` is the value below which a build is not made.
+
+    What has passed on the branch itself lands, unless it conflicts with a change ahead. `bypass`:
+    it lands all the same if it passed whatever becomes of those ahead.
+    """
+
+    landing_set = False
+
+    def __init__(self, *, threshold: float = 0.0, bypass: bool = False, reruns: int) -> None:
         self._threshold = max(threshold, LEAST)
+        self._bypass = bypass
         self._reruns = reruns
+        self._touched: dict[int, frozenset[str]] = {}
+        """By entry id, the jobs that depend on it."""
 
     def plan(
         self, lattice: Lattice, beliefs: Beliefs, *, now: float, machines: int, landing_set: bool
     ) -> Plan:
         """The builds of the highest values that machines will do for; others are preempted."""
         plan = chain.empty()
-        bad = chances(lattice)
+        bad = self.chances(lattice)
         values: dict[int, float] = {}
         found: dict[int, tuple[State, Trial]] = {}
-        trees = [_Tree(lattice, entries, bad) for entries in components(lattice)]
-        for value, state in _best_first(trees, self._threshold):
+        trees = [_Tree(lattice, entries, bad) for entries in self.components(lattice)]
+        builds = _best_first(trees, self._threshold)
+        for value, state in itertools.islice(builds, LOOKED_AT * machines):
             if len(values) >= machines:
                 break
             plan.states.append(state)
@@ -70,6 +83,76 @@ class SubmitQueue:
             state, trial = found[number]
             chain.add(plan, state, [trial], self._reruns, values[number])
         return plan
+
+    def landable(self, lattice: Lattice, beliefs: Beliefs) -> list[State] | None:
+        for entry in lattice.entries:
+            state = lattice.root.children.get(entry.id)
+            if state is None or not state.passed or entry.needs & lattice.live:
+                continue
+            ahead = self._conflicting(lattice, entry)
+            if not ahead or (self._bypass and _whatever(lattice, entry, ahead)):
+                return [state]
+        return None
+
+    def convicted(self, lattice: Lattice, beliefs: Beliefs) -> list[Entry]:
+        """Those that failed on the branch itself, with nothing ahead that they conflict with."""
+        return [
+            entry
+            for entry in lattice.entries
+            if (state := lattice.root.children.get(entry.id)) is not None
+            and chain.failed(state, self._reruns)
+            and not self._conflicting(lattice, entry)
+        ]
+
+    def _jobs(self, lattice: Lattice, entry: Entry) -> frozenset[str]:
+        """Those that depend on the entry: what it changes on the branch itself."""
+        found = self._touched.get(entry.id)
+        if found is None:
+            below = lattice.root.trials or {}
+            trials = lattice.child(lattice.root, entry).trials or {}
+            changed = (job for job, trial in trials.items() if below.get(job) is not trial)
+            found = self._touched[entry.id] = frozenset(changed)
+        return found
+
+    def _conflicting(self, lattice: Lattice, entry: Entry) -> list[Entry]:
+        """Those ahead that share a job with the entry, or that it needs."""
+        jobs = self._jobs(lattice, entry)
+        ahead = itertools.takewhile(lambda other: other is not entry, lattice.entries)
+        return [
+            other
+            for other in ahead
+            if other.bit & entry.needs or not jobs.isdisjoint(self._jobs(lattice, other))
+        ]
+
+    def components(self, lattice: Lattice) -> list[list[Entry]]:
+        """The entries in groups that share no job with each other, each group in order."""
+        groups: list[tuple[set[str], list[Entry]]] = []
+        for entry in lattice.entries:
+            jobs = set(self._jobs(lattice, entry))
+            needed = entry.needs & lattice.live
+            joined: list[Entry] = []
+            apart: list[tuple[set[str], list[Entry]]] = []
+            for known, members in groups:
+                if known & jobs or (needed and any(m.bit & needed for m in members)):
+                    jobs |= known
+                    joined = [*heapq.merge(joined, members, key=lambda member: member.bit)]
+                else:
+                    apart.append((known, members))
+            groups = [*apart, (jobs, [*joined, entry])]
+        return [members for _, members in groups]
+
+    def chances(self, lattice: Lattice) -> dict[int, float]:
+        """By entry, that it is bad: the model's chance, sharpened by builds so far."""
+        cleared: dict[str, int] = {}
+        for trial in lattice.trials.values():
+            if trial.passed:
+                cleared[trial.job] = cleared.get(trial.job, 0) | trial.members
+        bad: dict[int, float] = {}
+        for entry in lattice.entries:
+            jobs = self._jobs(lattice, entry)
+            clear = all(cleared.get(job, 0) & entry.bit for job in jobs)
+            bad[entry.id] = min(CLEARED, entry.prior) if clear else entry.prior
+        return _blamed(lattice, bad)
 
 
 class _Tree:
@@ -119,103 +202,27 @@ def _best_first(trees: list[_Tree], threshold: float) -> Iterator[tuple[float, S
             yield value, state
 
 
-def components(lattice: Lattice) -> list[list[Entry]]:
-    """The entries in groups that share no job with each other, each group in order."""
-    groups: list[tuple[set[str], list[Entry]]] = []
-    for entry in lattice.entries:
-        jobs = set(touched(lattice, entry))
-        needed = entry.needs & lattice.live
-        joined = [entry]
-        apart: list[tuple[set[str], list[Entry]]] = []
-        for known, members in groups:
-            if known & jobs or any(member.bit & needed for member in members):
-                jobs |= known
-                joined += members
-            else:
-                apart.append((known, members))
-        joined.sort(key=lambda member: member.bit)
-        groups = [*apart, (jobs, joined)]
-    return [members for _, members in groups]
-
-
-def touched(lattice: Lattice, entry: Entry) -> frozenset[str]:
-    """The jobs that depend on the entry."""
-    below = lattice.root.trials or {}
-    trials = lattice.child(lattice.root, entry).trials or {}
-    return frozenset(job for job, trial in trials.items() if below.get(job) is not trial)
-
-
-def chances(lattice: Lattice) -> dict[int, float]:
-    """By entry, that it is bad: the model's chance, sharpened by builds so far."""
-    cleared: dict[str, int] = {}
-    for trial in lattice.trials.values():
-        if trial.passed:
-            cleared[trial.job] = cleared.get(trial.job, 0) | trial.members
-    bad: dict[int, float] = {}
-    for entry in lattice.entries:
-        clear = all(cleared.get(job, 0) & entry.bit for job in touched(lattice, entry))
-        bad[entry.id] = min(CLEARED, entry.prior) if clear else entry.prior
-    return _blamed(lattice, bad)
-
-
 def _blamed(lattice: Lattice, bad: dict[int, float]) -> dict[int, float]:
-    """After failures: an entry's chance given that a build with it failed, the highest of them."""
+    """After failures: a build that failed speaks against its change, the last in it.
+
+    It does so the less, the more those ahead in it are under suspicion for their own builds.
+    """
     after = dict(bad)
+    suspects: list[Entry] = []
+    failed: dict[int, list[Trial]] = {}
     gone = ~(lattice.live | lattice.landed)
     for trial in lattice.trials.values():
-        if trial.passed or not trial.failed_at or trial.members & gone:
-            continue
-        members = [entry for entry in lattice.entries if entry.bit & trial.members]
-        fine = 1.0 - trial.flake ** len(trial.failed_at)
-        for entry in members:
-            fine *= 1 - bad[entry.id]
-        for entry in members:
-            blame = bad[entry.id] / max(1 - fine, bad[entry.id])
-            after[entry.id] = max(after[entry.id], blame)
+        if trial.failed_at and not trial.passed and not trial.members & gone:
+            failed.setdefault(trial.members.bit_length(), []).append(trial)
+    for entry in lattice.entries:
+        for trial in failed.get(entry.bit.bit_length(), ()):
+            chance = bad[entry.id]
+            others = trial.flake ** len(trial.failed_at)
+            others += sum(after[e.id] for e in suspects if e.bit & trial.members)
+            after[entry.id] = max(after[entry.id], chance / max(chance + others, LEAST))
+        if after[entry.id] > bad[entry.id]:
+            suspects.append(entry)
     return after
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Commutative:
-    """Lands what has passed on the branch itself, unless it conflicts with one ahead of it.
-
-    `bypass`: it lands all the same if it passed whatever becomes of those ahead.
-    """
-
-    reruns: int
-    bypass: bool = False
-    landing_set: bool = False
-
-    def landable(self, lattice: Lattice, beliefs: Beliefs) -> list[State] | None:
-        for entry in lattice.entries:
-            state = lattice.root.children.get(entry.id)
-            if state is None or not state.passed or entry.needs & lattice.live:
-                continue
-            ahead = _conflicting(lattice, entry)
-            if not ahead or (self.bypass and _whatever(lattice, entry, ahead)):
-                return [state]
-        return None
-
-    def convicted(self, lattice: Lattice, beliefs: Beliefs) -> list[Entry]:
-        return [
-            entry
-            for entry in lattice.entries
-            if (state := lattice.root.children.get(entry.id)) is not None
-            and chain.failed(state, self.reruns)
-            and not _conflicting(lattice, entry)
-        ]
-
-
-def _conflicting(lattice: Lattice, entry: Entry) -> list[Entry]:
-    """Those ahead that share a job with the entry, or that it needs."""
-    jobs = touched(lattice, entry)
-    found: list[Entry] = []
-    for other in lattice.entries:
-        if other is entry:
-            break
-        if other.bit & entry.needs or jobs & touched(lattice, other):
-            found.append(other)
-    return found
 
 
 def _whatever(lattice: Lattice, entry: Entry, ahead: list[Entry]) -> bool:
