@@ -368,6 +368,9 @@ def _carry_out(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> bool:
         if beliefs.bad[entry.id] > judge.DOUBTFUL:
             for job in _unsure_of_branch(draft, lane, entry):
                 bases.setdefault(job, _FIRST)
+    for trial in lane.lattice.trials.values():
+        if trial.failing and beliefs.broken.get(trial.job, 0.0) > BROKEN:
+            bases.setdefault(trial.job, _FIRST)  # until the branch is well nothing else helps
     for job, score in bases.items():
         _run_base(draft, lane, job, score)
     return ended

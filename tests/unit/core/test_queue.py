@@ -231,8 +231,19 @@ def test_nobody_is_blamed_for_a_broken_branch() -> None:
     assert gate.going() == {}
 
 
-def test_a_broken_branch_is_tried_again_after_a_while() -> None:
-    gate = broken_branch()
+@pytest.mark.parametrize("planner", ["expected-value", "optimistic"])
+def test_one_failure_on_the_branch_itself_is_run_again(planner: str) -> None:
+    gate = Gate(planner=planner)
+    gate.enter(1)
+    gate.all_fail(1)
+    gate.fails()
+    gate.all_fail(1)
+    assert ("tests", ()) in gate.going()
+
+
+@pytest.mark.parametrize("planner", ["expected-value", "optimistic"])
+def test_a_broken_branch_is_tried_again_after_a_while(planner: str) -> None:
+    gate = broken_branch(planner=planner)
     gate.now += BASE_AGAIN
     assert set(gate.going()) == {("tests", ())}
 
