@@ -52,6 +52,9 @@ PAST = ((3.0, 0.005), (1.6, 0.03), (1.25, 0.1))
 """Chance that a fault stays hidden in a run that goes on for more than so many times the seconds
 at which it showed before."""
 
+WITNESSES, AGAIN = 5, 0.3
+"""So many such runs are looked at; each after the first counts so much."""
+
 SPREAD = 2.0
 """How little flake rates vary from the expected one: the shape of a gamma distribution. So one
 flake makes the next likelier: there are storms, and estimates are wrong."""
@@ -268,26 +271,28 @@ class _Job:
                 break
         return found
 
-    def _reach(self, failed: list[_Failure]) -> dict[int, float]:
-        """By bit of those that may be to blame, the seconds that a run with it has gone on."""
-        waiting = 0
+    def _reach(self, failed: list[_Failure]) -> dict[int, list[float]]:
+        """By bit of those that may be to blame, the seconds that runs with it have gone on: the
+        longest few, in order."""
+        suspects = 0
         for failure in failed:
-            waiting |= failure.members
+            suspects |= failure.members
         runs = [
-            (max(_elapsed(trial, self.now), _showed(trial) / ALIKE), trial.members)
+            (max(_elapsed(trial, self.now), _showed(trial) / ALIKE), trial.members & suspects)
             for trial in self.trials
             if not trial.passed
         ]
         runs.sort(reverse=True)
-        reach: dict[int, float] = {}
+        reach: dict[int, list[float]] = {bit: [] for bit in _bits(suspects)}
+        lacking = [suspects] * WITNESSES
         for elapsed, members in runs:
-            hit = members & waiting
-            if hit:
-                waiting &= ~hit
+            left = members & lacking[-1]
+            for place, lacks in enumerate(lacking):
+                hit = left & lacks
+                lacking[place] = lacks & ~hit
+                left &= ~hit
                 for bit in _bits(hit):
-                    reach[bit] = elapsed
-            if not waiting:
-                break
+                    reach[bit].append(elapsed)
         return reach
 
 
@@ -315,11 +320,15 @@ def _repeats(places: list[float]) -> int:
     return sum(_alike(places[0], place) for place in places[1:])
 
 
-def _missed(reach: float, place: float) -> float:
-    for times, chance in PAST:
-        if reach > times * (place + 2.0):
-            return chance
-    return 1.0
+def _missed(reach: list[float], place: float) -> float:
+    """The chance that a fault that showed at a place stays hidden in runs that went on so long."""
+    found = 1.0
+    for number, elapsed in enumerate(reach):
+        for times, chance in PAST:
+            if elapsed > times * (place + 2.0):
+                found *= AGAIN if number else chance
+                break
+    return found
 
 
 _Key = tuple[int, tuple[tuple[int, float], ...], int]
@@ -342,7 +351,7 @@ class _Explaining:
     def __init__(
         self,
         failures: list[_Failure],
-        reach: dict[int, float],
+        reach: dict[int, list[float]],
         priors: dict[int, float],
         cleared: int,
         base: float,
@@ -378,7 +387,7 @@ class _Explaining:
 
     def _odds_of(self, bit: int, place: float) -> float:
         odds = TOGETHER if bit & self._cleared else self._priors[bit]
-        return odds * _missed(self._reach.get(bit, 0.0), place)
+        return odds * _missed(self._reach.get(bit, []), place)
 
     def _weight(self, group: int, place: float) -> float:
         key = (group, place)
