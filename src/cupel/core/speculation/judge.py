@@ -11,7 +11,7 @@ from cupel.core.speculation.lattice import Entry, Lattice, State, Trial
 SURE = 0.99
 """An entry is rejected when it is at least so likely to be bad."""
 
-INNOCENT = 0.02
+INNOCENT = 0.0
 """Others in a failed state are beyond doubt below this chance."""
 
 DOUBTFUL = 0.2
@@ -126,10 +126,12 @@ def _overtakable(lattice: Lattice, beliefs: Beliefs) -> int:
     """Those that may be passed by: suspects, and what cannot be proved without them."""
     mask = 0
     for state in lattice.states():
-        if state.entry is not None and state.broken is not None:
+        if state.entry is not None and state.failing:
             mask |= state.entry.bit
+    accused = lattice.accused()
     for entry in lattice.entries:
-        if beliefs.bad[entry.id] > DOUBTFUL or entry.needs & mask:
+        suspect = beliefs.bad[entry.id] > DOUBTFUL and accused & entry.bit
+        if suspect or entry.needs & mask:
             mask |= entry.bit
     return mask
 
