@@ -93,6 +93,9 @@ class Lane:
         self._enter(items)
         self._look_at_bases()
         self._grow(root)
+        for trial in list(self.lattice.trials.values()):
+            if self.heads.get(int(trial.job.split(":", 1)[0])) is None:
+                self.lattice.base(trial.job)
         for state in self.lattice.states():
             self._without_borrowed_passes(state)
         self.adrift = self._adrift()
@@ -416,6 +419,9 @@ class Lane:
         project_id, name = job.split(":", 1)
         seconds, flake = self._estimates.get((int(project_id), name), (600.0, 0.02))
         trial = Trial(key=("head", job), job=job, members=0, seconds=seconds, flake=flake)
+        if self.heads.get(int(project_id)) is None:
+            # A branch without a commit breaks nothing.
+            trial.passed, trial.passed_when = True, float("inf")
         found = self.bases.get(int(project_id))
         if found is not None:
             for definition in found.jobs:

@@ -36,13 +36,14 @@ class Gate(Core):
         slots: int = 20,
         keys: KeysOf | None = None,
         conflicts: Iterable[tuple[int, ...]] = (),
+        head: str | None = "head",
         **rules: object,
     ) -> None:
-        super().__init__(slots=slots)
+        super().__init__(slots=slots, head=head)
         self.jobs = jobs or (job(),)
         self.keys_of = keys
         self.conflicts = set(conflicts)
-        self.holds: dict[str | None, tuple[int, ...]] = {"head": (), "other": ()}
+        self.holds: dict[str | None, tuple[int, ...]] = {None: (), "head": (), "other": ()}
         self._keep(
             [
                 project(2, name="other", policy=Policy(approvals=1)),

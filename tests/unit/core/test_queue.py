@@ -264,6 +264,17 @@ def test_a_set_that_mends_a_broken_branch_lands() -> None:
     assert gate.land() == [1, 2]
 
 
+@pytest.mark.parametrize("planner", ["expected-value", "optimistic"])
+def test_on_a_branch_without_a_commit_a_failure_is_the_changes_own(planner: str) -> None:
+    gate = Gate(head=None, planner=planner)
+    gate.enter(1)
+    gate.all_fail(1)
+    assert gate.item(1).state is ItemState.LIVE
+    for _ in range(3):
+        gate.all_fail(1)
+    assert gate.item(1).reason is Reason.BUILD_FAILED
+
+
 def test_the_head_is_proved_as_it_stands() -> None:
     gate = Gate()
     gate.enter(1)
