@@ -434,8 +434,21 @@ class Lane:
         for project_id, found in self.bases.items():
             for job in {build.job for build in self.draft.builds(found.id)}:
                 trial = self.lattice.base(f"{project_id}:{job}")
-                if trial.passed and trial.failed_when:
-                    self._cutoff[trial.job] = trial.passed_when
+                well_since = _well_since(self.draft.builds_of(found.id, job))
+                if well_since is not None:
+                    self._cutoff[trial.job] = well_since
+
+
+def _well_since(attempts: list[Build]) -> float | None:
+    """When a job passed on the head for the first time since its last failure there."""
+    well: float | None = None
+    failed = False
+    for build in attempts:
+        if build.verdict is Verdict.FAILURE:
+            failed, well = True, None
+        elif build.verdict is Verdict.SUCCESS and failed and well is None:
+            well = build.finished_at
+    return well
 
 
 def place_of(state: State) -> Place:

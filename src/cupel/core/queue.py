@@ -570,8 +570,11 @@ def _try_base(draft: Draft, entry: Item, found: Buildset, job: Job, score: float
         if last.state is not BuildState.FINISHED:
             draft.urgency[last.id] = score
             return
-        failed = sum(build.verdict is Verdict.FAILURE for build in tried)
-        if failed > 1 and draft.now - (last.finished_at or 0.0) < BASE_AGAIN:
+        ended = [b.verdict for b in tried if b.verdict in (Verdict.SUCCESS, Verdict.FAILURE)]
+        if (
+            ended[-2:] == [Verdict.FAILURE, Verdict.FAILURE]
+            and draft.now - (last.finished_at or 0.0) < BASE_AGAIN
+        ):
             return
     build = buildset.begin(draft, entry, found, job)
     draft.urgency[build.id] = score

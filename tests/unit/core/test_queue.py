@@ -264,6 +264,17 @@ def test_a_set_that_mends_a_broken_branch_lands() -> None:
     assert gate.land() == [1, 2]
 
 
+def test_a_change_that_fails_on_a_branch_that_is_well_again_is_rejected() -> None:
+    gate = broken_branch()
+    gate.now += BASE_AGAIN
+    gate.passes()
+    for _ in range(4):
+        gate.all_fail(1)
+        if ("tests", ()) in gate.going():
+            gate.passes()
+    assert gate.item(1).reason is Reason.BUILD_FAILED
+
+
 @pytest.mark.parametrize("planner", ["expected-value", "optimistic"])
 def test_on_a_branch_without_a_commit_a_failure_is_the_changes_own(planner: str) -> None:
     gate = Gate(head=None, planner=planner)
