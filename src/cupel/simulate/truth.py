@@ -185,10 +185,12 @@ def _landed(world: World, item: Item) -> Iterator[str]:
     if len(moves) != 1 or not moves[0].by_gate:
         yield f"item {item.id} landed, but its branch moved to it {len(moves)} times"
     else:
-        place = moves[0].brought.index(landed.id)
-        below = moves[0].brought[place - 1] if place else moves[0].old
-        if below != present.onto:
-            yield f"item {item.id} was proved on {present.onto} and landed on {below}"
+        move = moves[0]
+        place = move.brought.index(landed.id)
+        below = move.brought[place - 1] if place else move.old
+        first = next(iter(world.git.commits[move.brought[0]].parents), None)
+        if below != present.onto or (move.old is not None and first != move.old):
+            yield f"item {item.id} was proved on {present.onto} and landed on {move.old}"
     yield from _brought(world, item, present, landed)
     yield from _needs_landed(world, item)
 
