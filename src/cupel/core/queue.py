@@ -285,6 +285,9 @@ def _reject(draft: Draft, lane: Lane, entry: Entry) -> None:
     failed = _failures(draft, lane, entry)
     for build in failed[-1:]:
         _report_the_rest(draft, draft.get(Buildset, build.buildset_id), build)
+        # What it is rejected for is what is shown of it.
+        present = draft.get(Item, build.item_id)
+        draft.put(replace(present, buildset_id=build.buildset_id))
     _leave(draft, lane, entry, Reason.BUILD_FAILED, _convicting(failed), "reject")
 
 
