@@ -33,6 +33,7 @@ class Levers:
     alternate_floor: float = 0.2
     batches: bool = True
     base_runs: bool = True
+    tails: bool = True
     sticky: float = 2.0
     """A running trial gives way only to one that is worth so many times as much."""
 
@@ -42,6 +43,9 @@ OVERTAKES = 0.5
 
 WORTH_A_BASE_RUN = 0.1
 """A job is run on the head when it is broken there with a greater chance."""
+
+BROKEN = 0.5
+"""Above this chance a job's failures are put down to the branch itself."""
 
 LAST_DOUBT = 0.002
 """Or than this one, if an entry has failed repeatedly by itself."""
@@ -57,6 +61,9 @@ ISOLATING = 0.5
 
 SUSPECT = 0.2
 """An entry that is left out is proved in its place if it is so likely to be bad by itself."""
+
+LONG = 0.3
+"""The share of a run after which an accused entry is proved at the end of the queue as well."""
 
 ATTEMPTS = 4
 """Failures after which a trial that does not isolate its entry is left alone."""
@@ -133,6 +140,7 @@ class _Planning:
         self._want_all(main, chosen, main=True)
         if self.levers.alternates:
             self._alternates(aside)
+        self._tails(main)
         self._keep()
         self._bases()
         self.result.wants = self._within_machines()
@@ -206,7 +214,7 @@ class _Planning:
             if not main and chance < self.levers.alternate_floor * _KEPT:
                 break
             state = self.lattice.child(at, entry)
-            away = bool(aside & entry.bit) or state.broken is not None
+            away = bool(aside & entry.bit) or self._is_stuck(state)
             steps.append(self._step(state, entry, away=away))
             if main:
                 self.result.expected[entry.id] = state
@@ -217,6 +225,16 @@ class _Planning:
             else:
                 at = state
         return steps
+
+    def _is_stuck(self, state: State) -> bool:
+        """Whether nothing can be built on it: it conflicts, was lost too often, or fails because of
+        the branch itself, which only another entry can repair."""
+        if state.broken is not None:
+            return True
+        if any(trial.refused is not None and not trial.passed for trial in state.own_trials()):
+            return True
+        broken = self.beliefs.broken
+        return any(t.failing and broken.get(t.job, 0.0) > BROKEN for t in state.own_trials())
 
     def _step(self, state: State, entry: Entry, *, away: bool) -> _Step:
         known = self.steps.get(id(state))
@@ -254,6 +272,55 @@ class _Planning:
         for _, mask in ways[:_WALKS]:
             steps = self._walk(mask, main=False)
             self._want_all(steps, {id(s.state) for s in steps if not s.aside}, main=False)
+
+    def _tails(self, main: list[_Step]) -> None:
+        """Prove those long under suspicion behind what is under way too.
+
+        In their own places they would begin anew whenever somebody overtakes them.
+        """
+        under_way = [s for s in main if not s.aside and any(t.runs for t in s.own)]
+        if not self.levers.tails or not under_way:
+            return
+        last = under_way[-1].state
+        for step in main:
+            bad = self.bad[step.entry.id]
+            if step.aside and SUSPECT < bad < SURE and self._long_accused(step.entry):
+                self._tail(last, step.entry)
+
+    def _tail(self, last: State, entry: Entry) -> None:
+        """Go on with the one that is under way; if there is none, begin at the end."""
+        if entry.needs & self.lattice.live & ~last.members:
+            return
+        state = self._tail_under_way(last, entry) or self.lattice.child(last, entry)
+        if state.trials is None or state.broken is not None:
+            return
+        step = self._step(state, entry, away=False)
+        for trial in step.own:
+            others = self._good(trial.members & ~entry.bit)
+            if trial.passed or trial.failed_at or trial.refused is not None:
+                continue
+            if others >= ISOLATING * (_KEPT if trial.runs else 1.0):
+                self._offer(step, trial, others / 2, "behind those that overtake it")
+
+    def _tail_under_way(self, last: State, entry: Entry) -> State | None:
+        ahead = last.members & self.lattice.live & ~entry.bit
+        for state in self.lattice.states():
+            if state.entry is not entry or not state.members & ahead:
+                continue
+            if any(trial.runs and not trial.failed_at for trial in state.own_trials()):
+                return state
+        return None
+
+    def _long_accused(self, entry: Entry) -> bool:
+        first = min(
+            (
+                min(trial.failed_when) + trial.seconds * LONG
+                for trial in self.lattice.trials.values()
+                if trial.members & entry.bit and trial.failed_when and not trial.passed
+            ),
+            default=math.inf,
+        )
+        return first <= self.now or entry.doubt > 0
 
     # What to run.
 
@@ -405,7 +472,7 @@ class _Planning:
                 chosen.add(id(step.state))
         start = covered + 1
         jobs = max(1, len(self.lattice.trials) and self._jobs_a_state(chain))
-        slots = max(0, spare // jobs)
+        slots = max(0 if chosen else 1, spare // jobs)
         while slots and start < len(chain):
             remaining = len(chain) - start
             wanted = math.ceil(remaining / slots)

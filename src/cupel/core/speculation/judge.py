@@ -11,9 +11,6 @@ from cupel.core.speculation.lattice import Entry, Lattice, State, Trial
 SURE = 0.99
 """An entry is rejected when it is at least so likely to be bad."""
 
-INNOCENT = 0.0
-"""Others in a failed state are beyond doubt below this chance."""
-
 DOUBTFUL = 0.2
 """An entry above this chance may be overtaken."""
 
@@ -29,7 +26,11 @@ class Rules:
 
 
 def convicted(lattice: Lattice, beliefs: Beliefs, rules: Rules) -> list[Entry]:
-    """Entries that have failed beyond doubt on what they would land on."""
+    """Entries that have failed beyond doubt on the branch itself.
+
+    However good the others in a failed state are, they may have failed together: only what has
+    landed is left out.
+    """
     if rules.reruns is not None:
         return [
             state.entry
@@ -39,14 +40,10 @@ def convicted(lattice: Lattice, beliefs: Beliefs, rules: Rules) -> list[Entry]:
     suspects = {e.bit: e for e in lattice.entries if beliefs.bad[e.id] >= SURE}
     if not suspects:
         return []
-    innocent = lattice.landed
-    for entry in lattice.entries:
-        if beliefs.bad[entry.id] < INNOCENT:
-            innocent |= entry.bit
     guilty: dict[int, Entry] = {}
     for trial in lattice.trials.values():
         if trial.failed_at and not trial.passed:
-            left = trial.members & ~innocent
+            left = trial.members & ~lattice.landed
             if left in suspects:
                 guilty[left] = suspects[left]
     return sorted(guilty.values(), key=lambda e: e.bit)
@@ -111,7 +108,8 @@ def held_up(lattice: Lattice, beliefs: Beliefs, rules: Rules, state: State) -> t
 def _before(state: State, other: State, order: dict[int, int]) -> bool:
     if state.depth != other.depth:
         return state.depth > other.depth
-    assert state.entry is not None and other.entry is not None
+    assert state.entry is not None
+    assert other.entry is not None
     return order[state.entry.id] < order[other.entry.id]
 
 
