@@ -15,7 +15,7 @@ from cupel.core.actions import Action, Land
 from cupel.core.draft import Draft
 from cupel.core.model import Build, BuildState, Job, Machine, Row
 from cupel.simulate import scenario
-from cupel.simulate.faults import MortalStore
+from cupel.simulate.faults import Faults, MortalStore
 from cupel.simulate.run import simulate
 from cupel.simulate.server import Server
 from cupel.store.interface import Transaction
@@ -134,7 +134,7 @@ def test_it_finds_dispatch_before_persist(monkeypatch: pytest.MonkeyPatch) -> No
         return engine
 
     monkeypatch.setattr(Server, "_make_engine", hasty)
-    deadly = replace(scenario.STORM, faults=replace(scenario.STORM.faults, kill=0.05))
+    deadly = replace(scenario.CALM, faults=Faults(kill=0.05))
     assert _breaks("", range(100), deadly)
 
 
@@ -186,4 +186,4 @@ def test_it_finds_a_missing_rule(
     how: str,
 ) -> None:
     monkeypatch.setattr(where, name, instead)
-    assert _breaks(how, range(100))
+    assert _breaks(how, range(100), RESTLESS)
