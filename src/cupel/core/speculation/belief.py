@@ -184,7 +184,8 @@ class _Job:
         open_ = self.touching & ~cleared
         failed = self._failed()
         if failed:
-            share = _Explaining(failed, self._reach(failed), self.priors, cleared, self._base())
+            base = (self._base(), self._base_reach())
+            share = _Explaining(failed, self._reach(failed), self.priors, cleared, base)
             beliefs.broken[self.job] = share.base
             beliefs.unexplained += [
                 (failure.members & ~cleared, flaked)
@@ -221,6 +222,13 @@ class _Job:
             return 0.0
         alive = [self._survived(t) for t in self.trials if not t.failed_at]
         return max(LEAST, odds * min(alive, default=1.0))
+
+    def _base_reach(self) -> list[float]:
+        """The seconds that runs on anything have gone on: the longest few, in order."""
+        trials = [trial for trial in self.trials if not trial.failed_at]
+        if (on_head := self.lattice.bases.get(self.job)) is not None:
+            trials.append(on_head)
+        return heapq.nlargest(WITNESSES, (_elapsed(trial, self.now) for trial in trials))
 
     def _survived(self, trial: Trial) -> float:
         """How much less likely it has become that a member is bad, as runs go on."""
@@ -354,13 +362,13 @@ class _Explaining:
         reach: dict[int, list[float]],
         priors: dict[int, float],
         cleared: int,
-        base: float,
+        base: tuple[float, list[float]],
     ) -> None:
         self._failures = failures
         self._reach = reach
         self._priors = priors
         self._cleared = cleared
-        self._base_odds = base
+        self._base_odds, self._base_reach = base
         self._groups = self._grouped()
         self._weights: dict[tuple[int, float], float] = {}
         self.blamed: dict[int, float] = {}
@@ -393,9 +401,11 @@ class _Explaining:
         key = (group, place)
         found = self._weights.get(key)
         if found is None:
-            bits = self._groups[group][1]
-            found = sum(self._odds_of(bit, place) for bit in _bits(bits))
-            self._weights[key] = found = found if bits else self._base_odds
+            if bits := self._groups[group][1]:
+                found = sum(self._odds_of(bit, place) for bit in _bits(bits))
+            else:
+                found = self._base_odds * _missed(self._base_reach, place)
+            self._weights[key] = found
         return found
 
     def _search(self) -> dict[_Key, float]:

@@ -365,6 +365,9 @@ class _Planning:
         alone = not trial.members & self.lattice.live & ~step.entry.bit
         if not alone and len(trial.failed_at) >= ATTEMPTS * (1 if others < ALONE else 2):
             return
+        on_head = self.lattice.bases.get(trial.job)
+        if on_head is not None and on_head.runs and len(trial.failed_at) >= ATTEMPTS:
+            return
         if others >= ISOLATING * share and SUSPECT <= own < SURE:
             weight = max(chance, 0.5) * (1 + min(9, self.behind[step.entry.id]))
             why = "to see whether its failure comes back"
