@@ -25,7 +25,7 @@ from cupel.core.speculation.lattice import Entry, Lattice, Trial
 BEAM = 32
 """Explanations of all failures that are kept, likeliest first."""
 
-ALIKE, ELSEWHERE = 1.4, 0.1
+ALIKE, ELSEWHERE = 1.4, 0.03
 """Two failures within this ratio of each other in time may well be one fault's; else rarely."""
 
 CHANCE_ALIKE = 0.4
@@ -59,7 +59,7 @@ SPREAD = 2.0
 """How little flake rates vary from the expected one: the shape of a gamma distribution. So one
 flake makes the next likelier: there are storms, and estimates are wrong."""
 
-STORM = 4
+STORM = 12
 """Flakes after which no further one makes the next likelier."""
 
 COUNTED = 8
