@@ -803,6 +803,19 @@ def test_32_a_broken_branch_holds_changes_until_it_moves(modern: Rules) -> None:
     assert world.rejected() == {}
 
 
+def test_32_what_a_failing_job_does_not_read_is_not_to_blame(rules: Rules) -> None:
+    """Neither change touches what the job reads, so it fails on the branch itself."""
+    world = World(gate=(job("tests", inputs=("docs/*",)),), rules=rules)
+    world.break_main("tests")
+    a = world.push("A", touches={"src/a"}, land=True)
+    b = world.push("B", touches={"src/b"}, land=True)
+    world.run_for(300)
+    assert world.rejected() == {}
+    world.mend_main()
+    world.settle()
+    assert world.landed() == [a, b]
+
+
 def test_33_a_flake_is_not_the_changes_fault(rules: Rules) -> None:
     """It fails and then passes on the same state: it lands, and the job is known to flake."""
     world = World(rules=rules)

@@ -20,8 +20,8 @@ from cupel.simulate.run import simulate
 from cupel.simulate.server import Server
 from cupel.store.interface import Transaction
 
-SEEDS = range(0, 80, 10)
-MORE_SEEDS = range(120, 4120, 100)
+SEEDS = range(0, 50, 10)
+MORE_SEEDS = range(50, 1050, 50)
 
 
 def _play(name: str, seeds: Sequence[int]) -> None:
@@ -43,7 +43,7 @@ def test_nothing_breaks(name: str, first: int) -> None:
 @pytest.mark.parametrize("name", sorted(scenario.SCENARIOS))
 @pytest.mark.parametrize("first", MORE_SEEDS)
 def test_nothing_breaks_in_thousands(name: str, first: int) -> None:
-    _play(name, range(first, first + 100))
+    _play(name, range(first, first + 50))
 
 
 def test_a_seed_says_all() -> None:
