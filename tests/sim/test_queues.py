@@ -9,6 +9,8 @@ import pytest
 
 from cupel.core.model import BuildsetState, BuildState, Item, ItemState, Landing, Pipeline
 from cupel.simulate import truth
+from cupel.simulate.run import simulate
+from cupel.simulate.scenario import SCENARIOS
 from cupel.simulate.world import World, job
 
 STRICT: dict[str, Any] = {"planner": "expected-value"}
@@ -219,3 +221,9 @@ def test_no_item_is_left_without_a_reason_to_wait(rules: dict[str, Any]) -> None
                 ) or any(state.state is BuildsetState.PREPARING for state in states)
                 assert busy or item.wait, f"item {item.id} at {world.timeline.now}"
     world.settle()
+
+
+@pytest.mark.parametrize(("seed", "name"), [(165, "calm"), (132, "storm")])
+def test_a_set_waits_for_jobs_of_another_project(seed: int, name: str) -> None:
+    """What proves a state may have to run on one beneath it: worlds in which nobody ran it."""
+    assert simulate(seed, SCENARIOS[name]).broken is None

@@ -476,18 +476,29 @@ def _wanted(lane: Lane, made: Plan, beliefs: Beliefs) -> dict[tuple[int, str], f
         if at is not None:
             wanted[at, name] = max(want.score, wanted.get((at, name), want.score))
             continue
-        for proof in place_of(want.state).proofs:
-            job = next((job for job in proof.jobs if job.name == name), None)
-            if job is not None and f"{lane.items[proof.item_id].project_id}:{name}" == (
-                want.trial.job
-            ):
-                _want_with_needs(wanted, proof, job, want.score)
+        found = _proof_of(lane, want, name)
+        if found is not None:
+            _want_with_needs(wanted, *found, want.score)
     expected = {id(state) for state in made.expected.values()}
     for state in made.states:
         if id(state) in expected and not _is_failing(state, beliefs):
             for proof in place_of(state).proofs:
                 _want_advisory(wanted, proof)
     return wanted
+
+
+def _proof_of(lane: Lane, want: Want, name: str) -> tuple[Buildset, Job] | None:
+    """Where to run a trial: in its state, or where that has it from, as the states of another
+    project of the queue do."""
+    for state in reversed(want.state.path()):
+        if (state.trials or {}).get(want.trial.job) is not want.trial:
+            return None
+        for proof in place_of(state).proofs:
+            if f"{lane.items[proof.item_id].project_id}:{name}" == want.trial.job:
+                for job in proof.jobs:
+                    if job.name == name:
+                        return proof, job
+    return None
 
 
 def is_of_use(want: Want, beliefs: Beliefs) -> bool:

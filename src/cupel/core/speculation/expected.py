@@ -129,6 +129,7 @@ class _Planning:
         self.bad_bit = {entry.bit: beliefs.bad[entry.id] for entry in lattice.entries}
         self.accused = lattice.accused()
         self.result = Plan(states=[], wants=[], expected={}, waits={})
+        self.short = False
         self.wants: dict[int, Want] = {}
         self.steps: dict[int, _Step] = {}
         self.behind = {e.id: len(self.entries) - at - 1 for at, e in enumerate(self.entries)}
@@ -138,7 +139,7 @@ class _Planning:
         main = self._walk(aside, main=True)
         chosen = self._chosen(main)
         self._want_all(main, chosen, main=True)
-        if self.levers.alternates:
+        if self.levers.alternates and not self.short:
             self._alternates(aside)
         self._tails(main)
         self._keep()
@@ -237,13 +238,23 @@ class _Planning:
         return any(t.failing and broken.get(t.job, 0.0) > BROKEN for t in state.own_trials())
 
     def _step(self, state: State, entry: Entry, *, away: bool) -> _Step:
+        """The step of a state, which is listed in the plan, after all beneath it."""
         known = self.steps.get(id(state))
         if known is None:
+            self._list(state.parent)
             self.result.states.append(state)
             known = self.steps[id(state)] = _Step(state, entry, away, list(state.own_trials()))
         elif known.aside != away:
             return _Step(state, entry, away, known.own)
         return known
+
+    def _list(self, state: State | None) -> None:
+        lacking: list[tuple[State, Entry]] = []
+        while state is not None and state.entry is not None and id(state) not in self.steps:
+            lacking.append((state, state.entry))
+            state = state.parent
+        for each, entry in reversed(lacking):
+            self._step(each, entry, away=False)
 
     def _passed_by(self, entry: Entry, *, away: bool) -> float:
         """The chance that what is proved behind an entry, with or without it, may land."""
@@ -456,6 +467,7 @@ class _Planning:
         spare = self.machines - busy - sum(step.aside for step in main)
         if needed <= spare:
             return everything
+        self.short = True
         return self._batched(chain, max(0, spare))
 
     def _missing(self, step: _Step) -> int:
