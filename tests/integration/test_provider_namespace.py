@@ -249,9 +249,9 @@ class TestIsolation:
 
         on_provider(tmp_path, scenario)
 
-    @pytest.mark.parametrize("network", [False, True])
-    def test_the_hosts_services_are_out_of_reach(self, tmp_path: Path, network: bool) -> None:
-        if network and shutil.which("slirp4netns") is None:
+    @pytest.mark.parametrize("network", ["none", "full"])
+    def test_the_hosts_services_are_out_of_reach(self, tmp_path: Path, network: str) -> None:
+        if network != "none" and shutil.which("slirp4netns") is None:
             pytest.skip("slirp4netns is not installed")
 
         async def scenario(machine: Machine) -> None:
@@ -269,7 +269,7 @@ class TestIsolation:
         async def scenario(machine: Machine) -> None:
             await succeed(machine, "pip install --quiet six && python3 -c 'import six'")
 
-        on_machine(tmp_path / "state", scenario, network=True)
+        on_machine(tmp_path / "state", scenario, network="full")
 
 
 def own_addresses() -> list[str]:

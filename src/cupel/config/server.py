@@ -35,12 +35,15 @@ class ImageConfig:
     packages: tuple[str, ...] = PACKAGES
 
 
+NETWORKS = ("none", "full")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
-    """What a machine of a label is: sizes in bytes, `network` grants a route out."""
+    """What a machine of a label is: sizes in bytes; `network` is a word of `NETWORKS`."""
 
     image: ImageConfig = ImageConfig()
-    network: bool = False
+    network: str = "none"
     cpus: float = 2.0
     memory: int = 4 * GIB
     disk: int = 10 * GIB
@@ -49,7 +52,7 @@ class LabelConfig:
 
 DEFAULT_LABELS: Mapping[str, LabelConfig] = {
     "debian-12": LabelConfig(),
-    "debian-12-net": LabelConfig(network=True),
+    "debian-12-net": LabelConfig(network="full"),
 }
 
 
@@ -97,7 +100,7 @@ PACKAGE_LIST = Field(
 )
 NETWORK = Field(
     key="network",
-    shape=Choice(words=("none", "full")),
+    shape=Choice(words=NETWORKS),
     text="`none` (the default): the machine is alone; `full`: it has a route out.",
 )
 CPUS = Field(
@@ -161,7 +164,7 @@ class LabelShape:
         default = LabelConfig()
         return LabelConfig(
             image=found.get(IMAGE, default.image),
-            network=found.get(NETWORK, "none") == "full",
+            network=found.get(NETWORK, default.network),
             cpus=found.get(CPUS, default.cpus),
             memory=int(found.get(MEMORY, default.memory)),
             disk=int(found.get(DISK, default.disk)),
@@ -358,7 +361,7 @@ def _default_labels() -> list[str]:
             "#     image:",
             f"#       suite: {label.image.suite}",
             f"#       packages: [{', '.join(label.image.packages)}]",
-            f"#     network: {'full' if label.network else 'none'}",
+            f"#     network: {label.network}",
             f"#     cpus: {label.cpus:g}",
             f"#     memory: {quantity.bytes_text(label.memory)}",
             f"#     disk: {quantity.bytes_text(label.disk)}",

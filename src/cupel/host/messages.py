@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +21,14 @@ class ImageSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
-    """A machine to make. `memory`, `disk` in bytes; `cpus` in cores; `network`: a route out."""
+    """A machine to make. `memory`, `disk` in bytes; `cpus` in cores.
+
+    `network` says what it reaches: `none` or `full`.
+    """
 
     label: str
     image: ImageSpec
-    network: bool = False
+    network: str = "none"
     cpus: float = 2.0
     memory: int = 4 << 30
     disk: int = 10 << 30

@@ -49,7 +49,7 @@ def test_everything_that_can_be_said() -> None:
         labels={
             "big": LabelConfig(
                 image=ImageConfig(suite="trixie", packages=("git", "g++")),
-                network=True,
+                network="full",
                 cpus=0.5,
                 memory=3 << 29,
                 disk=20 << 30,
@@ -67,7 +67,7 @@ def test_everything_that_can_be_said() -> None:
 def test_defaults(cpus: int | None, slots: int) -> None:
     assert server.parse("", cpus=cpus) == ServerConfig(slots=slots)
     networks = {name: label.network for name, label in server.DEFAULT_LABELS.items()}
-    assert networks == {"debian-12": False, "debian-12-net": True}
+    assert networks == {"debian-12": "none", "debian-12-net": "full"}
 
 
 WRONG = {

@@ -70,7 +70,7 @@ class NamespaceProvider:
             raise InfraError(f"something of machine {machine} exists already")
         enforced, notes = self._enforcement()
         size, template = await self._disk(spec, notes)
-        grant = network.grant(self._environ) if spec.network else None
+        grant = None if spec.network == "none" else network.grant(self._environ)
         made = NamespaceMachine(
             machine,
             image=image,
