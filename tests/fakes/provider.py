@@ -53,6 +53,7 @@ class FakeProvider:
     """`scripts` maps the script of a step to what it does; an unknown one does nothing, well."""
 
     name = "fake"
+    shares = True
 
     def __init__(self, scripts: Mapping[str, Script] | None = None) -> None:
         self.scripts = dict(scripts or {})

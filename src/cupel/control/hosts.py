@@ -138,13 +138,9 @@ class Hosts:
             log=self._logs.writer(build_id),
             artefacts=self._artefacts.receiver(build_id, self._config.artefact_limit),
         )
-        await session.say(
-            messages.Run(
-                machine=action.machine.id,
-                spec=machine_spec(action.build.label, label),
-                build=self._build_spec(action),
-            )
-        )
+        spec = machine_spec(action.build.label, label)
+        await session.say(messages.Make(machine=action.machine.id, spec=spec))
+        await session.say(messages.Run(machine=action.machine.id, build=self._build_spec(action)))
 
     async def cancel(self, action: actions.CancelBuild) -> None:
         await self._session(action.host).say(messages.Cancel(machine=action.machine_id))
@@ -330,6 +326,10 @@ class _Session:
                 await self._take_artefacts(running, message)
             case messages.BuildFinished():
                 await self._finish(running, message)
+            case messages.MachineFailed():
+                pass  # the build that was ordered with it is reported next
+            case messages.BuildRefused():
+                log.error("a host refused a build", host=self.name, reason=message.reason)
             case _:
                 raise Bug(f"{type(message).__name__} is not about a build")
 

@@ -14,12 +14,14 @@ import structlog
 from cupel.errors import InfraError
 from cupel.host import messages, protocol
 from cupel.host.messages import (
+    BuildRefused,
     Cancel,
     Destroy,
     Heartbeat,
     Hello,
     Images,
     MachineGone,
+    Make,
     Run,
     ToHost,
     ToServer,
@@ -43,7 +45,10 @@ REMEMBERED = 10_000
 
 
 class Agent:
-    """A host named `name` with room for `slots` machines at a time; its files are in `state`."""
+    """A host named `name` with room for `slots` machines at a time; its files are in `state`.
+
+    `refuses` says in words why the host takes no more builds for now.
+    """
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class Agent:
         now: Callable[[], float] = time.time,
         pauses: tuple[float, ...] = PAUSES,
         grace: float = GRACE,
+        refuses: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._name = name
         self._slots = slots
@@ -67,6 +73,7 @@ class Agent:
         self._now = now
         self._pauses = pauses
         self._grace = grace
+        self._refuses = refuses
         self._stopped = False
         self._transport: Transport | None = None
 
@@ -80,7 +87,13 @@ class Agent:
         if self._stopped:
             transport.close()
         session = _Session(
-            transport, self._slots, self._provider, self._state, self._now, self._pauses
+            transport,
+            self._slots,
+            self._provider,
+            self._state,
+            self._now,
+            self._pauses,
+            self._refuses,
         )
         try:
             await session.purge(self._grace)
@@ -118,8 +131,10 @@ class _Session:
         state: Path,
         now: Callable[[], float],
         pauses: tuple[float, ...],
+        refuses: Callable[[], str | None],
     ) -> None:
         self.tenancies: dict[int, Tenancy] = {}
+        self._refuses = refuses
         self._transport = transport
         self._slots = slots
         self._labels: tuple[str, ...] = ()
@@ -184,6 +199,8 @@ class _Session:
                 self._heart = group.create_task(self._beat(message.heartbeat / 2))
                 for tenancy in self.tenancies.values():
                     self._start(group, self._live(tenancy))
+            case Make():
+                self._make(group, message)
             case Run():
                 self._run(group, message)
             case Cancel():
@@ -206,15 +223,29 @@ class _Session:
         }
         return Images(images=tuple((label, image) for label, image in found.items() if image))
 
-    def _run(self, group: asyncio.TaskGroup, run: Run) -> None:
-        if run.machine in self._gone:
-            self._start(group, self._send(MachineGone(machine=run.machine)))
-        elif run.machine not in self.tenancies:
-            tenancy = Tenancy(run.machine, run, self._means)
+    def _make(self, group: asyncio.TaskGroup, make: Make) -> None:
+        if make.machine in self._gone:
+            self._start(group, self._send(MachineGone(machine=make.machine)))
+        elif make.machine not in self.tenancies:
+            tenancy = Tenancy(make.machine, make.spec, self._means)
             taken = sum(each.takes_slot for each in self.tenancies.values())
             if taken >= self._slots:
                 tenancy.refuse(f"the host has no free slot: {taken} of {self._slots} are taken")
             self._admit(group, tenancy)
+
+    def _run(self, group: asyncio.TaskGroup, run: Run) -> None:
+        if run.machine in self._gone:
+            self._start(group, self._send(MachineGone(machine=run.machine)))
+            return
+        tenancy = self.tenancies.get(run.machine)
+        refusal = (
+            f"there is no machine {run.machine} here: nobody has ordered it"
+            if tenancy is None
+            else tenancy.use(run.build)
+        )
+        if refusal is not None:
+            refused = BuildRefused(machine=run.machine, build=run.build.build, reason=refusal)
+            self._start(group, self._send(refused))
 
     def _admit(self, group: asyncio.TaskGroup, tenancy: Tenancy) -> None:
         self.tenancies[tenancy.number] = tenancy
@@ -247,7 +278,7 @@ class _Session:
     async def _beat(self, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
-            await self._send(Heartbeat())
+            await self._send(Heartbeat(refuses=self._refuses()))
 
     async def _send(self, message: ToServer) -> None:
         """Send once there is room; nothing after the end."""

@@ -23,11 +23,13 @@ class ImageSpec:
 class MachineSpec:
     """A machine to make. `memory`, `disk` in bytes; `cpus` in cores.
 
-    `network` says what it reaches: `none` or `full`.
+    `provider` is how it is made, by the name of one of the host's providers. `network` says what
+    it reaches: `none` or `full`.
     """
 
     label: str
     image: ImageSpec
+    provider: str = "namespace"
     network: str = "none"
     cpus: float = 2.0
     memory: int = 4 << 30
@@ -105,17 +107,31 @@ class Welcome:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """Make machine number `machine` and run a build on it. Ignored for a known machine."""
+class Make:
+    """Make machine number `machine`; `MachineReady` or `MachineFailed` answers.
+
+    Ignored for a known machine.
+    """
 
     machine: int
     spec: MachineSpec
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Run a build on a machine that was ordered by `Make`, also before it is ready.
+
+    Answered by `BuildRefused` when there is no such machine, or when it is another build's.
+    Repeated for the same build, it is ignored.
+    """
+
+    machine: int
     build: BuildSpec
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Stop the build on the machine; it is reported finished as cancelled."""
+    """Stop the build on the machine, or the one that will come; it is reported as cancelled."""
 
     machine: int
 
@@ -157,7 +173,9 @@ class Images:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    pass
+    """The host lives. `refuses` is why it takes no more builds for now, in words."""
+
+    refuses: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +186,14 @@ class MachineReady:
     image: str
     seconds: float
     """How long it took to make."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFailed:
+    """The machine could not be made, or is not to be. What is left of it awaits `Destroy`."""
+
+    machine: int
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,21 +263,32 @@ class BuildFinished:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRefused:
+    """The answer to a `Run` that is not obeyed; whatever else the machine does goes on."""
+
+    machine: int
+    build: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineGone:
     machine: int
 
 
-ToHost = Welcome | Run | Cancel | Destroy
+ToHost = Welcome | Make | Run | Cancel | Destroy
 ToServer = (
     Hello
     | Images
     | Heartbeat
     | MachineReady
+    | MachineFailed
     | Progress
     | StepStarted
     | Output
     | StepFinished
     | ArtefactData
     | BuildFinished
+    | BuildRefused
     | MachineGone
 )

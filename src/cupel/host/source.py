@@ -1,9 +1,12 @@
 """What a build is given from the server: its source tree, and the artefacts of what it needs.
 
-A project has a bare mirror on the host, into which each commit is fetched once. A machine gets the
-mirror read-only at `MIRROR`, and in `/build` a checkout whose `.git` borrows the mirror's objects.
-So it is with the projects beside, whose mirrors are below `MIRRORS`. All of that is laid out on the
-host and streamed in as one tar, so an image needs no git.
+A project has a bare mirror on the host, into which each commit is fetched once. A build finds in
+`/build` a checkout whose `.git` borrows the mirror's objects, and likewise those of the projects
+beside. All of that is laid out on the host and streamed in as one tar, so an image needs no git.
+
+What is borrowed lies below `MIRRORS`. A machine is made before anybody knows what will run on it,
+so it is given a directory of its own, which is empty, and whose packs are hard links of the
+mirrors' that come when the build does: no build sees a project that it has nothing to do with.
 """
 
 from __future__ import annotations
@@ -15,17 +18,17 @@ import os
 import shutil
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cupel import process
 from cupel.errors import InfraError
 from cupel.host.messages import BuildSpec, NeedSpec, SourceSpec
 
-MIRROR = "/build/.mirror.git"
 MIRRORS = "/build/.mirrors"
 FETCH_SECONDS = 900.0
 TOOL_SECONDS = 300.0
 
+_LENT = PurePosixPath(MIRRORS).name
 _PIECE = 256 << 10
 _MANY_PACKS = 40
 """Packs in a mirror from which on git should merge them: every object lookup tries each."""
@@ -53,12 +56,14 @@ class Sources:
         self.token = ""
         self._mirrors = state / "mirrors"
         self._work = state / "checkouts"
+        self._lent = state / "lent"
         self._sound: set[str] = set()
         """Projects whose mirrors were made, or mended, in this life."""
         self._locks: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(
             asyncio.Lock
         )
-        shutil.rmtree(self._work, ignore_errors=True)  # left by an earlier life
+        for left in (self._work, self._lent):  # by an earlier life
+            shutil.rmtree(left, ignore_errors=True)
 
     async def mirror(self, project: str) -> Path:
         """The project's mirror, made if it is not there yet."""
@@ -72,25 +77,26 @@ class Sources:
                 self._sound.add(project)
         return path
 
-    async def mirrors(self, build: BuildSpec) -> dict[Path, str]:
-        """The mirrors that a build borrows from, and where it finds them in its machine."""
-        beside = {await self.mirror(each.project): _inside(each.project) for each in build.beside}
-        return {await self.mirror(build.project): MIRROR, **beside}
+    def room(self, machine: int) -> Path:
+        """A directory to show the machine at `MIRRORS`; its build's objects will appear there."""
+        return _readable(self._lent / str(machine))
 
-    async def lay_out(self, machine: int, build: BuildSpec) -> Path:
+    async def lay_out(self, machine: int, build: BuildSpec, *, shared: bool) -> Path:
         """A tar file of what belongs into `/build`; `discard` it. Raises `InfraError`.
 
         It holds `src`, `projects` with a checkout per project beside, `needs` with a directory per
         job, `artifacts`, and `results`, which is a link to `artifacts/.results` so that both come
-        out as one.
+        out as one. The objects are in the machine's `room` if that is `shared` with it, else in
+        the tar too.
         """
         root = self._work / str(machine)
         tree = root / "build"
-        await self._check_out(build.project, build.source, tree / "src", MIRROR)
+        lent = self.room(machine) if shared else tree / _LENT
+        await self._check_out(build.project, build.source, tree / "src", lent)
         (tree / "projects").mkdir()
         for each in build.beside:
             target = tree / "projects" / each.project
-            await self._check_out(each.project, each.source, target, _inside(each.project))
+            await self._check_out(each.project, each.source, target, lent)
         (tree / "artifacts" / ".results").mkdir(parents=True)
         (tree / "results").symlink_to("artifacts/.results")
         for need in build.needs:
@@ -99,8 +105,13 @@ class Sources:
         return await _pack(root, tree)
 
     def discard(self, machine: int) -> None:
-        """Remove what was laid out for a machine. Repeatable."""
+        """Remove what was laid out for a machine and has been copied into it. Repeatable."""
         shutil.rmtree(self._work / str(machine), ignore_errors=True)
+
+    def forget(self, machine: int) -> None:
+        """Remove all that is kept for a machine. Repeatable."""
+        self.discard(machine)
+        shutil.rmtree(self._lent / str(machine), ignore_errors=True)
 
     async def needed(self, need: NeedSpec) -> AsyncIterator[bytes]:
         """The tar stream of a needed job's artefacts. Raises `InfraError`."""
@@ -121,10 +132,10 @@ class Sources:
                 f"the artefacts of {need.job} could not be fetched: {error}"
             ) from error
 
-    async def _check_out(self, project: str, source: SourceSpec, tree: Path, inside: str) -> None:
-        """A checkout at `tree` that finds its mirror at `inside` in the machine."""
+    async def _check_out(self, project: str, source: SourceSpec, tree: Path, lent: Path) -> None:
+        """A checkout at `tree`, of which the objects are linked below `lent`."""
         mirror = await self.mirror(project)
-        await self._fetch(mirror, project, source)
+        await self._fetch(mirror, project, source, lent / _file_name(project))
         git = tree / ".git"
         for directory in (git / "objects" / "info", git / "refs" / "heads", git / "refs" / "tags"):
             directory.mkdir(parents=True)
@@ -136,28 +147,34 @@ class Sources:
         )
         (git / "HEAD").write_text(f"{source.commit}\n")
         (git / "config").write_text(_CONFIG)
-        (git / "objects" / "info" / "alternates").write_text(f"{inside}/objects\n")
+        (git / "objects" / "info" / "alternates").write_text(
+            f"{MIRRORS}/{_file_name(project)}/objects\n"
+        )
         (git / "packed-refs").write_bytes(await _tags(mirror))
 
-    async def _fetch(self, mirror: Path, project: str, source: SourceSpec) -> None:
+    async def _fetch(self, mirror: Path, project: str, source: SourceSpec, lent: Path) -> None:
+        """Bring the commit into the mirror, and lend what the mirror has at `lent`."""
         async with self._locks[project]:
-            if await _has(mirror, source.commit):
-                return
-            branch = urllib.parse.quote(source.branch, safe="/")
-            # A ref per branch is enough for git to know what it need not fetch again.
-            wanted = (f"+{source.ref}:refs/mirror/{branch}", "+refs/tags/*:refs/tags/*")
-            await self._fetch_refs(mirror, project, source.url, *wanted)
-            if not await _has(mirror, source.commit):  # the ref has moved on
-                await self._fetch_refs(mirror, project, source.url, source.commit)
-            if len(list((mirror / "objects" / "pack").glob("*.pack"))) > _MANY_PACKS:
-                await _git(f"--git-dir={mirror}", "repack", "-d", "--quiet", "--geometric=2")
+            if not await _has(mirror, source.commit):
+                await self._fetch_commit(mirror, project, source)
+            _link_packs(mirror, lent)
+
+    async def _fetch_commit(self, mirror: Path, project: str, source: SourceSpec) -> None:
+        branch = urllib.parse.quote(source.branch, safe="/")
+        # A ref per branch is enough for git to know what it need not fetch again.
+        wanted = (f"+{source.ref}:refs/mirror/{branch}", "+refs/tags/*:refs/tags/*")
+        await self._fetch_refs(mirror, project, source.url, *wanted)
+        if not await _has(mirror, source.commit):  # the ref has moved on
+            await self._fetch_refs(mirror, project, source.url, source.commit)
+        if len(list((mirror / "objects" / "pack").glob("*.pack"))) > _MANY_PACKS:
+            await _git(f"--git-dir={mirror}", "repack", "-d", "--quiet", "--geometric=2")
 
     async def _fetch_refs(self, mirror: Path, project: str, url: str, *wanted: str) -> None:
         config = {
             "http.extraHeader": f"Authorization: Bearer {self.token}",
             "http.followRedirects": "false",  # the token is for the server alone
             "fetch.unpackLimit": "1",  # a pack comes into being whole or not at all
-            "gc.auto": "0",  # builds read the mirror: nothing in it may ever go away
+            "gc.auto": "0",  # what is to be merged is decided below
             "maintenance.auto": "false",
         }
         if _is_here(url):
@@ -175,9 +192,20 @@ class Sources:
             raise InfraError(f"the source of {project} could not be fetched: {said}") from error
 
 
-def _inside(project: str) -> str:
-    """Where a machine finds the mirror of a project beside."""
-    return f"{MIRRORS}/{_file_name(project)}"
+def _readable(path: Path) -> Path:
+    """A directory that machines read as other users, whatever the umask of this process is."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o755)
+    return path
+
+
+def _link_packs(mirror: Path, lent: Path) -> None:
+    """Everything that the mirror has is in packs, which never change, only come and go."""
+    packs = _readable(_readable(_readable(lent) / "objects") / "pack")
+    for file in (mirror / "objects" / "pack").iterdir():
+        target = packs / file.name
+        if not target.exists():
+            os.link(file, target)
 
 
 def _file_name(project: str) -> str:
@@ -218,7 +246,7 @@ async def _tags(mirror: Path) -> bytes:
 
 async def _pack(root: Path, tree: Path) -> Path:
     tar = root / "build.tar"
-    names = ("src", "projects", "artifacts", "results", "needs")
+    names = sorted(each.name for each in tree.iterdir())
     owner = ("--owner=root:0", "--group=root:0", "--numeric-owner", "--format=gnu")
     await process.run(
         ["tar", "-cf", tar, *owner, "-C", tree, *names], env=_environment(), timeout=TOOL_SECONDS

@@ -9,14 +9,20 @@ import dataclasses
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
 from cupel.errors import CupelError, InfraError
 from cupel.host import runner, source
-from cupel.host.messages import BuildFinished, MachineReady, Progress, Run
+from cupel.host.messages import (
+    BuildFinished,
+    BuildSpec,
+    MachineFailed,
+    MachineReady,
+    MachineSpec,
+    Progress,
+)
 from cupel.host.providers import interface
 from cupel.host.providers.interface import Machine, Provider, Usage
 
@@ -47,18 +53,32 @@ class Means:
 
 
 class Tenancy:
-    """Machine `number`; with no `run`, one of an earlier life that is to be deleted."""
+    """Machine `number`, made as `spec` says; with none, one of an earlier life to be deleted."""
 
-    def __init__(self, number: int, run: Run | None, means: Means) -> None:
+    def __init__(self, number: int, spec: MachineSpec | None, means: Means) -> None:
         self.number = number
-        self.run = run
+        self._spec = spec
         self._means = means
         self._machine: Machine | None = None
+        self._build: BuildSpec | None = None
         self._refusal: str | None = None
+        self._ordered = asyncio.Event()
         self._cancelled = asyncio.Event()
         self._unwanted = asyncio.Event()
-        if run is None:
+        if spec is None:
             self._unwanted.set()
+
+    def use(self, build: BuildSpec) -> str | None:
+        """Run the build as soon as the machine stands; why not, in words, if that cannot be."""
+        if self._build is not None and self._build.build == build.build:
+            return None
+        if self._build is not None:
+            return f"machine {self.number} is used already, by build {self._build.build}"
+        if self._unwanted.is_set():
+            return f"machine {self.number} is being deleted"
+        self._build = build
+        self._ordered.set()
+        return None
 
     def cancel(self) -> None:
         """Stop the build; it is reported as cancelled unless it has finished."""
@@ -71,24 +91,26 @@ class Tenancy:
 
     @property
     def takes_slot(self) -> bool:
-        return self.run is not None and self._refusal is None
+        return self._spec is not None and self._refusal is None
 
     def refuse(self, reason: str) -> None:
-        """Let the build be reported as failed by this host, without a machine."""
+        """Let the machine be reported as failed, without making it."""
         self._refusal = reason
 
     async def live(self) -> None:
         """Make the machine, run the build, and delete the machine when that is asked for."""
-        if self.run is not None:
-            await self._means.send(self._finished(await self._outcome(self.run)))
-            await self._unwanted.wait()
+        if self._spec is not None:
+            async with _flat(), asyncio.TaskGroup() as group:
+                making = group.create_task(self._make(self._spec))
+                await self._serve(self._spec, making)
+                await self._unwanted.wait()
         await self.vanish()
 
     async def vanish(self) -> None:
         """Remove every trace of the machine, trying again until nothing is left. Repeatable."""
         for attempt in itertools.count():
             try:
-                self._means.sources.discard(self.number)
+                self._means.sources.forget(self.number)
                 if self._machine is None:
                     await self._means.provider.purge(self.number)
                 else:
@@ -99,19 +121,55 @@ class Tenancy:
                 log.warning("machine stays", machine=self.number, error=str(error), again_in=pause)
                 await asyncio.sleep(pause)
 
-    async def _outcome(self, run: Run) -> runner.Outcome:
-        if self._refusal is not None:
-            return runner.Outcome(verdict="infra", reason=self._refusal)
+    async def _make(self, spec: MachineSpec) -> str | None:
+        """Make the machine and tell so; why that failed, in words, which is told too."""
+        why = self._refusal
         try:
-            outcome = await _unless(self._cancelled, self._build(run))
+            if why is None:
+                await _unless(self._unwanted, self._create(spec))
+                return None
         except Exception as error:
-            if not isinstance(error, CupelError):
-                log.exception("build broke off", machine=self.number)
-            told = str(error) if isinstance(error, CupelError) else repr(error)
-            outcome = runner.Outcome(verdict="infra", reason=told)
+            why = self._told(error)
+        await self._means.send(MachineFailed(machine=self.number, reason=_plain(why)))
+        return why
+
+    async def _create(self, spec: MachineSpec) -> None:
+        provider, sources = self._means.provider, self._means.sources
+        started = time.monotonic()
+        room = {sources.room(self.number): source.MIRRORS} if provider.shares else {}
+        async with self._progress() as tell:
+            await provider.prepare(spec, tell)
+            self._machine = machine = await provider.create(self.number, spec, binds=room)
+            for note in machine.notes:
+                tell(note)
+        seconds = time.monotonic() - started
+        await self._means.send(
+            MachineReady(machine=self.number, image=machine.image, seconds=seconds)
+        )
+
+    async def _serve(self, spec: MachineSpec, making: asyncio.Task[str | None]) -> None:
+        """Run the build once it is ordered, unless the machine is to go before that."""
+        await _unless(self._unwanted, self._ordered.wait())
+        if self._build is not None:
+            outcome = await self._outcome(self._build, spec, making)
+            await self._means.send(self._finished(outcome))
+
+    async def _outcome(
+        self, build: BuildSpec, spec: MachineSpec, making: asyncio.Task[str | None]
+    ) -> runner.Outcome:
+        try:
+            outcome = await _unless(self._cancelled, self._run(build, spec, making))
+        except Exception as error:
+            outcome = runner.Outcome(verdict="infra", reason=self._told(error))
         if outcome is None or (self._cancelled.is_set() and outcome.verdict == "infra"):
             return runner.Outcome(verdict="cancelled", reason="cancelled")
         return outcome
+
+    def _told(self, error: Exception) -> str:
+        if isinstance(error, CupelError):
+            return str(error)
+        log.error("a machine's work broke off", machine=self.number, exc_info=error)
+        return repr(error)
 
     def _finished(self, outcome: runner.Outcome) -> BuildFinished:
         used = Usage()
@@ -126,42 +184,37 @@ class Tenancy:
             memory_peak=used.memory_peak,
         )
 
-    async def _build(self, run: Run) -> runner.Outcome:
+    async def _run(
+        self, build: BuildSpec, spec: MachineSpec, making: asyncio.Task[str | None]
+    ) -> runner.Outcome:
+        """The checkout is laid out while the machine is still being made."""
         sources = self._means.sources
-        mirrors = await sources.mirrors(run.build)
         try:
             machine, tar = await _both(
-                self._make(run, mirrors), sources.lay_out(self.number, run.build)
+                self._made(making),
+                sources.lay_out(self.number, build, shared=self._means.provider.shares),
             )
             await machine.copy_in(source.read(tar), "/build")
         finally:
             sources.discard(self.number)
-        for need in run.build.needs:
+        for need in build.needs:
             target = f"{runner.NEEDS}/{source.directory_of(need)}"
             await machine.copy_in(sources.needed(need), target)
-        build = runner.Runner(
+        running = runner.Runner(
             machine,
-            run.build,
-            memory=run.spec.memory,
+            build,
+            memory=spec.memory,
             send=self._means.send,
             now=self._means.now,
         )
-        return await build.run()
+        return await running.run()
 
-    async def _make(self, run: Run, binds: dict[Path, str]) -> Machine:
-        provider = self._means.provider
-        started = time.monotonic()
-        async with self._progress() as tell:
-            await provider.prepare(run.spec, tell)
-            machine = await provider.create(self.number, run.spec, binds=binds)
-            self._machine = machine
-            for note in machine.notes:
-                tell(note)
-        seconds = time.monotonic() - started
-        await self._means.send(
-            MachineReady(machine=self.number, image=machine.image, seconds=seconds)
-        )
-        return machine
+    async def _made(self, making: asyncio.Task[str | None]) -> Machine:
+        """The machine, once it stands. Raises `InfraError` if it will not."""
+        await asyncio.wait({making})
+        if self._machine is None:
+            raise InfraError(making.result() or f"machine {self.number} was not made")
+        return self._machine
 
     @contextlib.asynccontextmanager
     async def _progress(self) -> AsyncIterator[interface.Progress]:

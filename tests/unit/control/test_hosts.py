@@ -139,6 +139,8 @@ def test_a_build_gets_the_projects_beside_by_their_commits(tmp_path: Path) -> No
         await host.say(IMAGES)
         await recorder.news.wait()
         await hosts.run(_run())
+        make = await host.hears()
+        assert (make.machine, make.spec.label) == (6, "debian-12")
         run = await host.hears()
         assert run.build.source.ref == "refs/cupel/states/4"
         assert run.build.beside == (

@@ -20,6 +20,7 @@ from cupel.host.messages import (
     ArtefactData,
     BesideSpec,
     BuildFinished,
+    BuildRefused,
     BuildSpec,
     Cancel,
     Destroy,
@@ -27,9 +28,11 @@ from cupel.host.messages import (
     Hello,
     Images,
     ImageSpec,
+    MachineFailed,
     MachineGone,
     MachineReady,
     MachineSpec,
+    Make,
     Output,
     Progress,
     Run,
@@ -105,6 +108,11 @@ class World:
     server: Server
     repository: Repository
 
+    def make(self, machine: int) -> Make:
+        image = ImageSpec(suite="bookworm")
+        spec = MachineSpec(label="l", image=image, memory=64 << 20)
+        return Make(machine=machine, spec=spec)
+
     def run(self, machine: int, *scripts: str, **fields: Any) -> Run:
         source = SourceSpec(
             url=str(self.repository.path),
@@ -114,15 +122,13 @@ class World:
         )
         steps = tuple(StepSpec(name=f"step {script}", run=script) for script in scripts)
         spec = BuildSpec(build=machine * 10, project="p", job="j", source=source, steps=steps)
-        image = ImageSpec(suite="bookworm")
-        return Run(
-            machine=machine,
-            spec=MachineSpec(label="l", image=image, memory=64 << 20),
-            build=dataclasses.replace(spec, **fields),
-        )
+        return Run(machine=machine, build=dataclasses.replace(spec, **fields))
+
+    def both(self, machine: int, *scripts: str, **fields: Any) -> tuple[Make, Run]:
+        return self.make(machine), self.run(machine, *scripts, **fields)
 
     async def finish(self, machine: int, *scripts: str, **fields: Any) -> BuildFinished:
-        await self.server.say(self.run(machine, *scripts, **fields))
+        await self.server.say(*self.both(machine, *scripts, **fields))
         finished: BuildFinished = await self.server.hears(BuildFinished, machine)
         return finished
 
@@ -261,23 +267,27 @@ def test_projects_beside_are_found_through_the_environment(play):
         [machine] = world.provider.made
         assert machine.ran[0][1]["CUPEL_PROJECTS"] == "/build/projects"
         assert machine.files["/build/projects/lib/hello.txt"] == b"hello\n"
-        assert set(machine.binds.values()) == {"/build/.mirror.git", "/build/.mirrors/lib.git"}
+        [(room, inside)] = machine.binds.items()
+        assert inside == "/build/.mirrors"
+        assert {path.name for path in room.iterdir()} == {"p.git", "lib.git"}
 
     play(scenario)
 
 
-def test_the_checkout_is_whole_and_borrows_the_mirror(play):
+def test_the_checkout_is_whole_and_borrows_what_is_lent_to_its_machine(play):
     async def scenario(world: World) -> None:
         await world.finish(1, "x")
         [machine] = world.provider.made
-        [(mirror, inside)] = machine.binds.items()
-        assert inside == "/build/.mirror.git"
-        assert (mirror / "objects").is_dir()
+        [(room, inside)] = machine.binds.items()
+        assert inside == "/build/.mirrors"
+        assert list((room / "p.git" / "objects" / "pack").glob("*.pack"))
         assert machine.files["/build/src/hello.txt"] == b"hello\n"
         git = "/build/src/.git"
         assert machine.files[f"{git}/HEAD"].decode() == f"{world.repository.commit}\n"
-        assert machine.files[f"{git}/objects/info/alternates"] == b"/build/.mirror.git/objects\n"
+        assert machine.files[f"{git}/objects/info/alternates"] == b"/build/.mirrors/p.git/objects\n"
         assert machine.files["/build/results"] == b"artifacts/.results"
+        await world.destroy(1)
+        assert not room.exists()
 
     play(scenario)
 
@@ -375,7 +385,7 @@ def test_too_many_artefacts_fail_a_build_and_are_not_kept(play):
 def test_a_build_is_cancelled_while_its_machine_is_made(play):
     async def scenario(world: World) -> None:
         world.provider.may_create.clear()
-        await world.server.say(world.run(1, "x"))
+        await world.server.say(*world.both(1, "x"))
         await world.provider.creating.wait()
         await world.server.say(Cancel(machine=1), Cancel(machine=1))
         finished = await world.server.hears(BuildFinished, 1)
@@ -391,7 +401,7 @@ def test_a_build_is_cancelled_while_its_machine_is_made(play):
 
 def test_a_build_is_cancelled_before_it_began(play):
     async def scenario(world: World) -> None:
-        await world.server.say(world.run(1, "x"), Cancel(machine=1), Destroy(machine=1))
+        await world.server.say(*world.both(1, "x"), Cancel(machine=1), Destroy(machine=1))
         await world.server.hears(MachineGone, 1)
         assert world.server.of(BuildFinished)[0].verdict == "cancelled"
 
@@ -400,7 +410,7 @@ def test_a_build_is_cancelled_before_it_began(play):
 
 def test_a_step_is_cancelled(play):
     async def scenario(world: World) -> None:
-        await world.server.say(world.run(1, "slow"))
+        await world.server.say(*world.both(1, "slow"))
         await world.provider.stepping.wait()
         await world.server.say(Cancel(machine=1))
         assert (await world.server.hears(BuildFinished, 1)).verdict == "cancelled"
@@ -425,15 +435,15 @@ def test_a_machine_that_does_not_go_is_tried_until_it_does(play):
 
 def test_repeated_and_unknown_orders_are_harmless(play):
     async def scenario(world: World) -> None:
-        await world.server.say(world.run(1, "x"), world.run(1, "x"))
+        await world.server.say(*world.both(1, "x"), *world.both(1, "x"))
         await world.server.hears(BuildFinished, 1)
-        await world.server.say(world.run(1, "x"), Cancel(machine=1))
+        await world.server.say(*world.both(1, "x"), Cancel(machine=1))
         await world.destroy(1)
         assert len(world.server.of(BuildFinished)) == 1
         world.server.heard.clear()
         await world.destroy(1)
         world.server.heard.clear()
-        await world.server.say(world.run(1, "x"))
+        await world.server.say(*world.both(1, "x"))
         await world.server.hears(MachineGone, 1)
         await world.destroy(99)
         await world.server.say(Cancel(machine=98))
@@ -446,16 +456,96 @@ def test_repeated_and_unknown_orders_are_harmless(play):
 def test_more_than_the_host_has_room_for_is_refused(play):
     async def scenario(world: World) -> None:
         await world.finish(1, "x")
-        await world.finish(2, "x")
+        await world.server.say(world.make(2))
+        await world.server.hears(MachineReady, 2)
         finished = await world.finish(3, "x")
-        assert finished.verdict == "infra"
-        assert finished.reason == "the host has no free slot: 2 of 2 are taken"
+        reason = "the host has no free slot: 2 of 2 are taken"
+        assert (await world.server.hears(MachineFailed, 3)).reason == reason
+        assert (finished.verdict, finished.reason) == ("infra", reason)
         await world.destroy(1)
         await world.destroy(3)
         assert (await world.finish(4, "x")).verdict == "success"
         assert [made.id for made in world.provider.made] == [1, 2, 4]
 
     play(scenario)
+
+
+def test_a_machine_stands_ready_until_a_build_comes(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.make(1), world.make(1))
+        await world.server.hears(MachineReady, 1)
+        [machine] = world.provider.made
+        assert list(machine.binds) == [next(iter(machine.binds))]
+        assert list(next(iter(machine.binds)).iterdir()) == []
+        await world.server.say(world.run(1, "x"))
+        assert (await world.server.hears(BuildFinished, 1)).verdict == "success"
+        assert machine.files["/build/src/hello.txt"] == b"hello\n"
+        await world.server.say(world.make(2))
+        await world.server.hears(MachineReady, 2)
+        await world.destroy(2)
+        assert len(world.server.of(BuildFinished)) == 1
+
+    play(scenario)
+
+
+def test_a_machine_that_is_not_wanted_any_more_is_not_made_to_its_end(play):
+    async def scenario(world: World) -> None:
+        world.provider.may_create.clear()
+        await world.server.say(world.make(1))
+        await world.provider.creating.wait()
+        await world.destroy(1)
+        assert [type(each) for each in world.server.heard[2:]] == [MachineGone]
+
+    play(scenario)
+
+
+def test_a_machine_that_cannot_be_made_says_why_and_refuses_no_deletion(play):
+    async def scenario(world: World) -> None:
+        world.provider.faults.create = "no space left"
+        await world.server.say(world.make(1))
+        assert (await world.server.hears(MachineFailed, 1)).reason == "no space left"
+        assert world.server.of(BuildFinished) == []
+        await world.server.say(world.run(1, "x"))
+        finished = await world.server.hears(BuildFinished, 1)
+        assert (finished.verdict, finished.reason) == ("infra", "no space left")
+        await world.destroy(1)
+
+    play(scenario)
+
+
+def test_builds_on_machines_that_are_not_theirs_are_refused_in_words(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.run(7, "x"))
+        assert await world.server.hears(BuildRefused, 7) == BuildRefused(
+            machine=7, build=70, reason="there is no machine 7 here: nobody has ordered it"
+        )
+        await world.server.say(*world.both(1, "slow"), world.run(1, "x", build=99))
+        refused = await world.server.hears(BuildRefused, 1)
+        assert (refused.build, refused.reason) == (99, "machine 1 is used already, by build 10")
+        await world.provider.stepping.wait()
+        world.provider.faults.destroy = 10**9
+        await world.server.say(world.make(2))
+        await world.server.hears(MachineReady, 2)
+        await world.server.say(Destroy(machine=2), world.run(2, "x"))
+        refused = await world.server.hears(BuildRefused, 2)
+        assert refused.reason == "machine 2 is being deleted"
+        world.provider.faults.destroy = 0
+
+    play(scenario, {"slow": fakes.Script(exit=fakes.FOREVER)})
+
+
+def test_a_provider_that_shares_nothing_is_sent_everything(play):
+    def prepare(provider: fakes.FakeProvider) -> None:
+        provider.shares = False
+
+    async def scenario(world: World) -> None:
+        await world.finish(1, "x")
+        [machine] = world.provider.made
+        assert machine.binds == {}
+        packs = "/build/.mirrors/p.git/objects/pack/"
+        assert any(path.startswith(packs) for path in machine.files)
+
+    play(scenario, prepare=prepare)
 
 
 def test_what_an_earlier_life_left_is_gone_before_hello(play):
@@ -487,11 +577,11 @@ def test_the_end_of_the_transport_destroys_everything(tmp_path, repository):
     async def scenario() -> None:
         provider = fakes.FakeProvider({"slow": fakes.Script(exit=fakes.FOREVER)})
         async with connected(tmp_path, repository, provider) as world:
-            await world.server.say(world.run(1, "slow"))
+            await world.server.say(*world.both(1, "slow"))
             await provider.stepping.wait()
             provider.may_create.clear()
             provider.creating.clear()
-            await world.server.say(world.run(2, "x"))
+            await world.server.say(*world.both(2, "x"))
             await provider.creating.wait()
             world.server.transport.close()
         assert provider.existing == {}
@@ -529,7 +619,10 @@ def test_a_host_shows_that_it_lives(tmp_path):
     async def scenario() -> None:
         ours, theirs = transport.pair()
         connection = protocol.ServerConnection()
-        host = agent.Agent("here", 1, fakes.FakeProvider(), tmp_path)
+        reasons = iter([None, "memory is short"])
+        host = agent.Agent(
+            "here", 1, fakes.FakeProvider(), tmp_path, refuses=lambda: next(reasons, None)
+        )
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             group.create_task(host.serve(ours))
             connection.receive(await theirs.read())
@@ -537,7 +630,7 @@ def test_a_host_shows_that_it_lives(tmp_path):
             await theirs.write(connection.send(welcome))
             assert connection.receive(await theirs.read()) == [Images(images=())]
             assert connection.receive(await theirs.read()) == [Heartbeat()]
-            assert connection.receive(await theirs.read()) == [Heartbeat()]
+            assert connection.receive(await theirs.read()) == [Heartbeat(refuses="memory is short")]
             host.stop()
 
     asyncio.run(scenario())

@@ -51,21 +51,24 @@ def build_of(
 
 
 def check_out(sources: source.Sources, build: BuildSpec, target: Path, machine: int = 1) -> Path:
-    """Lay a build out and unpack it as a machine would, with the mirror where it would be."""
-
-    async def lay_out() -> None:
-        mirror = await sources.mirror(build.project)
-        tar = await sources.lay_out(machine, build)
-        with tarfile.open(tar) as packed:
-            assert {(member.uid, member.gid) for member in packed} == {(0, 0)}
-            packed.extractall(target)
-        sources.discard(machine)
-        alternates = target / "src" / ".git" / "objects" / "info" / "alternates"
-        assert alternates.read_text() == f"{source.MIRROR}/objects\n"
-        alternates.write_text(f"{mirror}/objects\n")
-
-    asyncio.run(lay_out())
+    """Lay a build out and unpack it as a machine would, with its room where it would be."""
+    room = sources.room(machine)
+    unpack(asyncio.run(sources.lay_out(machine, build, shared=True)), target)
+    sources.discard(machine)
+    find(target / "src", room)
     return target / "src"
+
+
+def unpack(tar: Path, target: Path) -> None:
+    with tarfile.open(tar) as packed:
+        assert {(member.uid, member.gid) for member in packed} == {(0, 0)}
+        packed.extractall(target)
+
+
+def find(tree: Path, room: Path) -> None:
+    """Let a checkout borrow from `room`, which its machine would see below MIRRORS."""
+    alternates = tree / ".git" / "objects" / "info" / "alternates"
+    alternates.write_text(alternates.read_text().replace(source.MIRRORS, str(room)))
 
 
 def git(tree: Path, *words: str) -> str:
@@ -101,24 +104,47 @@ def test_projects_beside_are_checked_out_by_commits_that_have_no_name(tmp_path, 
     beside = (BesideSpec(project="other", source=wanted),)
     build = build_of(repository, repository.commit(a="mine"), beside=beside)
     sources = source.Sources(tmp_path / "state")
-
-    async def lay_out() -> dict[Path, str]:
-        mirrors = await sources.mirrors(build)
-        with tarfile.open(await sources.lay_out(1, build)) as packed:
-            packed.extractall(tmp_path / "build")
-        return mirrors
-
-    mirrors = asyncio.run(lay_out())
-    assert list(mirrors.values()) == [source.MIRROR, "/build/.mirrors/other.git"]
+    check_out(sources, build, tmp_path / "build")
     tree = tmp_path / "build" / "projects" / "other"
-    alternates = tree / ".git" / "objects" / "info" / "alternates"
-    assert alternates.read_text() == "/build/.mirrors/other.git/objects\n"
-    [mirror] = [path for path, inside in mirrors.items() if inside != source.MIRROR]
-    alternates.write_text(f"{mirror}/objects\n")
+    find(tree, sources.room(1))
     assert git(tree, "rev-parse", "HEAD") == nameless
     assert git(tree, "status", "--porcelain") == ""
     assert (tree / "a").read_text() == "2"
     assert (tmp_path / "build" / "src" / "a").read_text() == "mine"
+
+
+def test_a_machine_is_lent_what_its_build_needs_and_nothing_else(tmp_path, repository):
+    other = Repository(tmp_path / "other")
+    wanted = SourceSpec(url=str(other.path), ref="main", commit=other.commit(a="1"), branch="main")
+    sources = source.Sources(tmp_path / "state")
+    secret = BuildSpec(build=2, project="secret", job="j", source=wanted, steps=())
+    check_out(sources, secret, tmp_path / "two", machine=2)
+    tree = check_out(
+        sources, build_of(repository, repository.commit(a="2")), tmp_path / "one", machine=1
+    )
+    assert [path.name for path in sources.room(1).iterdir()] == ["group%2Fp.git"]
+    assert [path.name for path in sources.room(2).iterdir()] == ["secret.git"]
+    sources.forget(2)
+    assert [path.name for path in sources.room(1).parent.iterdir()] == ["1"]
+    git(tree, "fsck", "--connectivity-only")
+
+
+def test_what_is_lent_stays_when_the_mirror_is_repacked(tmp_path, repository):
+    sources = source.Sources(tmp_path / "state")
+    tree = check_out(sources, build_of(repository, repository.commit(a="1")), tmp_path / "one")
+    later = repository.commit(a="2")
+    check_out(sources, build_of(repository, later), tmp_path / "two", machine=2)
+    mirror = asyncio.run(sources.mirror("group/p"))
+    git(mirror, "repack", "-a", "-d", "--quiet")
+    git(tree, "fsck", "--connectivity-only")
+
+
+def test_a_machine_that_shares_nothing_is_sent_the_objects_too(tmp_path, repository):
+    sources = source.Sources(tmp_path / "state")
+    build = build_of(repository, repository.commit(a="1"))
+    unpack(asyncio.run(sources.lay_out(1, build, shared=False)), tmp_path / "build")
+    find(tmp_path / "build" / "src", tmp_path / "build" / ".mirrors")
+    assert git(tmp_path / "build" / "src", "status", "--porcelain") == ""
 
 
 def test_a_place_is_made_for_results_and_needs(tmp_path, repository):
@@ -180,7 +206,7 @@ def test_a_mirror_is_readable_for_everybody(tmp_path, repository):
     sources = source.Sources(tmp_path / "state")
     check_out(sources, build_of(repository, repository.commit(a="1")), tmp_path)
     mirror = asyncio.run(sources.mirror("group/p"))
-    for path in mirror.rglob("*"):
+    for path in (*mirror.rglob("*"), *sources.room(1).rglob("*")):
         assert path.stat().st_mode & (0o005 if path.is_dir() else 0o004), path
 
 
@@ -238,7 +264,7 @@ def test_git_shows_the_token_to_its_server(tmp_path, server, repository, monkeyp
     wanted = SourceSpec(url=f"{url}/p.git", ref="refs/heads/x", commit="1" * 40, branch="main")
     build = BuildSpec(build=1, project="p", job="j", source=wanted, steps=())
     with pytest.raises(InfraError) as raised:
-        asyncio.run(sources.lay_out(1, build))
+        asyncio.run(sources.lay_out(1, build, shared=True))
     assert shown[0] == "Bearer told"
     assert "told" not in str(raised.value)
     assert str(raised.value).startswith("the source of p could not be fetched: fatal: ")

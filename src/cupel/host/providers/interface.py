@@ -96,6 +96,10 @@ class Provider(Protocol):
 
     name: str
 
+    shares: bool
+    """Whether a machine sees what comes into its `binds` later. If not, none are asked for, and
+    all that a build needs is copied in."""
+
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         """Make the image of `spec` available, building it if need be; its digest."""
         ...

@@ -33,6 +33,7 @@ class NamespaceProvider:
     """
 
     name = "namespace"
+    shares = True
 
     def __init__(
         self,
