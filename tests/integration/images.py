@@ -47,6 +47,5 @@ def machine_spec(**changes: object) -> MachineSpec:
 
 def ensure() -> str:
     """Build the test image unless it is there; its digest. Parallel runs wait for one another."""
-    wanted = spec()
-    made = definition.define(wanted.suite, wanted.packages, build.architecture())
+    made = definition.define(spec(), build.architecture())
     return asyncio.run(catalogue.Catalogue(cache()).ensure(made, print))

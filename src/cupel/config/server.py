@@ -10,29 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cupel.config import document, quantity, scalar
+from cupel.config import document, image, quantity, scalar
 from cupel.config.document import Value
+from cupel.config.image import ImageConfig
 from cupel.config.problem import Problems, show
 from cupel.config.scalar import Choice, Quantity, Text
-from cupel.config.shape import Field, Found, ListOf, MapOf, Record, Refused, Schema, attempt
+from cupel.config.shape import Field, Found, MapOf, Placed, Record, Refused, Schema, attempt
 from cupel.errors import InfraError
 
 FILE = "cupel.yaml"
 LISTEN = "127.0.0.1:8470"
 DAY = 86_400.0
 GIB = 1 << 30
-
-PACKAGES = ("ca-certificates", "git", "make", "python3", "python3-pip", "python3-venv")
-"""What a default machine has besides Debian's base. No compiler: it is 150 MB more to fetch before
-anything can be proved, wheels need none, and a label that wants one adds `build-essential`."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ImageConfig:
-    """A root filesystem: a Debian suite and the packages on top of its base."""
-
-    suite: str = "bookworm"
-    packages: tuple[str, ...] = PACKAGES
 
 
 NETWORKS = ("none", "full")
@@ -42,8 +31,13 @@ NETWORKS = ("none", "full")
 class LabelConfig:
     """What a machine of a label is: sizes in bytes; `network` is a word of `NETWORKS`."""
 
+<<<<<<< HEAD
     image: ImageConfig = ImageConfig()
     network: str = "none"
+=======
+    image: ImageConfig = image.DEFAULT
+    network: bool = False
+>>>>>>> 4650084 (Let images be declared by name, and labels name them)
     cpus: float = 2.0
     memory: int = 4 * GIB
     disk: int = 10 * GIB
@@ -61,8 +55,8 @@ class ServerConfig:
     """How a server runs. `url` is where people reach it, None for where it listens.
 
     `read` is `anyone`, `login` or `auto`. Limits are bytes of one build. `database` is a URL, None
-    for SQLite in the state directory; `keep` is how long builds' logs and artefacts are kept, in
-    seconds.
+    for SQLite in the state directory; `images` are those with a name; `keep` is how long builds'
+    logs and artefacts are kept, in seconds.
     """
 
     slots: int
@@ -70,6 +64,7 @@ class ServerConfig:
     url: str | None = None
     read: str = "auto"
     database: str | None = None
+    images: Mapping[str, ImageConfig] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, LabelConfig] = dataclasses.field(
         default_factory=lambda: dict(DEFAULT_LABELS)
     )
@@ -82,22 +77,6 @@ def _count(wanted: str, high: int) -> Quantity:
     return Quantity(wanted=wanted, example="4", parse=scalar.whole, low=1, high=high)
 
 
-_PACKAGE = Text(
-    wanted="the name of a package",
-    pattern="[a-z0-9][a-z0-9+.-]{1,99}",
-    rule="small letters, digits, “+”, “-” and “.”",
-)
-
-SUITE = Field(
-    key="suite",
-    shape=Text(wanted="a suite of Debian", pattern="[a-z][a-z0-9-]{0,31}"),
-    text="The suite of Debian, `bookworm` by default.",
-)
-PACKAGE_LIST = Field(
-    key="packages",
-    shape=ListOf(_PACKAGE, "names of packages"),
-    text="Debian packages on top of the base; by default " + ", ".join(PACKAGES) + ".",
-)
 NETWORK = Field(
     key="network",
     shape=Choice(words=NETWORKS),
@@ -127,27 +106,20 @@ PIDS = Field(
 )
 
 
-class ImageShape:
-    """Reads what the image of a label is made of."""
-
-    record = Record(wanted="a mapping with suite and packages", fields=(SUITE, PACKAGE_LIST))
-
-    def read(self, value: Value, problems: Problems) -> ImageConfig:
-        found = self.record.read(value, problems)
-        packages: tuple[str, ...] = found.get(PACKAGE_LIST, PACKAGES)
-        return ImageConfig(
-            suite=found.get(SUITE, "bookworm"), packages=tuple(dict.fromkeys(packages))
-        )
-
-    def schema(self) -> Schema:
-        return self.record.schema()
-
-
 IMAGE = Field(
     key="image",
-    shape=ImageShape(),
-    text="The root filesystem: it is built when first used, and again when this changes.",
+    shape=image.NamedOrShape(),
+    text="The root filesystem: the name of one of `images`, or what it is made of, which is built "
+    "when first used, and again when this changes.",
 )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFound:
+    """A label as it was read; its `image` may still be a name."""
+
+    label: LabelConfig
+    image: Placed[str] | ImageConfig
 
 
 class LabelShape:
@@ -159,17 +131,23 @@ class LabelShape:
         later=frozenset({"provider", "pool"}),
     )
 
-    def read(self, value: Value, problems: Problems) -> LabelConfig:
+    def read(self, value: Value, problems: Problems) -> LabelFound:
         found = self.record.read(value, problems)
         default = LabelConfig()
+<<<<<<< HEAD
         return LabelConfig(
             image=found.get(IMAGE, default.image),
             network=found.get(NETWORK, default.network),
+=======
+        label = LabelConfig(
+            network=found.get(NETWORK, "none") == "full",
+>>>>>>> 4650084 (Let images be declared by name, and labels name them)
             cpus=found.get(CPUS, default.cpus),
             memory=int(found.get(MEMORY, default.memory)),
             disk=int(found.get(DISK, default.disk)),
             pids=int(found.get(PIDS, default.pids)),
         )
+        return LabelFound(label=label, image=found.get(IMAGE, default.image))
 
     def schema(self) -> Schema:
         return self.record.schema()
@@ -264,7 +242,7 @@ LIMITS = Field(key="limits", shape=LIMITS_RECORD, text="What a build may leave b
 
 SERVER = Record(
     wanted="a mapping with settings of the server",
-    fields=(LISTEN_AT, URL, SLOTS, READ, DATABASE, LABELS, LIMITS),
+    fields=(LISTEN_AT, URL, SLOTS, READ, DATABASE, image.IMAGES, LABELS, LIMITS),
 )
 
 
@@ -285,20 +263,27 @@ def parse(text: str, *, file: str = FILE, cpus: int | None = None) -> ServerConf
 
 def _settings(found: Found, default: ServerConfig, problems: Problems) -> ServerConfig:
     limits = found.get(LIMITS, Found(found.at, {}, set()))
+    images = image.read_all(found)
     return ServerConfig(
         listen=found.get(LISTEN_AT, default.listen),
         url=found.find(URL),
         slots=int(found.get(SLOTS, default.slots)),
         read=found.get(READ, default.read),
         database=found.find(DATABASE),
-        labels=_labels(found, default, problems),
+        images={name: made for name, made in images.items() if made is not None},
+        labels=_labels(found, images, default, problems),
         log_limit=int(limits.get(LOG, default.log_limit)),
         artefact_limit=int(limits.get(ARTEFACTS, default.artefact_limit)),
         keep=limits.get(KEEP, default.keep),
     )
 
 
-def _labels(found: Found, default: ServerConfig, problems: Problems) -> Mapping[str, LabelConfig]:
+def _labels(
+    found: Found,
+    images: Mapping[str, ImageConfig | None],
+    default: ServerConfig,
+    problems: Problems,
+) -> Mapping[str, LabelConfig]:
     labels = found.find(LABELS)
     if labels is None:
         return default.labels
@@ -306,7 +291,13 @@ def _labels(found: Found, default: ServerConfig, problems: Problems) -> Mapping[
         problems.add(
             found.mark(LABELS), "no labels: no job could run", "remove the key for the default ones"
         )
-    return {name.value: label for name, label in labels if label is not None}
+    return {
+        name.value: dataclasses.replace(
+            read.label, image=image.resolve(read.image, images, problems)
+        )
+        for name, read in labels
+        if read is not None
+    }
 
 
 def load(state: Path) -> ServerConfig:
@@ -337,6 +328,7 @@ def default_text() -> str:
     )
     for field, value in shown:
         lines += [*_comment(field.text), f"# {field.key}: {value}", ""]
+    lines += [*_comment(image.IMAGES.text), *_EXAMPLE_IMAGE, ""]
     lines += [*_comment(LABELS.text), *_default_labels(), ""]
     lines += [
         *_comment(LIMITS.text),
@@ -347,6 +339,16 @@ def default_text() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+_EXAMPLE_IMAGE = (
+    "# images:",
+    "#   python:",
+    "#     suite: bookworm",
+    "#     prefetch:",
+    "#       pip: [pytest]",
+    "#     refresh: 7d",
+)
 
 
 def _comment(text: str) -> list[str]:

@@ -203,7 +203,7 @@ def machine_spec(name: str, label: LabelConfig) -> messages.MachineSpec:
     """What a host is told of a label."""
     return messages.MachineSpec(
         label=name,
-        image=messages.ImageSpec(suite=label.image.suite, packages=label.image.packages),
+        image=label.image,
         network=label.network,
         cpus=label.cpus,
         memory=label.memory,

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 
+<<<<<<< HEAD
 VERSION = 3
+=======
+from cupel.config.image import ImageConfig
+
+VERSION = 2
+>>>>>>> 4650084 (Let images be declared by name, and labels name them)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSpec:
-    """A root filesystem to build: a Debian `suite` by mmdebstrap plus `packages`."""
-
-    suite: str
-    packages: tuple[str, ...] = ()
+ImageSpec = ImageConfig
+"""What a root filesystem is made of travels as it was configured."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

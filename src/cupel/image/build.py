@@ -37,7 +37,7 @@ async def build(
     """Write the root file system to the tar file `target`; `tell` gets each line of progress."""
     if shutil.which("mmdebstrap") is None:
         raise InfraError("mmdebstrap is needed to build images", hint="apt-get install mmdebstrap")
-    sources = host_sources(definition.suite)
+    sources = host_sources(definition.config.suite or "")
     try:
         await process.run(
             command(definition, target, sources),
@@ -62,9 +62,13 @@ def command(definition: Definition, target: Path, sources: Path | None) -> list[
         # Else apt's own user downloads, if it can reach the scratch directory: two outcomes.
         '--aptopt=APT::Sandbox::User "root"',
         f"--architectures={definition.architecture}",
-        *([f"--include={','.join(definition.packages)}"] if definition.packages else []),
+        *(
+            [f"--include={','.join(definition.config.packages)}"]
+            if definition.config.packages
+            else []
+        ),
         *(f"--customize-hook={hook}" for hook in _HOOKS),
-        definition.suite,
+        definition.config.suite or "",
         str(target),
         *([str(sources)] if sources else []),
     ]

@@ -5,32 +5,53 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
 
-RECIPE = 1
+from cupel.config.image import ImageConfig
+
+RECIPE = 2
 """Raised when `build` makes something else of the same definition."""
+
+_BESIDE = ("name", "refresh", "size")
+"""What says nothing about what is in the image."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A Debian `suite` with `packages`, sorted and without doubles, for an `architecture`."""
+    """An image to build for an `architecture`; its packages are sorted and without doubles."""
 
-    suite: str
-    packages: tuple[str, ...]
+    config: ImageConfig
     architecture: str
 
     @property
     def hash(self) -> str:
         """Hex; equal for equal definitions on every computer."""
+        parts = dataclasses.asdict(self.config)
+        for key in _BESIDE:
+            del parts[key]
         canonical = json.dumps(
-            [RECIPE, self.architecture, self.suite, self.packages], separators=(",", ":")
+            [RECIPE, self.architecture, parts], separators=(",", ":"), sort_keys=True
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
     def text(self) -> str:
-        return " ".join((self.suite, self.architecture, *self.packages))
+        """In a line, for people."""
+        config = self.config
+        base = config.suite or config.oci or (config.tar.path if config.tar else "")
+        words = (base, self.architecture, *config.packages)
+        return f"{config.name}: {' '.join(words)}" if config.name else " ".join(words)
+
+    @property
+    def is_provisioned(self) -> bool:
+        """Whether there is more to do than to lay out the base."""
+        config = self.config
+        late = config.packages if config.suite is None else ()
+        prefetch = any(dataclasses.astuple(config.prefetch))
+        return bool(late or config.files or prefetch or config.steps or config.playbook)
 
 
-def define(suite: str, packages: Sequence[str], architecture: str) -> Definition:
-    return Definition(suite=suite, packages=tuple(sorted(set(packages))), architecture=architecture)
+def define(config: ImageConfig, architecture: str) -> Definition:
+    packages = tuple(sorted(set(config.packages)))
+    return Definition(
+        config=dataclasses.replace(config, packages=packages), architecture=architecture
+    )

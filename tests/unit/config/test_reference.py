@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cupel.config import freeze, job, load, project, schema, server
+from cupel.config import freeze, image, job, load, project, schema, server
 from cupel.config.shape import Record
 from cupel.core.model import Pipeline
 
@@ -24,7 +24,10 @@ DOCUMENTED = {
     "server-configuration.md": {
         "Keys of the file": server.SERVER,
         "Keys of a label": server.LabelShape.record,
-        "Keys of an image": server.ImageShape.record,
+        "Keys of an image": image.ImageShape.record,
+        "Keys of `tar`": image.TAR_RECORD,
+        "Keys of a file": image.FILE_RECORD,
+        "Keys of `prefetch`": image.PREFETCH_RECORD,
         "Keys of `limits`": server.LIMITS_RECORD,
     },
 }

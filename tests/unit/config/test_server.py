@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cupel.config import server
+from cupel.config.image import FileConfig, ImageConfig, PrefetchConfig, TarConfig
 from cupel.config.problem import ConfigErrors
-from cupel.config.server import ImageConfig, LabelConfig, ServerConfig
+from cupel.config.server import LabelConfig, ServerConfig
 from cupel.errors import InfraError
 
 
@@ -63,6 +64,72 @@ def test_everything_that_can_be_said() -> None:
     )
 
 
+def test_everything_that_can_be_said_of_images() -> None:
+    sha256 = "0123456789abcdef" * 4
+    config = server.parse(
+        f"""
+        labels:
+          one: {{image: full, network: full}}
+          two: {{image: packed}}
+        images:
+          full:
+            suite: noble
+            packages: [nodejs, npm]
+            files: {{/etc/motd: {{content: "hello\\n"}}, /opt/a.sh: {{content: "", mode: "755"}}}}
+            prefetch:
+              pip: [pytest==8.3.4, "requests[socks] >= 2"]
+              npm: [left-pad@1.3.0, "@scope/name"]
+              git: [https://example.org/a/b.git]
+              apt: [gcc]
+            steps: ["echo one\\necho two"]
+            playbook: "- hosts: all"
+            tests: [npm --version]
+            refresh: 7d
+            size: 20G
+          packed: {{tar: {{path: /srv/root.tar, sha256: {sha256}}}}}
+          other: {{oci: "docker://docker.io/library/alpine:3.20", packages: [bash]}}
+        """
+    )
+    assert config.images == {
+        "full": ImageConfig(
+            name="full",
+            suite="noble",
+            packages=("nodejs", "npm"),
+            files=(
+                FileConfig(path="/etc/motd", content="hello\n"),
+                FileConfig(path="/opt/a.sh", content="", mode=0o755),
+            ),
+            prefetch=PrefetchConfig(
+                pip=("pytest==8.3.4", "requests[socks] >= 2"),
+                npm=("left-pad@1.3.0", "@scope/name"),
+                git=("https://example.org/a/b.git",),
+                apt=("gcc",),
+            ),
+            steps=("echo one\necho two",),
+            playbook="- hosts: all",
+            tests=("npm --version",),
+            refresh=7 * 86_400.0,
+            size=20 << 30,
+        ),
+        "packed": ImageConfig(
+            name="packed",
+            suite=None,
+            tar=TarConfig(path="/srv/root.tar", sha256=sha256),
+            packages=(),
+        ),
+        "other": ImageConfig(
+            name="other",
+            suite=None,
+            oci="docker://docker.io/library/alpine:3.20",
+            packages=("bash",),
+        ),
+    }
+    assert config.labels == {
+        "one": LabelConfig(image=config.images["full"], network=True),
+        "two": LabelConfig(image=config.images["packed"]),
+    }
+
+
 @pytest.mark.parametrize(("cpus", "slots"), [(None, 2), (1, 2), (16, 16)])
 def test_defaults(cpus: int | None, slots: int) -> None:
     assert server.parse("", cpus=cpus) == ServerConfig(slots=slots)
@@ -91,6 +158,22 @@ WRONG = {
     "labels: {a: {provider: vm}}": '1:14: "provider" is not supported by this version of Cupel',
     "labels: {a: {image: {packages: [--x]}}}": '1:33: "--x" is not the name of a package',
     "labels: {a: {image: {suite: ../x}}}": '1:29: "../x" is not a suite of Debian',
+    "labels: {a: {image: [x]}}": "1:21: expected a mapping that describes an image, found a list",
+    "labels: {a: {image: x}}": '1:21: no image "x"\n  the file has no `images`',
+    "images: {python: {}}\nlabels: {a: {image: pyton}}": (
+        '2:21: no image "pyton"\n  did you mean "python"?'
+    ),
+    "images: {a b: {}}": '1:10: "a b" is not the name of an image',
+    "images: {a: {suite: x, oci: docker://a}}": '1:29: an image with "suite" and "oci"',
+    "images: {a: {tar: {path: /a}}}": '1:19: the key "sha256" is missing',
+    "images: {a: {oci: alpine}}": '1:19: "alpine" is not an OCI image\n  write it as skopeo does',
+    "images: {a: {files: {etc/x: {content: a}}}}": '1:22: "etc/x" is not an absolute path',
+    "images: {a: {files: {/a/../x: {content: a}}}}": '1:22: "/a/../x" is not an absolute path',
+    "images: {a: {files: {/x: {content: a, mode: rwx}}}}": '1:45: "rwx" is not permissions',
+    "images: {a: {prefetch: {pip: [--pre]}}}": '1:31: "--pre" is not a requirement of pip',
+    "images: {a: {prefetch: {git: [/etc]}}}": '1:31: "/etc" is not the URL of a repository',
+    "images: {a: {refresh: 5m}}": "1:23: 5m is out of bounds",
+    "images: {a: {size: 1}}": "1:20: 1 is out of bounds\n  256M to 64T is possible",
     "limits: {keep: 5}": "1:16: 5 is out of bounds\n  1h to 36500d is possible",
     "limits: {logs: 5}": '1:10: unknown key "logs"\n  did you mean "log"?',
 }
@@ -122,6 +205,11 @@ def test_the_comments_are_the_defaults() -> None:
         slots=2,
         url="https://cupel.example.org",
         database="postgresql://cupel@localhost/cupel",
+        images={
+            "python": ImageConfig(
+                name="python", prefetch=PrefetchConfig(pip=("pytest",)), refresh=7 * 86_400.0
+            )
+        },
     )
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from cupel.config.image import ImageConfig
 from cupel.errors import InfraError
 from cupel.image import build, catalogue, definition
 
-DEFINITION = definition.define("bookworm", ["git"], "amd64")
+DEFINITION = definition.define(ImageConfig(packages=("git",)), "amd64")
 
 
 class Builder:
@@ -89,7 +90,7 @@ def test_builds_of_one_definition_wait_for_one_another(tmp_path: Path, builder: 
 
 def test_equal_trees_of_two_definitions_are_kept_once(tmp_path: Path, builder: Builder) -> None:
     images = catalogue.Catalogue(tmp_path)
-    other = definition.define("bookworm", ["make"], "amd64")
+    other = definition.define(ImageConfig(packages=("make",)), "amd64")
     assert asyncio.run(images.ensure(DEFINITION, quiet)) == asyncio.run(images.ensure(other, quiet))
     assert builder.built == 2
     assert len(list(tmp_path.glob("sha256:*"))) == 1

@@ -205,7 +205,7 @@ class NamespaceProvider:
 
 
 def _define(spec: ImageSpec) -> definition.Definition:
-    return definition.define(spec.suite, spec.packages, build.architecture())
+    return definition.define(spec, build.architecture())
 
 
 def _files(name: str, *, with_network: bool) -> dict[str, str]:
