@@ -31,13 +31,8 @@ NETWORKS = ("none", "full")
 class LabelConfig:
     """What a machine of a label is: sizes in bytes; `network` is a word of `NETWORKS`."""
 
-<<<<<<< HEAD
-    image: ImageConfig = ImageConfig()
-    network: str = "none"
-=======
     image: ImageConfig = image.DEFAULT
-    network: bool = False
->>>>>>> 4650084 (Let images be declared by name, and labels name them)
+    network: str = "none"
     cpus: float = 2.0
     memory: int = 4 * GIB
     disk: int = 10 * GIB
@@ -134,14 +129,8 @@ class LabelShape:
     def read(self, value: Value, problems: Problems) -> LabelFound:
         found = self.record.read(value, problems)
         default = LabelConfig()
-<<<<<<< HEAD
-        return LabelConfig(
-            image=found.get(IMAGE, default.image),
-            network=found.get(NETWORK, default.network),
-=======
         label = LabelConfig(
-            network=found.get(NETWORK, "none") == "full",
->>>>>>> 4650084 (Let images be declared by name, and labels name them)
+            network=found.get(NETWORK, default.network),
             cpus=found.get(CPUS, default.cpus),
             memory=int(found.get(MEMORY, default.memory)),
             disk=int(found.get(DISK, default.disk)),

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 
-<<<<<<< HEAD
-VERSION = 3
-=======
 from cupel.config.image import ImageConfig
 
-VERSION = 2
->>>>>>> 4650084 (Let images be declared by name, and labels name them)
+VERSION = 3
 
 
 ImageSpec = ImageConfig

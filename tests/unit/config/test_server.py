@@ -125,7 +125,7 @@ def test_everything_that_can_be_said_of_images() -> None:
         ),
     }
     assert config.labels == {
-        "one": LabelConfig(image=config.images["full"], network=True),
+        "one": LabelConfig(image=config.images["full"], network="full"),
         "two": LabelConfig(image=config.images["packed"]),
     }
 
