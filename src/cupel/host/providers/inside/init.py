@@ -19,13 +19,9 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from cupel.host.providers.inside import netlink, syscalls, wire
+from cupel.host.providers.inside import confine, netlink, syscalls, wire
 from cupel.host.providers.inside.plan import Plan
 
-# chown, dac_override, dac_read_search, fowner, fsetid, kill, setgid, setuid, setpcap,
-# net_bind_service, sys_chroot, setfcap: what package managers and test suites use.
-KEPT_CAPABILITIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 18, 31})
-_LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
     "fd": "/proc/self/fd",
@@ -34,7 +30,16 @@ _LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
-_MASKED = ("kcore", "keys", "kmsg", "sysrq-trigger", "timer_list", "interrupts")
+# Addresses and pages of the kernel, keys of other users, what other machines do, firmware.
+_MASKED = (
+    "/proc/acpi", "/proc/asound", "/proc/bootconfig", "/proc/bus", "/proc/config.gz", "/proc/fs",
+    "/proc/interrupts", "/proc/irq", "/proc/kallsyms", "/proc/kcore", "/proc/key-users",
+    "/proc/keys", "/proc/kmsg", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",
+    "/proc/latency_stats", "/proc/modules", "/proc/sched_debug", "/proc/scsi", "/proc/slabinfo",
+    "/proc/sysrq-trigger", "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo",
+    "/sys/bus/pci", "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs", "/sys/hypervisor",
+    "/sys/kernel", "/sys/module", "/sys/power",
+)  # fmt: skip
 _MADE_VICTIM = "500"
 """Added to the badness of what a build starts, so that the kernel kills it and not its init."""
 
@@ -66,6 +71,7 @@ def main(plan: Plan, agent: socket.socket, groups: Groups, parent: socket.socket
             go, trees, _, _ = socket.recv_fds(parent, 1, 1 + len(plan.binds))
         if go:
             _enter(plan, groups, *trees)
+            confine.for_good(keep_core_limit=plan.keep_core_limit)
             wire.send(agent, {"event": "ready"})
             Init(plan, agent, groups).serve()
     except OSError as error:
@@ -113,6 +119,7 @@ def _change_root(plan: Plan, binds: tuple[int, ...]) -> None:
     # of reach but there: the kernel lets us mount /proc and /sys only while it sees the host's.
     _mount_kernel_files()
     _mount_devices(plan, devices)
+    _mask()
     for (_, target), tree in zip(plan.binds, binds, strict=True):
         Path(target).mkdir(parents=True, exist_ok=True)
         syscalls.move_mount(tree, target)
@@ -135,6 +142,20 @@ def _mount_kernel_files() -> None:
     syscalls.mount("none", "/proc/sys", None, read_only | quiet)
 
 
+def _mask() -> None:
+    """Hide what the kernel tells of itself and of the computer: files as empty, directories too."""
+    options = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC | syscalls.MS_RDONLY
+    nothing: str | None = None
+    for path in filter(os.path.exists, _MASKED):
+        if not os.path.isdir(path):
+            syscalls.mount("/dev/null", path, None, syscalls.MS_BIND)
+        elif nothing is None:
+            syscalls.mount("tmpfs", path, "tmpfs", options, "mode=555,size=4k,nr_inodes=1")
+            nothing = path
+        else:
+            syscalls.mount(nothing, path, None, syscalls.MS_BIND)
+
+
 def _set(path: str, value: str) -> None:
     with contextlib.suppress(OSError):
         Path(path).write_text(value)
@@ -142,7 +163,7 @@ def _set(path: str, value: str) -> None:
 
 def _mount_devices(plan: Plan, devices: dict[str, int]) -> None:
     plain = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
-    syscalls.mount("tmpfs", "/dev", "tmpfs", plain, "mode=755,size=64k")
+    syscalls.mount("tmpfs", "/dev", "tmpfs", plain, "mode=755,size=64k,nr_inodes=256")
     for name, tree in devices.items():
         os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
         syscalls.move_mount(tree, f"/dev/{name}")
@@ -151,13 +172,12 @@ def _mount_devices(plan: Plan, devices: dict[str, int]) -> None:
         Path(f"/dev/{name}").symlink_to(target)
     for name in ("pts", "shm"):
         Path(f"/dev/{name}").mkdir()
-    syscalls.mount("devpts", "/dev/pts", "devpts", plain, "newinstance,ptmxmode=666,mode=620,gid=5")
+    syscalls.mount(
+        "devpts", "/dev/pts", "devpts", plain, "newinstance,ptmxmode=666,mode=620,gid=5,max=256"
+    )
     shared = syscalls.MS_NOSUID | syscalls.MS_NODEV
-    size = f"mode=1777,size={plan.shared_memory}"
+    size = f"mode=1777,size={plan.shared_memory},nr_inodes={plan.shared_memory >> 14}"
     syscalls.mount("tmpfs", "/dev/shm", "tmpfs", shared, size)  # noqa: S108
-    for name in _MASKED:
-        with contextlib.suppress(FileNotFoundError):
-            syscalls.mount("/dev/null", f"/proc/{name}", None, syscalls.MS_BIND)
 
 
 class Init:
@@ -169,7 +189,6 @@ class Init:
         self._groups = groups
         self._started: dict[int, int] = {}
         """The agent's number of each process that it asked for, by pid."""
-        self._capabilities = range(int(_LAST_CAPABILITY.read_text()) + 1)
 
     def serve(self) -> None:
         wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -250,7 +269,7 @@ class Init:
             os._exit(126)
 
     def _confine(self) -> None:
-        """Give up what a build must not have; the last thing before it starts."""
+        """What is for each process; the rest was given up when the machine stood."""
         _set("/proc/self/oom_score_adj", _MADE_VICTIM)
         for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
@@ -259,7 +278,3 @@ class Init:
             os.sched_setaffinity(0, self._plan.cpus)
         for name, value in self._plan.rlimits.items():
             resource.setrlimit(getattr(resource, name), (value, value))
-        for capability in self._capabilities:
-            if capability not in KEPT_CAPABILITIES:
-                syscalls.drop_from_bounding_set(capability)
-        syscalls.no_new_privileges()

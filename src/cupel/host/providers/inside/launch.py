@@ -73,10 +73,13 @@ def _make(plan: Plan, agent: socket.socket) -> int:
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     ours, theirs = socket.socketpair()
     groups = init.Groups.open(plan)
-    child = syscalls.clone(_NAMESPACES)
-    if child == 0:
-        ours.close()
-        init.main(plan, agent, groups, theirs)
+    with syscalls.acting_as(plan.base):
+        # The kernel counts what the machine's namespaces hold (inotify instances above all)
+        # against their maker: that is to be the machine's own id and not the host's root.
+        child = syscalls.clone(_NAMESPACES)
+        if child == 0:
+            ours.close()
+            init.main(plan, agent, groups, theirs)
     theirs.close()
     groups.close()
     for table in ("uid_map", "gid_map"):

@@ -31,6 +31,8 @@ class Plan:
     init_groups: list[str]
     build_groups: list[str]
     rlimits: dict[str, int]
+    keep_core_limit: bool
+    """Whether builds may not change RLIMIT_CORE: the host hands cores to a program of its own."""
     cpus: list[int]
     network: list[str]
     """The command of the user-space network, to which its last words are added; empty: none."""

@@ -5,11 +5,13 @@ Numbers from 424 on are the same on every architecture; the others are called th
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import enum
 import os
 import signal
 import struct
+from collections.abc import Iterator
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -41,10 +43,13 @@ _SYS_CLONE3 = 435
 _SYS_CLOSE_RANGE = 436
 _SYS_MOUNT_SETATTR = 442
 
+_CAPABILITIES_OF_64_BITS = 0x20080522
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_SECUREBITS = 28
+_NO_SETUID_FIXUP = 4
 
 # The GIL stays held: `clone3` returns twice, and the child must find it as its parent left it.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -127,25 +132,50 @@ def close_from(first: int) -> None:
 
 def die_with_parent() -> None:
     """SIGKILL for this process when the thread that forked it ends."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def hide_memory() -> None:
     """Nobody but real root may trace this process or read its memory."""
-    _prctl(_PR_SET_DUMPABLE, 0)
+    prctl(_PR_SET_DUMPABLE, 0)
 
 
 def no_new_privileges() -> None:
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def drop_from_bounding_set(capability: int) -> None:
-    _prctl(_PR_CAPBSET_DROP, capability)
+    prctl(_PR_CAPBSET_DROP, capability)
 
 
-def _prctl(option: int, value: int) -> None:
-    done = _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+@contextlib.contextmanager
+def acting_as(uid: int) -> Iterator[None]:
+    """Be another effective user, with root's capabilities nevertheless."""
+    prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        prctl(_PR_SET_SECUREBITS, 0)
+
+
+def limit_capabilities(mask: int) -> None:
+    """Keep none but the capabilities of a bit mask, and let none be inherited."""
+    header = struct.pack("=Ii", _CAPABILITIES_OF_64_BITS, 0)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    _checked(_libc.capset(header, struct.pack("=6I", low, low, 0, high, high, 0)), "capset")
+
+
+def prctl(option: int, value: int, third: int | bytes = 0) -> None:
+    argument = ctypes.c_ulong(third) if isinstance(third, int) else third
+    done = _libc.prctl(option, ctypes.c_ulong(value), argument, 0, 0)
     _checked(done, f"prctl {option} {value}")
+
+
+def call(number: int, *arguments: int | bytes, what: str) -> int:
+    """A call by its number, from 424 on; `what` is for the error."""
+    return _checked(_syscall(number, *arguments), what)
 
 
 def _syscall(number: int, *arguments: int | bytes) -> int:

@@ -14,7 +14,7 @@ from cupel.errors import InfraError
 from cupel.host.messages import ImageSpec, MachineSpec
 from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.interface import Progress
-from cupel.host.providers.namespace import cgroups, disk, network, record
+from cupel.host.providers.namespace import cgroups, cores, disk, network, record
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import NamespaceMachine
 from cupel.image import build, catalogue, definition
@@ -146,6 +146,7 @@ class NamespaceProvider:
             init_groups=group.init,
             build_groups=group.build,
             rlimits=_rlimits(spec, enforced),
+            keep_core_limit=cores.piped(),
             cpus=_affinity(spec.cpus) if "cpu" not in enforced else [],
             network=_network_command() if grant else [],
             unreachable=network.unreachable() if grant else [],
@@ -227,7 +228,7 @@ def _network_command() -> list[str]:
 
 
 def _rlimits(spec: MachineSpec, enforced: frozenset[str]) -> dict[str, int]:
-    limits = {"RLIMIT_CORE": 0}
+    limits = {"RLIMIT_CORE": cores.limit(spec.disk), "RLIMIT_RTPRIO": 0, "RLIMIT_NICE": 0}
     if "memory" not in enforced:
         limits["RLIMIT_AS"] = spec.memory
     if "pids" not in enforced:

@@ -71,6 +71,7 @@ def _plan(scratch: Path, base: int) -> Plan:
         init_groups=[],
         build_groups=[],
         rlimits={},
+        keep_core_limit=False,
         cpus=[],
         network=[],
         unreachable=[],
