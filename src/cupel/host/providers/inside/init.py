@@ -147,7 +147,7 @@ def _mask() -> None:
     options = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC | syscalls.MS_RDONLY
     nothing: str | None = None
     for path in filter(os.path.exists, _MASKED):
-        if not os.path.isdir(path):
+        if not Path(path).is_dir():
             syscalls.mount("/dev/null", path, None, syscalls.MS_BIND)
         elif nothing is None:
             syscalls.mount("tmpfs", path, "tmpfs", options, "mode=555,size=4k,nr_inodes=1")
