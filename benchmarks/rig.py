@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import importlib.util
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -14,6 +16,12 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+
+if importlib.util.find_spec("cupel") is None:  # begun by a Python that does not have it
+    ours = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "python"
+    if not ours.exists():
+        sys.exit("Cupel is not set up here: run scripts/setup first")
+    os.execv(ours, [str(ours), *sys.argv])
 
 from cupel.client import Client
 from cupel.demo import releases

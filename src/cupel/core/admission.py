@@ -49,6 +49,8 @@ def needed(draft: Draft, change: Change) -> list[Change]:
     Of these one may be in another queue, and one may be abandoned: then the change has to wait.
     """
     patch_set = draft.patch_set(change.id, change.patch_set)
+    if patch_set.needs_change is None and not patch_set.depends_on:
+        return []
     named = dict.fromkeys((patch_set.needs_change, *patch_set.depends_on))
     found = [draft.find(Change, number) for number in named if number != change.id]
     return [each for each in found if each is not None and each.state is not ChangeState.LANDED]

@@ -47,11 +47,12 @@ class Draft:
         """By build id, how soon it should get a machine as the planner has it: higher first."""
         self._ids = ids
         self.numbers_used = 0
-        self._rows: defaultdict[type[Any], dict[int, Row]] = defaultdict(dict)
+        # Of any type, so that looking a row up is no call more: it is done thousands of times.
+        self._rows: defaultdict[type[Any], dict[int | None, Any]] = defaultdict(dict)
         self._changed: dict[tuple[type[Any], int], Row] = {}
         self._versions: Counter[type[Any]] = Counter()
         self._remembered: dict[Any, tuple[int, Any]] = {}
-        self._indexes: dict[str, dict[Any, dict[int, Row]]] = {
+        self._indexes: dict[str, dict[Any, dict[int, Any]]] = {
             name: {} for indexes in _INDEXES.values() for name in indexes
         }
         for row in rows:
@@ -62,19 +63,18 @@ class Draft:
         return next(self._ids)
 
     def find(self, kind: type[R], id: int | None) -> R | None:
-        if id is None:
-            return None
-        return cast("R | None", self._rows[kind].get(id))
+        row: R | None = self._rows[kind].get(id)
+        return row
 
     def get(self, kind: type[R], id: int | None) -> R:
         """The row, which must have been read. Raises `Bug` if it was not."""
-        row = self.find(kind, id)
+        row: R | None = self._rows[kind].get(id)
         if row is None:
             raise Bug(f"{kind.__name__} {id} is not in the draft")
         return row
 
     def all(self, kind: type[R]) -> list[R]:
-        return cast("list[R]", list(self._rows[kind].values()))
+        return list(self._rows[kind].values())
 
     def put(self, row: R) -> R:
         """Keep a new row or a new version; a version equal to the present one changes nothing."""
@@ -106,16 +106,16 @@ class Draft:
     # What deciders look up, by index.
 
     def branch(self, project_id: int, name: str) -> Branch:
-        found = self._index("branch", (project_id, name))
-        if not found:
+        found: Branch | None = self._first("branch", (project_id, name))
+        if found is None:
             raise Bug(f"branch {name} of project {project_id} is not in the draft")
-        return cast("Branch", found[0])
+        return found
 
     def patch_set(self, change_id: int, number: int) -> PatchSet:
-        found = self._index("patch_set", (change_id, number))
-        if not found:
+        found: PatchSet | None = self._first("patch_set", (change_id, number))
+        if found is None:
             raise Bug(f"patch set {number} of change {change_id} is not in the draft")
-        return cast("PatchSet", found[0])
+        return found
 
     def queue(self, project_id: int) -> Queue:
         """The queue that the project's changes go through."""
@@ -125,62 +125,70 @@ class Draft:
         """The pass that is good for `key`, if there is one and it was not withdrawn."""
         if key is None or key not in self._indexes["evidence"]:
             return None
-        found = cast("list[Evidence]", self._index("evidence", key))
+        found: list[Evidence] = self._index("evidence", key)
         return min((e for e in found if e.withdrawn_at is None), key=lambda e: e.id, default=None)
 
     def history(self, project_id: int, subject: str) -> History | None:
-        found = self._index("history", (project_id, subject))
-        return cast("History", found[0]) if found else None
+        found: History | None = self._first("history", (project_id, subject))
+        return found
 
     def buildsets(self, item_id: int) -> list[Buildset]:
         """Every state that the item is or was proved on, oldest first."""
-        found = cast("list[Buildset]", self._index("buildset", item_id))
-        return sorted(found, key=lambda buildset: buildset.id)
+        return self._in_order("buildset", item_id)
 
     def approvals(self, change_id: int) -> list[Approval]:
-        return cast("list[Approval]", self._index("approval", change_id))
+        return self._index("approval", change_id)
 
     def builds(self, buildset_id: int) -> list[Build]:
         """Builds of a buildset, by id: later attempts after earlier ones."""
-        found = cast("list[Build]", self._index("build", buildset_id))
-        return sorted(found, key=attrgetter("id"))
+        return self._in_order("build", buildset_id)
 
     def builds_of(self, buildset_id: int, job: str) -> list[Build]:
         """The attempts at one job of a buildset, by id."""
-        found = cast("list[Build]", self._index("attempt", (buildset_id, job)))
-        return sorted(found, key=attrgetter("id")) if len(found) > 1 else found
+        return self._in_order("attempt", (buildset_id, job))
 
     def unfinished_of(self, buildset_id: int, job: str) -> bool:
         """Whether an attempt at the job waits or is under way."""
         found = self._indexes["attempt"].get((buildset_id, job))
         if not found:
             return False
-        builds = cast("Iterable[Build]", found.values())
-        return any(build.state is not BuildState.FINISHED for build in builds)
+        return any(build.state is not BuildState.FINISHED for build in found.values())
 
     def live_items(self, pipeline: Pipeline) -> list[Item]:
         """Items that are live or landing, in queue order."""
-        found = cast("list[Item]", self._index("item", pipeline))
+        found: list[Item] = self._index("item", pipeline)
         live = [item for item in found if item.state in (ItemState.LIVE, ItemState.LANDING)]
         return sorted(live, key=lambda item: item.position)
 
     def gate_item(self, change_id: int) -> Item | None:
         """The change's place in the gate, if it has one."""
-        found = cast("list[Item]", self._index("gate", change_id))
+        found: list[Item] = self._index("gate", change_id)
         return next(
             (i for i in found if i.state in (ItemState.LIVE, ItemState.LANDING)),
             None,
         )
 
     def unfinished_build_on(self, machine_id: int) -> Build | None:
-        found = cast("list[Build]", self._index("machine", machine_id))
+        found: list[Build] = self._index("machine", machine_id)
         return next((b for b in found if b.state is not BuildState.FINISHED), None)
 
     def changes(self) -> list[Change]:
         return self.all(Change)
 
-    def _index(self, name: str, key: Any) -> list[Row]:
-        return list(self._indexes[name].get(key, {}).values())
+    def _index(self, name: str, key: Any) -> list[Any]:
+        found = self._indexes[name].get(key)
+        return list(found.values()) if found else []
+
+    def _in_order(self, name: str, key: Any) -> list[Any]:
+        """By id."""
+        found = self._indexes[name].get(key)
+        if not found:
+            return []
+        return sorted(found.values(), key=_ID) if len(found) > 1 else list(found.values())
+
+    def _first(self, name: str, key: Any) -> Any:
+        found = self._indexes[name].get(key)
+        return next(iter(found.values())) if found else None
 
     def _keep(self, row: Row) -> None:
         kind = type(row)
@@ -194,6 +202,8 @@ class Draft:
                 index[before].pop(row.id, None)
             index.setdefault(value, {})[row.id] = row
 
+
+_ID = attrgetter("id")
 
 _INDEXES: dict[type[Any], dict[str, Callable[[Any], Any]]] = {
     Branch: {"branch": attrgetter("project_id", "name")},

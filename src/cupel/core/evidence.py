@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cupel.core import lifecycle
@@ -135,28 +135,57 @@ def awaited(draft: Draft, buildset: Buildset, job: Job) -> str | None:
     A queued build has it as its own: so a pass that comes while it waits ends it. None where the
     job has to run, or its key is not known.
     """
-    if not job.evidence or buildset.role is Role.BASE:
+    if not job.evidence:
         return None
     if job.needs:
-        return _proving_key(draft, buildset, job)
+        return key_of(draft, buildset, job) if _is_proof(draft, buildset) else None
+    return awaited_alone(draft, buildset).get(job.name)
+
+
+def awaited_alone(draft: Draft, buildset: Buildset) -> Mapping[str, str]:
+    """`awaited` by name of all the jobs at once that need no other and have such a key."""
     what = ("awaited", buildset.id, buildset.state)
-    keys = draft.remember(what, Host, lambda: _keys_without_needs(draft, buildset))
-    return keys.get(job.name)
+    return draft.remember(what, Host, lambda: _keys_without_needs(draft, buildset))
 
 
-def _keys_without_needs(draft: Draft, buildset: Buildset) -> dict[str, str | None]:
-    jobs = (job for job in buildset.jobs if not job.needs)
-    return {job.name: _proving_key(draft, buildset, job) for job in jobs}
+def _keys_without_needs(draft: Draft, buildset: Buildset) -> dict[str, str]:
+    if not _is_proof(draft, buildset):
+        return {}
+    states = dict(buildset.keys)
+    images: dict[str, str | None] = {}
+    found: dict[str, str] = {}
+    for job in buildset.jobs:
+        state = states.get(job.name)
+        if state is None or job.needs or not job.evidence:
+            continue
+        if job.label not in images:
+            images[job.label] = image_of(draft, job.label)
+        image = images[job.label]
+        if image is not None:
+            found[job.name] = combine(state, image, ())
+    return found
 
 
-def _proving_key(draft: Draft, buildset: Buildset, job: Job) -> str | None:
-    proving = draft.get(Item, buildset.item_id).pipeline in PROVING
-    return key_of(draft, buildset, job) if proving else None
+def _is_proof(draft: Draft, buildset: Buildset) -> bool:
+    """Whether passes of the state are evidence, and others' are good for it."""
+    if buildset.role is Role.BASE:
+        return False
+    return draft.get(Item, buildset.item_id).pipeline in PROVING
 
 
 def reusable(draft: Draft, buildset: Buildset, job: Job) -> Evidence | None:
     """The pass that makes a build of the job in this state unnecessary, if there is one."""
     return draft.evidence(awaited(draft, buildset, job))
+
+
+def reusable_jobs(draft: Draft, buildset: Buildset) -> list[Job]:
+    """The jobs of the state that have `reusable` passes."""
+    alone = awaited_alone(draft, buildset)
+    return [
+        job
+        for job in buildset.jobs
+        if draft.evidence(awaited(draft, buildset, job) if job.needs else alone.get(job.name))
+    ]
 
 
 def reuse(draft: Draft, item: Item, buildset: Buildset, job: Job, found: Evidence) -> Build:

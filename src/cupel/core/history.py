@@ -307,14 +307,13 @@ def _bounded(factors: list[tuple[str, float]]) -> float:
 
 
 def _factors(draft: Draft, change: Change, past: _Past) -> list[tuple[str, float]]:
-    project = draft.history(change.project_id, PROJECT)
-    author = draft.history(change.project_id, of_author(change.author))
-    usual = _rate(project, _BAD, _BAD_WEIGHT)
-    record = _rate(author, usual, _AUTHOR_WEIGHT)
+    what = ("records", change.project_id, change.author)
+    records = draft.remember(
+        what, History, lambda: _records(draft, change.project_id, change.author)
+    )
     factors = [
-        ("the project's record", _log_odds(usual)),
-        (f"the record of {change.author}", _log_odds(record) - _log_odds(usual)),
-        _check_factor(project, past),
+        *records,
+        _check_factor(draft.history(change.project_id, PROJECT), past),
         ("size", _size(draft.patch_set(change.id, change.patch_set))),
     ]
     if past.rejected:
@@ -323,6 +322,15 @@ def _factors(draft: Draft, change: Change, past: _Past) -> list[tuple[str, float
     if change.urgent:
         factors.append(("urgent", _URGENT))
     return factors
+
+
+def _records(draft: Draft, project_id: int, author: str) -> tuple[tuple[str, float], ...]:
+    usual = _rate(draft.history(project_id, PROJECT), _BAD, _BAD_WEIGHT)
+    record = _rate(draft.history(project_id, of_author(author)), usual, _AUTHOR_WEIGHT)
+    return (
+        ("the project's record", _log_odds(usual)),
+        (f"the record of {author}", _log_odds(record) - _log_odds(usual)),
+    )
 
 
 def _times(rejected: int) -> str:

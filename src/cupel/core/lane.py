@@ -59,8 +59,6 @@ class Place:
     steps: list[tuple[Item, Buildset]]
     proofs: list[Buildset]
     lacks: Wish | None = None
-    below: dict[tuple[int, str], Trial] = dataclasses.field(default_factory=dict)
-    """By project and job, the trial of that job in this state or the nearest one beneath."""
     passed_by: int = 0
     """The entries of this state, of any project."""
 
@@ -128,6 +126,8 @@ class Lane:
 
     @staticmethod
     def beside(heads: Heads, project_id: int) -> Beside:
+        if len(heads) == 1:
+            return ()
         return tuple(
             sorted((p, head) for p, head in heads.items() if p != project_id and head is not None)
         )
@@ -237,17 +237,9 @@ class Lane:
         if not self._prove(state, place, heads):
             return
         place.heads = heads
-        place.below = dict(beneath.below)
-        trials = dict(parent.trials or {})
+        state.trials = dict(parent.trials or {})
         for proof in place.proofs:
-            attempts = self._attempts(proof)
-            for job in proof.jobs:
-                if job.voting:
-                    builds = attempts.get(job.name, [])
-                    trial = self._trial(state, place, proof, job, builds)
-                    trials[trial.job] = trial
-                    place.below[self._project_of(proof), job.name] = trial
-        state.trials = trials
+            self._try(state, place, proof, state.trials)
 
     def _part(self, state: State, place: Place, item: Item, heads: Heads) -> Buildset | None:
         """The buildset of an item on these heads, if it is made."""
@@ -291,26 +283,46 @@ class Lane:
 
     # Trials.
 
+    def _try(self, state: State, place: Place, proof: Buildset, trials: dict[str, Trial]) -> None:
+        """Replace the trials of the state beneath by those of the proof's jobs: each is the job on
+        what it depends on, shared with every state where that is the same."""
+        project_id = self._project_of(proof)
+        attempts = self._attempts(proof)
+        awaited = evidence.awaited_alone(self.draft, proof)
+        known = self.lattice.trials
+        assert state.entry is not None
+        bit = state.entry.bit
+        for job in proof.jobs:
+            if not job.voting:
+                continue
+            builds = attempts.get(job.name)
+            if builds is not None:
+                digest = builds[-1].key
+            elif job.needs:
+                digest = evidence.awaited(self.draft, proof, job)
+            else:
+                digest = awaited.get(job.name)
+            key = (job.name, proof.id if digest is None else digest)
+            name = f"{project_id}:{job.name}"
+            below = trials.get(name)
+            if below is not None and not job.projects:
+                members = below.members | bit
+            else:
+                members = self._members_of(place, project_id, job, below) | bit
+            trial = known.get(key)
+            if trial is None:
+                trial = known[key] = self._new_trial(key, project_id, job, members)
+            else:
+                trial.members &= members  # what is not in both states makes no difference
+            if builds is not None:
+                self._count(trial, proof, job, builds)
+            trials[name] = trial
+
     def _attempts(self, proof: Buildset) -> dict[str, list[Build]]:
         found: dict[str, list[Build]] = {}
         for build in self.draft.builds(proof.id):
             found.setdefault(build.job, []).append(build)
         return found
-
-    def _trial(
-        self, state: State, place: Place, proof: Buildset, job: Job, builds: list[Build]
-    ) -> Trial:
-        """The job on what it depends on: shared with every state where that is the same."""
-        project_id = self._project_of(proof)
-        key = self._key(proof, job, builds)
-        members = self._members_of(state, place, project_id, job)
-        trial = self.lattice.trials.get(key)
-        if trial is None:
-            trial = self._new_trial(key, project_id, job, members)
-            self.lattice.trials[key] = trial
-        trial.members &= members  # what is not in both states makes no difference
-        self._count(trial, proof, job, builds)
-        return trial
 
     def _adrift(self) -> list[Buildset]:
         """States that will not come although something runs on them that proves others too."""
@@ -354,15 +366,10 @@ class Lane:
         builds = self.draft.builds_of(proof.id, job.name)
         return any(build.verdict is Verdict.SUCCESS for build in builds)
 
-    def _key(self, proof: Buildset, job: Job, builds: list[Build]) -> Hashable:
-        known = builds[-1].key if builds else evidence.awaited(self.draft, proof, job)
-        return (job.name, known) if known is not None else (job.name, proof.id)
-
-    def _members_of(self, state: State, place: Place, project_id: int, job: Job) -> int:
-        """The entries that the verdict may depend on: those of the state in the job's project and
-        in projects that it asks for. What is beneath says which of them do."""
-        assert state.entry is not None
-        below = place.below.get((project_id, job.name))
+    def _members_of(self, place: Place, project_id: int, job: Job, below: Trial | None) -> int:
+        """The entries that the verdict may depend on, besides the state's own: those of the state
+        in the job's project and in projects that it asks for. What is beneath says which of them
+        do."""
         if below is not None:
             mask = below.members
         else:
@@ -370,7 +377,7 @@ class Lane:
         for project in self.projects.values() if job.projects else ():
             if project.name in job.projects:
                 mask |= place.passed_by & self._of_project.get(project.id, 0)
-        return mask | state.entry.bit
+        return mask
 
     def _new_trial(self, key: Hashable, project_id: int, job: Job, members: int) -> Trial:
         mean, flake = self._estimate(project_id, job)
@@ -391,8 +398,6 @@ class Lane:
         if (proof.id, job.name) in self._counted:
             return
         self._counted.add((proof.id, job.name))
-        if not builds:
-            return
         cutoff = self._cutoff.get(trial.job, 0.0)
         for build in builds:
             ended = build.finished_at or 0.0

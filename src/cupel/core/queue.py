@@ -98,9 +98,7 @@ def _take_known_passes(draft: Draft, waiting: list[Item]) -> None:
         policy = draft.get(Project, entry.project_id).policy
         for proof in draft.buildsets(entry.id):
             if proof.state is BuildsetState.READY and proof.role is Role.PROOF:
-                for job in proof.jobs:
-                    if evidence.reusable(draft, proof, job) is None:
-                        continue
+                for job in evidence.reusable_jobs(draft, proof):
                     if not draft.unfinished_of(proof.id, job.name):
                         buildset.advance_wanted(draft, entry, proof, job, policy, wanted=False)
 

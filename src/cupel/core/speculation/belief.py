@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -120,10 +119,7 @@ def infer(lattice: Lattice, now: float, detected: Detected = evenly) -> Beliefs:
 
 def prior(entry: Entry) -> float:
     """The chance before any state that is still there was run."""
-    chance = min(MOST, max(LEAST, entry.prior))
-    if not entry.doubt:
-        return chance
-    return _chance(_odds(chance) * math.exp(min(30.0, entry.doubt)))
+    return min(MOST, max(LEAST, entry.prior))
 
 
 def _share_odds(entry: Entry, shares: int) -> float:

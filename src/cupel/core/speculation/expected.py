@@ -331,7 +331,7 @@ class _Planning:
             ),
             default=math.inf,
         )
-        return first <= self.now or entry.doubt > 0
+        return first <= self.now
 
     # What to run.
 

@@ -25,8 +25,6 @@ class Entry:
     bit: int
     prior: float
     needs: int = 0
-    doubt: float = 0.0
-    """Log-odds from failures on states that are gone."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Hashable, Iterable
 
+from cupel.control.engine import uninterrupted
 from cupel.core.speculation import belief
 from cupel.core.speculation.belief import Beliefs
 from cupel.core.speculation.judge import Rules
@@ -54,6 +55,7 @@ class Outcome:
     reruns: int = 0
     bad_landings: int = 0
     plan_seconds: list[float] = dataclasses.field(default_factory=list)
+    """Of the processor: planning waits for nothing, and others may want the computer too."""
     busy: list[tuple[float, int]] = dataclasses.field(default_factory=list)
     """How many machines were busy from a moment on."""
     finished: bool = True
@@ -290,20 +292,25 @@ class Gate:
     def _settle(self) -> Plan:
         """Judge and plan until a plan makes no state that is decided already."""
         while True:
-            started = time.perf_counter()
-            beliefs = self._judge()
-            plan = self.policy.plan(
-                self.lattice,
-                beliefs,
-                now=self.now,
-                machines=self.p.machines,
-                landing_set=self.verdicts.landing_set,
-            )
-            landing = self.verdicts.landable(self.lattice, beliefs)
-            settled = landing is None and not self.verdicts.convicted(self.lattice, beliefs)
-            self.outcome.plan_seconds.append(time.perf_counter() - started)
+            started = time.thread_time()
+            with uninterrupted():
+                plan, settled = self._plan()
+            self.outcome.plan_seconds.append(time.thread_time() - started)
             if settled:
                 return plan
+
+    def _plan(self) -> tuple[Plan, bool]:
+        """And whether nothing more follows."""
+        beliefs = self._judge()
+        plan = self.policy.plan(
+            self.lattice,
+            beliefs,
+            now=self.now,
+            machines=self.p.machines,
+            landing_set=self.verdicts.landing_set,
+        )
+        landing = self.verdicts.landable(self.lattice, beliefs)
+        return plan, landing is None and not self.verdicts.convicted(self.lattice, beliefs)
 
     def _tick(self) -> None:
         if self._ticking or not any(t.failing for t in self.lattice.trials.values()):
