@@ -1,105 +1,63 @@
-"""Builds a root file system by mmdebstrap, as a tar file."""
+"""Builds an image: base, provisioning, one read-only file, tests."""
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
+import asyncio
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from cupel import process
 from cupel.errors import InfraError
+from cupel.image import base, pack, provision, tree
 from cupel.image.definition import Definition
+from cupel.image.workshop import Workshop
 
-TIMEOUT = 3600.0
-_SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
-_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
-# In a machine that is used once, root installs whatever it likes wherever it likes.
-_PIP = "[global]\nbreak-system-packages = true\nroot-user-action = ignore\n"
-_HOOKS = (
-    f"printf '{_PIP}' > \"$1/etc/pip.conf\"".replace("\n", "\\n"),
-    'mkdir -m 755 "$1/build"',
-    'rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/machine-id"',
-    'rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"',
-)
-# All of mmdebstrap in its own pid and mount namespace, which ends with us: nothing of it stays
-# behind, whatever happens.
-_TIED = (
-    "setpriv", "--pdeathsig", "KILL",
-    "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--",
-)  # fmt: skip
+ROOTFS = "rootfs"
+FILE = "rootfs.erofs"
+MANIFEST = "manifest.gz"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What came of a build; `size` in bytes, of the file or of all files in the tree."""
+
+    digest: str
+    packages: dict[str, str]
+    size: int
+    is_packed: bool
 
 
 async def build(
-    definition: Definition, target: Path, scratch: Path, tell: Callable[[str], None]
-) -> None:
-    """Write the root file system to the tar file `target`; `tell` gets each line of progress."""
-    if shutil.which("mmdebstrap") is None:
-        raise InfraError("mmdebstrap is needed to build images", hint="apt-get install mmdebstrap")
-    sources = host_sources(definition.config.suite or "")
-    try:
-        await process.run(
-            command(definition, target, sources),
-            env=_environment(scratch),
-            timeout=TIMEOUT,
-            on_stderr=tell,
-        )
-    except InfraError as error:
-        raise InfraError(
-            f"the image ({definition.text}) can't be built", hint=error.hint or error.message
-        ) from error
+    definition: Definition,
+    directory: Path,
+    scratch: Path,
+    workshop: Workshop | None,
+    tell: Callable[[str], None],
+) -> Built:
+    """Leave `rootfs`, perhaps packed, and the manifest in `directory`.
+
+    Packed, `rootfs` is empty, to mount the file on. Raises `InfraError` with what failed.
+    """
+    image, rootfs = definition.config, directory / ROOTFS
+    await base.lay_out(definition, rootfs, scratch, tell)
+    if definition.is_provisioned:
+        await provision.provision(image, rootfs, scratch, _needed(workshop), tell)
+    tell("Evening out, listing and packing")
+    await asyncio.to_thread(tree.normalise, rootfs)
+    packages = await asyncio.to_thread(tree.packages, rootfs)
+    digest, size = await asyncio.to_thread(tree.write_manifest, rootfs, directory / MANIFEST)
+    file = directory / FILE
+    is_packed = await pack.pack(rootfs, file, scratch, tell)
+    if is_packed:
+        await asyncio.to_thread(tree.empty, rootfs)
+        size = file.stat().st_size
+    if image.tests:
+        mounted = file if is_packed else None
+        await provision.test(image, rootfs, mounted, scratch, _needed(workshop), tell)
+    return Built(digest=digest, packages=packages, size=size, is_packed=is_packed)
 
 
-def command(definition: Definition, target: Path, sources: Path | None) -> list[str]:
-    """The whole command; without `sources` mmdebstrap uses its own default."""
-    return [
-        *_TIED,
-        "mmdebstrap",
-        "--mode=root",
-        "--format=tar",
-        "--variant=minbase",
-        # Else apt's own user downloads, if it can reach the scratch directory: two outcomes.
-        '--aptopt=APT::Sandbox::User "root"',
-        f"--architectures={definition.architecture}",
-        *(
-            [f"--include={','.join(definition.config.packages)}"]
-            if definition.config.packages
-            else []
-        ),
-        *(f"--customize-hook={hook}" for hook in _HOOKS),
-        definition.config.suite or "",
-        str(target),
-        *([str(sources)] if sources else []),
-    ]
-
-
-def host_sources(suite: str) -> Path | None:
-    """The host's own apt sources, if it is a Debian of that suite."""
-    try:
-        release = platform.freedesktop_os_release()
-    except OSError:
-        return None
-    if release.get("ID") != "debian" or release.get("VERSION_CODENAME") != suite:
-        return None
-    return next((path for path in _SOURCES if path.is_file() and path.stat().st_size), None)
-
-
-def architecture() -> str:
-    """This computer's, by Debian's name."""
-    machine = platform.machine()
-    names = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64el", "i686": "i386"}
-    return names.get(machine, machine)
-
-
-def _environment(scratch: Path) -> dict[str, str]:
-    proxies = {
-        name: value
-        for proxy in _PROXIES
-        for name in (proxy, proxy.upper())
-        if (value := os.environ.get(name))
-    }
-    # A fixed time makes the tar file depend on the packages alone. Their own files keep theirs.
-    fixed = {"SOURCE_DATE_EPOCH": "1577836800", "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    return {**proxies, **fixed, "PATH": path}
+def _needed(workshop: Workshop | None) -> Workshop:
+    if workshop is None:
+        raise InfraError("this image takes a machine to build, and there is nobody to make one")
+    return workshop

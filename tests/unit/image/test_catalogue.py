@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import io
+import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
-import tarfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from cupel.config.image import ImageConfig
 from cupel.errors import InfraError
-from cupel.image import build, catalogue, definition
+from cupel.image import base, build, catalogue, course, definition, tree
+from cupel.image.build import Built
+from cupel.image.workshop import Bench, Workshop
 
 DEFINITION = definition.define(ImageConfig(packages=("git",)), "amd64")
+NAMED = definition.define(ImageConfig(name="py"), "amd64")
+
+
+class Workbench:
+    """A workshop that remembers what it was to clear."""
+
+    def __init__(self) -> None:
+        self.cleared: list[Path] = []
+
+    @contextlib.asynccontextmanager
+    async def bench(
+        self, rootfs: Path, file: Path | None, directory: Path, image: ImageConfig, *, network: bool
+    ) -> AsyncIterator[Bench]:
+        raise NotImplementedError
+        yield
+
+    async def clear(self, directory: Path) -> None:
+        self.cleared.append(directory)
 
 
 class Builder:
@@ -31,20 +51,22 @@ class Builder:
     async def __call__(
         self,
         wanted: definition.Definition,
-        target: Path,
+        directory: Path,
         scratch: Path,
+        workshop: Workshop | None,
         tell: Callable[[str], None],
-    ) -> None:
+    ) -> Built:
         assert scratch.is_dir()
         self.built += 1
         tell("working")
         await asyncio.sleep(0.01)
         if self.fails:
             raise InfraError("the mirror is away")
-        with tarfile.open(target, "w") as tar:
-            member = tarfile.TarInfo("./etc/file")
-            member.size = len(self.content)
-            tar.addfile(member, io.BytesIO(self.content))
+        (directory / "rootfs/etc").mkdir(parents=True)
+        (directory / "rootfs/etc/file").write_bytes(self.content)
+        tree.normalise(directory / "rootfs")
+        digest, size = tree.write_manifest(directory / "rootfs", directory / "manifest.gz")
+        return Built(digest=digest, packages={"git": "1"}, size=size, is_packed=False)
 
 
 @pytest.fixture
@@ -112,7 +134,8 @@ def test_a_build_that_fails_leaves_nothing_and_can_be_tried_again(
 def test_what_a_killed_build_left_is_swept_but_not_one_under_way(tmp_path: Path) -> None:
     building = tmp_path / "building"
     for name in ("dead", "alive"):
-        (building / name / "tmp").mkdir(parents=True)
+        (building / name / "tmp/bench").mkdir(parents=True)
+    workshop = Workbench()
     holder = (
         "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
         " print(flush=True); sys.stdin.read()"
@@ -121,28 +144,88 @@ def test_what_a_killed_build_left_is_swept_but_not_one_under_way(tmp_path: Path)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        catalogue.Catalogue(tmp_path).sweep()
+        asyncio.run(catalogue.Catalogue(tmp_path, workshop).sweep())
         assert not (building / "dead").exists()
+        assert workshop.cleared == [building / "dead/tmp/bench"]
         assert (building / "alive").exists()
         process.communicate()
-    catalogue.Catalogue(tmp_path).sweep()
+    asyncio.run(catalogue.Catalogue(tmp_path).sweep())
     assert not (building / "alive").exists()
 
 
 def test_a_tree_that_was_deleted_is_built_again(tmp_path: Path, builder: Builder) -> None:
     images = catalogue.Catalogue(tmp_path)
     digest = asyncio.run(images.ensure(DEFINITION, quiet))
-    images.log(digest).unlink()
-    (images.rootfs(digest) / "etc/file").unlink()
-    (images.rootfs(digest) / "etc").rmdir()
-    images.rootfs(digest).rmdir()
-    (tmp_path / digest).rmdir()
+    images.delete(digest)
+    assert images.find(DEFINITION) is None
     asyncio.run(images.ensure(DEFINITION, quiet))
     assert builder.built == 2
 
 
+def test_what_is_known_of_an_image_and_of_a_failure(tmp_path: Path, builder: Builder) -> None:
+    images = catalogue.Catalogue(tmp_path, now=lambda: 5.0)
+    builder.fails = True
+    with pytest.raises(InfraError):
+        asyncio.run(images.ensure(NAMED, quiet))
+    failure = images.failure(NAMED)
+    assert failure is not None
+    assert failure.error == "the mirror is away"
+    assert "Failed: the mirror is away" in images.failure_log(NAMED).read_text()
+    builder.fails = False
+    digest = asyncio.run(images.ensure(NAMED, quiet))
+    assert images.failure(NAMED) is None
+    record = images.record(digest)
+    assert record is not None
+    assert (record.names, record.started_at, record.packages) == (("py",), 5.0, 1)
+    assert list(images.records()) == [record]
+    assert images.packages(digest) == {"git": "1"}
+    assert set(tree.read_manifest(images.manifest(digest))) == {".", "etc", "etc/file"}
+
+
+def test_a_name_keeps_its_image_until_the_next_one_stands(tmp_path: Path, builder: Builder) -> None:
+    images = catalogue.Catalogue(tmp_path)
+    first = asyncio.run(images.ensure(NAMED, quiet))
+    changed = definition.define(dataclasses.replace(NAMED.config, steps=("true",)), "amd64")
+    assert images.find(changed) == first
+    assert asyncio.run(images.ensure(changed, quiet)) == first
+    builder.content = b"other"
+    second = asyncio.run(images.rebuild(changed, quiet))
+    assert second != first
+    assert images.find(changed) == images.find(NAMED) == second
+    known = images.course("py")
+    assert known is not None
+    assert (known.current, known.previous) == (second, first)
+
+
+def test_a_name_goes_back_when_the_first_builds_on_its_new_image_are_lost(
+    tmp_path: Path, builder: Builder
+) -> None:
+    images = catalogue.Catalogue(tmp_path)
+    first = asyncio.run(images.ensure(NAMED, quiet))
+    images.judge(first, by_itself=True)
+    builder.content = b"other"
+    second = asyncio.run(images.rebuild(NAMED, quiet))
+    for _ in range(course.FIRST):
+        assert images.find(NAMED) == second
+        images.judge(second, by_itself=False)
+    assert images.find(NAMED) == first
+    assert asyncio.run(images.rebuild(NAMED, quiet)) == second
+    assert images.find(NAMED) == first, "what was given up does not come back by being built again"
+
+
+def test_a_name_goes_back_by_hand(tmp_path: Path, builder: Builder) -> None:
+    images = catalogue.Catalogue(tmp_path)
+    with pytest.raises(InfraError, match="no image of py before"):
+        images.roll_back("py")
+    first = asyncio.run(images.ensure(NAMED, quiet))
+    builder.content = b"other"
+    asyncio.run(images.rebuild(NAMED, quiet))
+    assert images.roll_back("py").current == first
+    assert images.find(NAMED) == first
+
+
 def test_the_command_names_packages_and_ends_with_its_parent(tmp_path: Path) -> None:
-    command = build.command(DEFINITION, tmp_path / "x.tar", None)
+    command = base.command(DEFINITION, tmp_path / "x.tar", None)
     assert command[0] == "setpriv"
     assert "--include=git" in command
     assert command[-2:] == ["bookworm", os.fspath(tmp_path / "x.tar")]

@@ -3,8 +3,11 @@
 It imports nothing but the standard library, so a machine costs a fork of few pages instead of the
 start of an interpreter. A machine's process (still real root) lays out the root file system in
 its own mount namespace, starts the user-space network, and waits for the machine's init, its
-child in the machine's namespaces, to end. When the agent dies, its sockets close: the launcher
-and every init see that and end, and with an init everything that it started.
+child in the machine's namespaces, to end.
+
+Images are mounted by the launcher, each once, in a mount namespace of its own that machines copy:
+nobody else sees these mounts, and they end with it. When the agent dies, its sockets close: the
+launcher and every init see that and end, and with an init everything that it started.
 """
 
 from __future__ import annotations
@@ -28,21 +31,49 @@ _NAMESPACES = (
 
 
 def main(descriptor: int) -> None:
-    """Serve the agent: each frame carries the socket of a machine to make."""
+    """Serve the agent: each frame carries the socket of a machine to make, or drops an image."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the agent alone
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    # What the host mounts from now on comes in; what is mounted here does not go out.
+    syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
     with socket.socket(fileno=descriptor) as agent:
         while (received := wire.receive(agent)) is not None:
-            _, (connection,) = received
+            frame, connections = received
+            if not connections:
+                _drop(frame["drop"])
+                continue
+            lacking = _mount(frame.get("file"), frame.get("at"))
+            (connection,) = connections
             if os.fork() == 0:
                 agent.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                _machine(socket.socket(fileno=connection))
+                _machine(socket.socket(fileno=connection), lacking)
             os.close(connection)
 
 
-def _machine(agent: socket.socket) -> None:
-    """Make one machine as the agent's first frame says; never returns."""
+def _mount(file: str | None, at: str | None) -> str | None:
+    """Mount the file of an image unless it is; why that can't be done."""
+    if file is None or at is None or os.path.ismount(at):
+        return None
+    try:
+        rootfs.mount_image(file, at)
+    except OSError as error:
+        return f"the image can't be mounted: {error}"
+    return None
+
+
+def _drop(at: str) -> None:
+    """Let go of an image; machines that have it keep it."""
+    if os.path.ismount(at):
+        syscalls.umount(at, syscalls.MNT_DETACH)
+
+
+def _machine(agent: socket.socket, lacking: str | None) -> None:
+    """Make one machine as the agent's first frame says; never returns.
+
+    `lacking` is why there is no image for it.
+    """
     os.setsid()
     try:
         wire.send(agent, {"event": "born", "pid": os.getpid()})
@@ -56,6 +87,8 @@ def _machine(agent: socket.socket) -> None:
     os.close(log)
     plan = Plan(**frame)
     try:
+        if lacking is not None:
+            raise OSError(lacking)
         child = _make(plan, agent)
     except (OSError, subprocess.SubprocessError) as error:
         wire.send(agent, {"event": "failed", "text": str(error)})

@@ -17,6 +17,7 @@ from cupel.host.providers.inside.plan import Plan
 
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
+_LO_FLAGS_READ_ONLY = 1
 _LO_FLAGS_AUTOCLEAR = 4
 _LOOP_CONFIG = struct.Struct("=II 5Q4I64s64s32s2Q 8Q")
 _EXT4_IOC_SHUTDOWN = 0x8004587D
@@ -43,6 +44,24 @@ def assemble(plan: Plan, user_namespace: int) -> Path:
     layers = f"lowerdir={lower},upperdir={upper},workdir={work}"
     syscalls.mount("overlay", str(root), "overlay", 0, f"{layers},redirect_dir=on,volatile")
     return root
+
+
+def mount_image(file: str, target: str) -> None:
+    """Mount the file of an image, read-only, in the mount namespace that we are in."""
+    flags = syscalls.MS_RDONLY | syscalls.MS_NODEV | syscalls.MS_NOSUID
+    try:
+        syscalls.mount(file, target, "erofs", flags)
+    except OSError as error:
+        if error.errno != errno.ENOTBLK:  # kernels before 6.12 want a block device
+            raise
+    else:
+        return
+    with Path(file).open("rb") as image:
+        device, loop = _attach(image.fileno(), _LO_FLAGS_READ_ONLY)
+    try:
+        syscalls.mount(device, target, "erofs", flags)
+    finally:
+        os.close(loop)
 
 
 def abandon(plan: Plan) -> None:
@@ -123,15 +142,16 @@ def _copy_sparse(source: Path, target: Path) -> None:
             new.write(os.pread(old.fileno(), position - start, start))
 
 
-def _attach(image: int) -> tuple[str, int]:
+def _attach(image: int, flags: int = 0) -> tuple[str, int]:
     """A free loop device with the file in it, and its descriptor; it frees itself when unused."""
     with Path("/dev/loop-control").open("rb") as control:
         for _ in range(_ATTEMPTS):
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
             device = f"/dev/loop{number}"
-            loop = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+            mode = os.O_RDONLY if flags & _LO_FLAGS_READ_ONLY else os.O_RDWR
+            loop = os.open(device, mode | os.O_CLOEXEC)
             try:
-                fcntl.ioctl(loop, _LOOP_CONFIGURE, _loop_config(image))
+                fcntl.ioctl(loop, _LOOP_CONFIGURE, _loop_config(image, flags))
             except OSError as error:
                 os.close(loop)
                 if error.errno != errno.EBUSY:  # another took it first
@@ -141,6 +161,6 @@ def _attach(image: int) -> tuple[str, int]:
     raise OSError(errno.EBUSY, "no loop device is free")
 
 
-def _loop_config(image: int) -> bytes:
-    info = (0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0)
+def _loop_config(image: int, flags: int) -> bytes:
+    info = (0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR | flags, b"", b"", b"", 0, 0)
     return _LOOP_CONFIG.pack(image, 4096, *info, *(0,) * 8)

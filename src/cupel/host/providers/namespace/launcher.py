@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cupel.errors import InfraError
 from cupel.host.providers.inside import wire
+from cupel.image import catalogue
 
 _SOURCES = Path(__file__).parents[4]
 _PROGRAM = (
@@ -25,13 +26,14 @@ class Launcher:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def connect(self) -> socket.socket:
-        """A new socket to the process of a machine to come."""
+    def connect(self, image: catalogue.Kept) -> socket.socket:
+        """A new socket to the process of a machine to come, made of `image`."""
+        mount = {"file": str(image.file), "at": str(image.rootfs)} if image.file else {}
         ours, theirs = socket.socketpair()
         with theirs:
             for attempt in (1, 2):
                 try:
-                    self._hand_over(theirs.fileno())
+                    self._hand_over(theirs.fileno(), mount)
                 except OSError as error:
                     self.close()
                     if attempt == 2:
@@ -43,11 +45,20 @@ class Launcher:
                     break
         return ours
 
-    def _hand_over(self, descriptor: int) -> None:
+    def drop(self, image: catalogue.Kept) -> None:
+        """Let go of an image that is to be deleted; machines that have it keep it."""
+        if self._socket is not None:
+            header, body = wire.encode({"drop": str(image.rootfs)})
+            try:
+                self._socket.sendall(header + body)
+            except OSError:
+                self.close()  # with it go its mounts
+
+    def _hand_over(self, descriptor: int, mount: wire.Frame) -> None:
         if self._socket is None:
             self._start()
         assert self._socket is not None
-        header, body = wire.encode({})
+        header, body = wire.encode(mount)
         self._socket.sendmsg([header + body], wire.ancillary([descriptor]))
 
     def _start(self) -> None:

@@ -17,7 +17,8 @@ from cupel.host.providers.interface import Progress
 from cupel.host.providers.namespace import cgroups, cores, disk, network, record
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import NamespaceMachine
-from cupel.image import build, catalogue, definition
+from cupel.host.providers.namespace.workshop import NamespaceWorkshop
+from cupel.image import base, catalogue, definition, prefetch
 
 # The first of the ids that no distribution gives to users, and that systemd's own containers
 # leave alone; 4096 ranges of 65536 reach up to where ids become negative in old programs.
@@ -46,7 +47,12 @@ class NamespaceProvider:
         self._state = state
         self._environ = os.environ if environ is None else environ
         self._first_uid = first_uid
-        self._catalogue = catalogue.Catalogue(images or state / "images")
+        self.images = catalogue.Catalogue(
+            images or state / "images",
+            NamespaceWorkshop(
+                lambda directory: NamespaceProvider(directory, environ=environ, first_uid=first_uid)
+            ),
+        )
         self._templates = disk.Templates(state / "disks")
         self._launcher = Launcher()
         self._tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
@@ -54,18 +60,29 @@ class NamespaceProvider:
         self._made: dict[int, NamespaceMachine] = {}
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
-        self._catalogue.sweep()
-        return await self._catalogue.ensure(_define(spec.image), progress)
+        await self.images.sweep()
+        return await self.images.ensure(_define(spec.image), progress)
 
     def find(self, spec: MachineSpec) -> str | None:
-        return self._catalogue.find(_define(spec.image))
+        return self.images.find(_define(spec.image))
 
     async def create(
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = MappingProxyType({})
     ) -> NamespaceMachine:
-        image = self.find(spec)
-        if image is None:
+        digest = self.find(spec)
+        if digest is None:
             raise InfraError(f"the image of {spec.label} is not built yet")
+        return await self.create_on(self.images.kept(digest), machine, spec, binds=binds)
+
+    async def create_on(
+        self,
+        image: catalogue.Kept,
+        machine: int,
+        spec: MachineSpec,
+        *,
+        binds: Mapping[Path, str] = MappingProxyType({}),
+    ) -> NamespaceMachine:
+        """As `create`, on an image that is given instead of the one that `spec` is about."""
         directory = self._directory(machine)
         if directory.exists() or machine in self._tree.machines():
             raise InfraError(f"something of machine {machine} exists already")
@@ -74,9 +91,9 @@ class NamespaceProvider:
         grant = None if spec.network == "none" else network.grant(self._environ)
         made = NamespaceMachine(
             machine,
-            image=image,
+            image=image.digest,
             base=self._base(machine),
-            env=dict(grant.env) if grant else {},
+            env=dict(grant.env) if grant else dict(prefetch.offline(spec.image)),
             notes=[*notes, *(grant.notes if grant else ())],
             group=self._tree.group(machine),
             remove=lambda: self.purge(machine),
@@ -85,13 +102,13 @@ class NamespaceProvider:
         plan = self._plan(machine, spec, enforced, grant, binds)
         plan = dataclasses.replace(
             plan,
-            image=str(self._catalogue.rootfs(image)),
+            image=str(image.rootfs),
             disk_size=size,
             disk_template=str(template) if template else None,
         )
         self._made[machine] = made
         try:
-            await self._start(made, plan, limits, enforced)
+            await self._start(made, image, plan, limits, enforced)
         except BaseException as error:
             await asyncio.shield(made.destroy())
             if isinstance(error, OSError):  # TimeoutError is one
@@ -103,6 +120,7 @@ class NamespaceProvider:
     async def _start(
         self,
         made: NamespaceMachine,
+        image: catalogue.Kept,
         plan: Plan,
         limits: cgroups.Limits,
         enforced: frozenset[str],
@@ -111,7 +129,7 @@ class NamespaceProvider:
         directory.mkdir(parents=True, mode=0o700)
         log = directory / "init.log"
         async with asyncio.timeout(START_SECONDS):
-            made.attach(self._launcher.connect())
+            made.attach(self._launcher.connect(image))
             # Known by its pid before it may do anything that outlives an agent's crash.
             record.write(directory, record.of_process(await made.born()))
             self._tree.create(made.id, limits, enforced)
@@ -206,7 +224,7 @@ class NamespaceProvider:
 
 
 def _define(spec: ImageSpec) -> definition.Definition:
-    return definition.define(spec, build.architecture())
+    return definition.define(spec, base.architecture())
 
 
 def _files(name: str, *, with_network: bool) -> dict[str, str]:

@@ -13,6 +13,7 @@ from cupel.errors import InfraError
 from cupel.host.providers.inside import wire
 from cupel.host.providers.inside.plan import Plan
 from cupel.host.providers.namespace.launcher import Launcher
+from cupel.image.catalogue import Kept
 
 _SECONDS = 10.0
 _DISK = 1 << 20
@@ -27,7 +28,10 @@ def attempt(directory: Path, base: int) -> float:
     launcher = Launcher()
     try:
         (scratch / "image").mkdir()
-        with launcher.connect() as sock, (scratch / "log").open("wb") as log:
+        with (
+            launcher.connect(Kept(digest="", rootfs=scratch / "image", file=None)) as sock,
+            (scratch / "log").open("wb") as log,
+        ):
             sock.settimeout(_SECONDS)
             began = time.perf_counter()
             _until_ready(sock, _plan(scratch, base), log.fileno())
