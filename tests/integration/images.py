@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 
 from cupel.host.messages import ImageSpec, MachineSpec
-from cupel.image import build, catalogue, definition
+from cupel.image import base, catalogue, definition
 
 PACKAGES = ("ca-certificates", "git", "make", "python3", "python3-pip", "python3-venv")
 
@@ -47,5 +47,5 @@ def machine_spec(**changes: object) -> MachineSpec:
 
 def ensure() -> str:
     """Build the test image unless it is there; its digest. Parallel runs wait for one another."""
-    made = definition.define(spec(), build.architecture())
+    made = definition.define(spec(), base.architecture())
     return asyncio.run(catalogue.Catalogue(cache()).ensure(made, print))

@@ -54,6 +54,8 @@ def examine(state: Path) -> list[Finding]:
         _git(),
         _program("mmdebstrap", "builds images", "mmdebstrap", required=True),
         _program("tar", "carries files into machines and out", "tar", required=True),
+        _program("mkfs.erofs", "packs images into files", "erofs-utils", required=False),
+        _program("skopeo", "fetches OCI images", "skopeo umoci", required=False),
         _program("slirp4netns", "gives machines a network", "slirp4netns", required=False),
         _space(place),
         _memory(),

@@ -8,7 +8,7 @@ import json
 
 from cupel.config.image import ImageConfig
 
-RECIPE = 2
+RECIPE = 3
 """Raised when `build` makes something else of the same definition."""
 
 _BESIDE = ("name", "refresh", "size")

@@ -196,7 +196,7 @@ def write_manifest(tree: Path, target: Path) -> tuple[str, int]:
     """
     digest = hashlib.sha256()
     size = 0
-    with target.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as file:
+    with target.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         for entry in entries(tree):
             line = json.dumps(dataclasses.astuple(entry), separators=(",", ":")).encode() + b"\n"
             digest.update(line)
