@@ -19,12 +19,10 @@ class World:
         )
         self.lattice.root.trials = {}
 
-    def enter(
-        self, *parts: str, prior: float = 0.05, needs: Entry | None = None, doubt: float = 0.0
-    ) -> Entry:
+    def enter(self, *parts: str, prior: float = 0.05, needs: Entry | None = None) -> Entry:
         number = len(self.lattice.entries)
         beneath = 0 if needs is None else needs.bit
-        entry = Entry(id=number, bit=1 << number, prior=prior, needs=beneath, doubt=doubt)
+        entry = Entry(id=number, bit=1 << number, prior=prior, needs=beneath)
         self.parts[number] = parts or ("all",)
         self.lattice.entries.append(entry)
         self.lattice.live |= entry.bit
