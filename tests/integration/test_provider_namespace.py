@@ -24,7 +24,7 @@ from cupel.host.messages import MachineSpec
 from cupel.host.providers.interface import Machine, Provider, Stream, Usage
 from cupel.host.providers.namespace import NamespaceProvider, cgroups, disk
 from cupel.host.providers.namespace.provider import FIRST_UID
-from integration import images, leftovers, provider_contract
+from integration import escape_contract, images, leftovers
 from integration.provider_contract import machine_of, run, shell
 
 FLAVOUR = cgroups.detect(cgroups.MOUNTINFO.read_text())
@@ -55,7 +55,7 @@ def needs(*limits: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"no control groups for {missing} here")
 
 
-class TestNamespaceProvider(provider_contract.ProviderContract):
+class TestNamespaceProvider(escape_contract.EscapeContract):
     def provider(self, state: Path) -> Provider:
         return NamespaceProvider(state, images=images.cache())
 
