@@ -76,3 +76,19 @@ def test_a_picture_of_nothing_is_drawn() -> None:
     )
     assert row.results[0].waits == ()
     ET.fromstring(plot.svg([row]))
+
+
+@pytest.mark.parametrize("most", [1, 3, 7, 34, 50, 1000])
+def test_an_axis_has_a_few_round_marks(most: int) -> None:
+    (row,) = compare.compare(tasks("optimistic", seeds=1), jobs=1)
+    result = dataclasses.replace(row.results[0], busy=((0.0, most), (7200.0, 0)))
+    root = ET.fromstring(plot.svg([dataclasses.replace(row, results=(result,))]))
+    texts = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    marks = [
+        float(each)
+        for each in texts[texts.index("Machines busy over time (first seed)") :]
+        if each.replace(".", "").isdigit()
+    ]
+    assert 4 < len(marks) < 12
+    assert all(mark * 20 == int(mark * 20) for mark in marks)
+    assert max(marks) <= most

@@ -98,10 +98,10 @@ def _busy(rows: Sequence[Row]) -> Iterator[str]:
     means = [_means(each, end) for each in steps]
     most = max([1.0, *(value for each in means for value in each)])
     yield _head(1, "Machines busy over time (first seed)")
-    yield from _down(1, [(f"{most * n / 4:.3g}", n / 4) for n in range(5)])
-    hours = [end * n / 6 for n in range(7)]
+    yield from _down(1, [(f"{n:g}", n / most) for n in _ticks(most)])
     width = _RIGHT - _LEFT
-    yield from _along(1, [(f"{s / 3600:.1f} h", _LEFT + width * s / end) for s in hours])
+    hours = _ticks(end / 3600)
+    yield from _along(1, [(f"{h:g} h", _LEFT + width * h * 3600 / end) for h in hours])
     for number, each in enumerate(means):
         if each:
             points = [
@@ -162,24 +162,25 @@ def _curve(number: int, points: Sequence[tuple[float, float]]) -> str:
     return f'<path class="curve c{number % len(_LIGHT)}"{dashed} d="M{path}"/>'
 
 
+def _ticks(high: float) -> list[float]:
+    """Four to ten round numbers from 0 up to this one."""
+    size = 10.0 ** math.floor(math.log10(high / 4))
+    size *= max(n for n in (1, 2, 5) if n * size <= high / 4)
+    return [n * size for n in range(int(high / size) + 1)]
+
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+_COARSE = (
+    1.0, 10.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE,
+    _HOUR, 2 * _HOUR, 4 * _HOUR, 8 * _HOUR, _DAY, 3 * _DAY, 10 * _DAY,
+)  # fmt: skip
+_FINE = sorted({*_COARSE, *(_MINUTE * n for n in (2, 10, 20, 25, 35, 40, 45, 50, 80, 100))})
+
+
 def _moments(low: float, high: float) -> list[float]:
-    """Round times between two, in seconds."""
-    known = (
-        1,
-        10,
-        60,
-        300,
-        900,
-        1800,
-        3600,
-        7200,
-        4 * 3600,
-        8 * 3600,
-        86400,
-        3 * 86400,
-        10 * 86400,
-    )
-    return [float(each) for each in known if low <= each <= high]
+    """Round times between two, in seconds; more of them where there would be few."""
+    found = [each for each in _COARSE if low <= each <= high]
+    return found if len(found) > 2 else [each for each in _FINE if low <= each <= high]
 
 
 def _time(seconds: float) -> str:
