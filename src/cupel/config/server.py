@@ -24,7 +24,7 @@ DAY = 86_400.0
 GIB = 1 << 30
 
 
-NETWORKS = ("none", "full")
+NETWORKS = ("none", "registries", "full")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,8 @@ def _count(wanted: str, high: int) -> Quantity:
 NETWORK = Field(
     key="network",
     shape=Choice(words=NETWORKS),
-    text="`none` (the default): the machine is alone; `full`: it has a route out.",
+    text="`none` (the default): the machine is alone; `registries`: it reaches registries of "
+    "packages by name, and nothing else; `full`: it has a route out.",
 )
 CPUS = Field(
     key="cpus",

@@ -22,7 +22,7 @@ class MachineSpec:
     """A machine to make. `memory`, `disk` in bytes; `cpus` in cores.
 
     `provider` is how it is made, by the name of one of the host's providers. `network` says what
-    it reaches: `none` or `full`.
+    it reaches: `none`, `registries` of packages alone, or `full`.
     """
 
     label: str

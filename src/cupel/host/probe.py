@@ -57,6 +57,7 @@ def examine(state: Path) -> list[Finding]:
         _program("mkfs.erofs", "packs images into files", "erofs-utils", required=False),
         _program("skopeo", "fetches OCI images", "skopeo umoci", required=False),
         _program("slirp4netns", "gives machines a network", "slirp4netns", required=False),
+        _program("nft", "keeps machines to registries of packages", "nftables", required=False),
         _space(place),
         _memory(),
     ]
@@ -180,7 +181,7 @@ def _git() -> Finding:
 
 
 def _program(name: str, purpose: str, package: str, *, required: bool) -> Finding:
-    path = shutil.which(name)
+    path = shutil.which(name, path=disk.TOOLS)
     return Finding(
         name=name,
         ok=path is not None,

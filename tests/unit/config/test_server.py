@@ -153,7 +153,7 @@ WRONG = {
     "labels: {a: {memory: 1}}": "1:22: 1 is out of bounds\n  64M to 64T is possible",
     "labels: {a: {network: yes}}": "1:23: yes without quotes is a boolean",
     "labels: {a: {network: ful}}": (
-        '1:23: expected none or full, found "ful"\n  did you mean "full"?'
+        '1:23: expected none or registries or full, found "ful"\n  did you mean "full"?'
     ),
     "labels: {a: {provider: vm}}": '1:14: "provider" is not supported by this version of Cupel',
     "labels: {a: {image: {packages: [--x]}}}": '1:33: "--x" is not the name of a package',

@@ -54,3 +54,25 @@ def test_the_trust_store_goes_where_every_tool_looks(tmp_path: Path) -> None:
 def test_clouds_metadata_is_out_of_reach() -> None:
     assert network.LINK_LOCAL in network.unreachable()
     assert not any(entry.startswith("127.") for entry in network.unreachable())
+
+
+def test_registries_are_public_ones_and_those_that_the_host_uses(tmp_path: Path) -> None:
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list").write_text("deb http://mirror.example/debian bookworm main\n")
+    (tmp_path / "sources.list.d/more.sources").write_text("URIs: https://Apt.Example:8443/x\n")
+    environ = {
+        "PIP_INDEX_URL": "https://me:secret@index.example/simple",
+        "PATH": "https://no.example",
+    }
+    names = network.registries(environ, tmp_path)
+    assert {"mirror.example", "apt.example", "index.example", "pypi.org"} <= set(names)
+    assert "no.example" not in names
+    assert not any("secret" in name for name in names)
+
+
+def test_a_proxy_is_not_shown_to_what_may_reach_registries_alone() -> None:
+    environ = {"https_proxy": "http://proxy.example:3128", "PIP_INDEX_URL": "https://index.example"}
+    grant = network.without_proxies(network.grant(environ), environ)
+    assert "https_proxy" not in dict(grant.env)
+    assert dict(grant.env)["PIP_INDEX_URL"] == "https://index.example"
+    assert any("prox" in note for note in grant.notes)

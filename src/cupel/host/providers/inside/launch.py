@@ -18,7 +18,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from cupel.host.providers.inside import init, rootfs, syscalls, wire
+from cupel.host.providers.inside import init, resolver, rootfs, syscalls, wire
 from cupel.host.providers.inside.plan import UIDS, Plan
 
 _NAMESPACES = (
@@ -123,6 +123,8 @@ def _make(plan: Plan, agent: socket.socket) -> int:
     trees = [rootfs.shown(source, user_namespace) for source, _ in plan.binds]
     if network is not None:
         _await_network(network)
+    if plan.filter is not None:
+        resolver.start(f"/proc/{child}/ns/net", plan.filter, plan.registries)
     _hand_over(ours, root, trees)
     return child
 

@@ -36,5 +36,9 @@ class Plan:
     cpus: list[int]
     network: list[str]
     """The command of the user-space network, to which its last words are added; empty: none."""
+    filter: str | None
+    """Where nft is, if the machine may reach `registries` alone."""
+    registries: list[str]
+    """Names of hosts."""
     unreachable: list[str]
     """IPv4 networks that the machine must not reach, as `address/bits`."""

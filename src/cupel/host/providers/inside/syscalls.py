@@ -98,6 +98,11 @@ def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), f"unshare {flags:#x}")
 
 
+def setns(namespace: int, kind: int) -> None:
+    """Join the namespace that a descriptor stands for."""
+    _checked(_libc.setns(namespace, kind), f"setns {kind:#x}")
+
+
 def clone(flags: int) -> int:
     """Fork into new namespaces: 0 in the child, its pid in the parent. One thread must exist."""
     arguments = struct.pack("=8Q", flags, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)

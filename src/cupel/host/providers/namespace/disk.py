@@ -12,7 +12,7 @@ from cupel import process
 RESERVE = 1 << 30
 """Bytes of the host's disk that machines leave alone."""
 SMALLEST = 64 << 20
-_TOOLS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+TOOLS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 # No journal and no reserve: a crash ends the machine anyway, and its root is not real root.
 _OPTIONS = ("-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal,^resize_inode")
 _EXTENDED = "lazy_itable_init=1,nodiscard"
@@ -22,7 +22,7 @@ def tool() -> str | None:
     """Where mkfs.ext4 is; None where machines' files must stay in memory."""
     if not os.access("/dev/loop-control", os.W_OK):
         return None
-    return shutil.which("mkfs.ext4", path=_TOOLS)
+    return shutil.which("mkfs.ext4", path=TOOLS)
 
 
 def available(wanted: int, state: Path) -> int:

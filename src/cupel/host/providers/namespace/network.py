@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 import socket
 import urllib.parse
 from collections.abc import Mapping
@@ -28,6 +29,20 @@ COMMAND = (
     "--enable-sandbox",
     "--enable-seccomp",
 )
+
+REGISTRIES = (
+    "deb.debian.org", "security.debian.org", "snapshot.debian.org",
+    "archive.ubuntu.com", "security.ubuntu.com", "ports.ubuntu.com",
+    "pypi.org", "files.pythonhosted.org",
+    "registry.npmjs.org", "registry.yarnpkg.com",
+    "index.crates.io", "static.crates.io", "crates.io",
+    "proxy.golang.org", "sum.golang.org",
+    "rubygems.org", "index.rubygems.org",
+    "repo.maven.apache.org", "repo1.maven.org", "plugins.gradle.org",
+    "api.nuget.org", "repo.packagist.org", "dl-cdn.alpinelinux.org",
+)  # fmt: skip
+"""Hosts of packages. What serves whatever anybody uploads, such as a forge, is not among them."""
+_APT = ("sources.list", "sources.list.d/*.list", "sources.list.d/*.sources")
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _BUNDLES = (
@@ -96,6 +111,32 @@ def grant(environ: Mapping[str, str]) -> Grant:
         copies=((BUNDLE, str(bundle)),) if bundle else (),
         notes=tuple(notes),
     )
+
+
+def without_proxies(granted: Grant, environ: Mapping[str, str]) -> Grant:
+    """The same for a machine that reaches registries alone: a proxy would reach everything."""
+    proxies = {name for word in _PROXIES for name in (word, word.upper())}
+    used = any(environ.get(name) for name in proxies if not name.lower().startswith("no_"))
+    note = "the host's proxies are not used: through them a machine would reach everything"
+    return dataclasses.replace(
+        granted,
+        env=tuple((name, value) for name, value in granted.env if name not in proxies),
+        notes=(*granted.notes, *([note] if used else [])),
+    )
+
+
+def registries(environ: Mapping[str, str], apt: Path = Path("/etc/apt")) -> list[str]:
+    """The names of hosts that have packages: public ones, and the indexes that the host uses."""
+    texts = [environ.get(name, "") for name in _INDEXES]
+    texts += [
+        path.read_text(errors="replace") for pattern in _APT for path in sorted(apt.glob(pattern))
+    ]
+    found = {host.lower() for text in texts for host in _hosts(text)}
+    return sorted({*REGISTRIES, *found})
+
+
+def _hosts(text: str) -> list[str]:
+    return re.findall(r"https?://(?:[^/@\s]*@)?([A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z0-9])", text)
 
 
 def _bundle(environ: Mapping[str, str]) -> Path | None:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from cupel.errors import InfraError
 from cupel.host.messages import ImageSpec, MachineSpec
+from cupel.host.providers.inside import resolver
 from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.interface import Progress
 from cupel.host.providers.namespace import cgroups, cores, disk, network, record
@@ -88,7 +89,7 @@ class NamespaceProvider:
             raise InfraError(f"something of machine {machine} exists already")
         enforced, notes = self._enforcement()
         size, template = await self._disk(spec, notes)
-        grant = None if spec.network == "none" else network.grant(self._environ)
+        grant = self._grant(spec)
         made = NamespaceMachine(
             machine,
             image=image.digest,
@@ -158,7 +159,7 @@ class NamespaceProvider:
             disk_template=None,
             disk_size=0,
             shared_memory=spec.memory // 2,
-            files=_files(name, with_network=grant is not None),
+            files=_files(name, spec.network),
             copies=dict(grant.copies) if grant else {},
             binds=[(str(source), target) for source, target in binds.items()],
             init_groups=group.init,
@@ -167,8 +168,18 @@ class NamespaceProvider:
             keep_core_limit=cores.piped(),
             cpus=_affinity(spec.cpus) if "cpu" not in enforced else [],
             network=_network_command() if grant else [],
+            filter=_filter() if spec.network == "registries" else None,
+            registries=network.registries(self._environ) if spec.network == "registries" else [],
             unreachable=network.unreachable() if grant else [],
         )
+
+    def _grant(self, spec: MachineSpec) -> network.Grant | None:
+        if spec.network == "none":
+            return None
+        granted = network.grant(self._environ)
+        if spec.network == "registries":
+            return network.without_proxies(granted, self._environ)
+        return granted
 
     def _enforcement(self) -> tuple[frozenset[str], list[str]]:
         """Which limits control groups enforce here, and what is done about the others."""
@@ -227,13 +238,23 @@ def _define(spec: ImageSpec) -> definition.Definition:
     return definition.define(spec, base.architecture())
 
 
-def _files(name: str, *, with_network: bool) -> dict[str, str]:
-    resolver = f"nameserver {network.RESOLVER}\n" if with_network else ""
+def _files(name: str, reaches: str) -> dict[str, str]:
+    server = {"full": network.RESOLVER, "registries": resolver.ADDRESS}.get(reaches)
+    names = f"nameserver {server}\n" if server else ""
     return {
         "etc/hostname": f"{name}\n",
         "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost\n",
-        "etc/resolv.conf": f"{resolver}options timeout:2 attempts:3\n",
+        "etc/resolv.conf": f"{names}options timeout:2 attempts:3\n",
     }
+
+
+def _filter() -> str:
+    program = shutil.which("nft", path=disk.TOOLS)
+    if program is None:
+        raise InfraError(
+            "a machine that reaches registries alone needs nft", hint="apt-get install nftables"
+        )
+    return program
 
 
 def _network_command() -> list[str]:

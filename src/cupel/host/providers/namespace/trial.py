@@ -78,5 +78,7 @@ def _plan(scratch: Path, base: int) -> Plan:
         keep_core_limit=False,
         cpus=[],
         network=[],
+        filter=None,
+        registries=[],
         unreachable=[],
     )

@@ -1,0 +1,74 @@
+"""What a machine that may reach registries alone is told of names."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cupel.host.providers.inside import resolver
+
+NAMES = frozenset({"pypi.org"})
+A, AAAA, TXT, SRV = 1, 28, 16, 33
+
+
+def query(name: str, kind: int = A, *, flags: int = 0x0100, count: int = 1) -> bytes:
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return (
+        struct.pack("!6H", 7, flags, count, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", kind, 1)
+    )
+
+
+class LookUp:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, name: str) -> list[str]:
+        self.asked.append(name)
+        return ["192.0.2.7", "192.0.2.8"]
+
+
+def test_a_registry_has_its_addresses() -> None:
+    look_up = LookUp()
+    question = query("PyPI.org")
+    reply = resolver.answer(question, NAMES, look_up)
+    assert reply is not None
+    assert struct.unpack_from("!6H", reply) == (7, 0x8180, 1, 2, 0, 0)
+    assert reply[12 : len(question)] == question[12:]
+    assert reply.endswith(socket.inet_aton("192.0.2.8"))
+    assert look_up.asked == ["pypi.org"]
+
+
+@pytest.mark.parametrize("kind", [AAAA, TXT, SRV, 255])
+def test_nothing_but_addresses_is_told_and_nothing_else_asked(kind: int) -> None:
+    look_up = LookUp()
+    reply = resolver.answer(query("pypi.org", kind), NAMES, look_up)
+    assert reply is not None
+    assert struct.unpack_from("!6H", reply)[1:4] == (0x8180, 1, 0)
+    assert look_up.asked == []
+
+
+@pytest.mark.parametrize("name", ["example.org", "a.pypi.org", "pypi.org.example.org", "pypi"])
+def test_other_names_do_not_exist_and_are_not_asked_for(name: str) -> None:
+    look_up = LookUp()
+    reply = resolver.answer(query(name), NAMES, look_up)
+    assert reply is not None
+    assert struct.unpack_from("!6H", reply)[1:4] == (0x8183, 1, 0)
+    assert look_up.asked == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", b"\0" * 11, query("pypi.org", flags=0x8180), query("pypi.org", count=2),
+     query("pypi.org")[:-3], b"\0\7\1\0\0\1" + bytes(6) + b"\xc0\x0c\0\1\0\1"],
+)  # fmt: skip
+def test_what_is_no_query_gets_no_reply(message: bytes) -> None:
+    assert resolver.answer(message, NAMES, LookUp()) is None
+
+
+@given(st.binary(max_size=600))
+def test_any_message_is_survived(message: bytes) -> None:
+    resolver.answer(message, NAMES, LookUp())
