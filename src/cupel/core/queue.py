@@ -632,7 +632,10 @@ def _why(
     if failing and all(beliefs.broken.get(job, 0.0) > BROKEN for job in failing):
         return f"the branch itself is broken: {names} fails on it without any change"
     if failing:
-        return f"{names} failed; it is run again to see whose fault that is"
+        told = (
+            f"job {names} failed; it is" if len(failing) == 1 else f"jobs {names} failed; they are"
+        )
+        return f"{told} run again to see whose fault that is"
     if lane.queue.closed is not None and state.passed:
         return f"proved; the tree is closed: {lane.queue.closed}"
     if state.passed:

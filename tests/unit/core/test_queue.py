@@ -116,7 +116,7 @@ def test_a_failure_is_run_again_and_on_the_head_before_anybody_is_blamed() -> No
     gate.enter(1)
     gate.all_fail(1)
     assert gate.item(1).state is ItemState.LIVE
-    assert gate.wait(1) == "tests failed; it is run again to see whose fault that is"
+    assert gate.wait(1) == "job tests failed; it is run again to see whose fault that is"
     assert set(gate.going()) == {("tests", (1,)), ("tests", ())}
     gate.all_fail(1)
     convict(gate, 1)
