@@ -211,6 +211,8 @@ class EscapeContract(ProviderContract):
     """`own_kernel`: machines have one of their own, which root of the machine may well alter."""
 
     own_kernel = False
+    uncounted: frozenset[str] = frozenset()
+    """The bombs that nothing here holds, because there are no control groups to count by."""
 
     def small(self) -> MachineSpec:
         return dataclasses.replace(
@@ -251,7 +253,8 @@ class EscapeContract(ProviderContract):
 
         with baited() as (host, told):
             self.play(tmp_path, scenario)
-        assert not escaped(found), listed(escaped(found))
+        wrong = {name: how for name, how in escaped(found).items() if name not in self.uncounted}
+        assert not wrong, listed(wrong)
 
     def test_whatever_runs_in_a_machine_ends_with_it(self, tmp_path: Path) -> None:
         async def scenario(provider: Provider) -> None:

@@ -255,7 +255,7 @@ PROCFS = _of(
     ("open the memory of process 1", "Dirty COW by /proc/self/mem", "root",
      "os.open('/proc/1/mem', os.O_RDWR)"),
     ("see the files that process 1 has open", "CVE-2016-9962; spoofing the agent's channel", "root",
-     "os.listdir('/proc/1/fd')"),
+     "for fd in os.listdir('/proc/1/fd'): os.readlink(f'/proc/1/fd/{fd}')"),
     ("spare oneself from the OOM killer", "hosts that ran out of memory", _RESOURCE,
      "os.write(os.open('/proc/self/oom_score_adj', os.O_WRONLY), b'-1000')"),
     ("see other processes than one's own", "shared pid namespaces", "host",

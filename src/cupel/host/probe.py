@@ -14,7 +14,8 @@ import psutil
 
 from cupel import process
 from cupel.errors import InfraError
-from cupel.host.providers.namespace import cgroups, disk, trial
+from cupel.host.providers.inside import landlock, seccomp
+from cupel.host.providers.namespace import cgroups, cores, disk, trial
 from cupel.host.providers.namespace.provider import FIRST_UID
 
 KERNEL = (5, 19)
@@ -51,6 +52,9 @@ def examine(state: Path) -> list[Finding]:
         machine,
         _control_groups(),
         _disk_limit(),
+        _system_calls(os.uname().machine),
+        _landlock(),
+        _cores(),
         _git(),
         _program("mmdebstrap", "builds images", "mmdebstrap", required=True),
         _program("tar", "carries files into machines and out", "tar", required=True),
@@ -85,7 +89,7 @@ def _root() -> Finding:
         name="root",
         ok=is_root,
         required=True,
-        found="yes" if is_root else f"no, user {os.geteuid()}: machines need root for now",
+        found="yes" if is_root else f"no, user {os.geteuid()}: images are built by root",
         fix="sudo cupel up",
     )
 
@@ -159,6 +163,43 @@ def _disk_limit() -> Finding:
         required=False,
         found="by loop devices" if mkfs else "no loop device or mkfs.ext4: files stay in memory",
         fix="apt-get install e2fsprogs; modprobe loop",
+    )
+
+
+def _system_calls(architecture: str) -> Finding:
+    ok = seccomp.program(architecture) is not None
+    return Finding(
+        name="system calls",
+        ok=ok,
+        required=False,
+        found="filtered for builds" if ok else f"not filtered: no table for {architecture}",
+        fix="run builds on x86_64 or aarch64",
+    )
+
+
+def _landlock() -> Finding:
+    version = landlock.version()
+    ok = version >= landlock.OLDEST
+    return Finding(
+        name="landlock",
+        ok=ok,
+        required=False,
+        found=f"version {version}" if ok else "not in the kernel: one wall less around files",
+        fix="boot with lsm=landlock,... on a kernel that has it",
+    )
+
+
+def _cores() -> Finding:
+    """Whether cores of builds are kept; the setting is the host's, and stays as it is."""
+    piped = cores.piped()
+    return Finding(
+        name="core dumps",
+        ok=not piped,
+        required=False,
+        found="the host hands them to a program of its own, so builds leave none"
+        if piped
+        else "kept in machines, and with what a failed build left",
+        fix="sysctl kernel.core_pattern=core",
     )
 
 

@@ -38,6 +38,21 @@ SHORTEST_LINE = 16
 
 ARTEFACT_SECONDS = 600.0
 
+# A core is known by its kind of ELF file (4), not by its name, which other files have, too.
+GATHER_CORES = """
+find /build /root /tmp /var -xdev -type f -size "-$1c" \\( -name core -o -name 'core.*' \\) \\
+    ! -path "$2/*" 2>/dev/null | while IFS= read -r found; do
+    kind=$(head -c 18 "$found" | od -An -v -tx1 | tr -d ' \\n')
+    case $kind in
+    7f454c46*0400 | 7f454c46*0004)
+        mkdir -p "$2" && mv -- "$found" "$2/core$(printf %s "$found" | tr / .)" && echo "$found" ;;
+    esac
+done
+"""
+"""Moves cores of crashed processes, of fewer bytes than $1, to $2 and prints where they were."""
+CORES = f"{ARTEFACTS}/cores"
+CORE_SECONDS = 60.0
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -86,6 +101,8 @@ class Runner:
         """Run the steps and send what they leave. Raises `InfraError` when the machine fails."""
         outcome = await self._steps()
         try:
+            if outcome.verdict == "failure":
+                await self._cores()
             left = await self._artefacts()
         except (CupelError, TimeoutError) as error:
             left = Outcome(verdict="infra", reason=f"the artefacts are lost: {error}")
@@ -197,6 +214,23 @@ class Runner:
                     await self._send(ArtefactData(machine=self._machine.id, data=piece, last=False))
         await self._send(ArtefactData(machine=self._machine.id, data=b"", last=True))
         return SUCCESS
+
+    async def _cores(self) -> None:
+        """Put cores of processes that crashed beside the artefacts, and say so in the log."""
+        most = str(self._build.artefact_limit // 4)
+        said = bytearray()
+        process = await self._machine.exec(
+            ["/bin/sh", "-c", GATHER_CORES, "sh", most, CORES], env={"PATH": PATH}, cwd="/"
+        )
+        try:
+            with contextlib.suppress(TimeoutError):  # the artefacts matter more
+                async with asyncio.timeout(CORE_SECONDS), _closing(process.output()) as output:
+                    async for _, data in output:
+                        said += data[: 4096 - len(said)]
+        finally:
+            await process.kill()
+        for where in said.decode(errors="replace").splitlines():
+            await self._remark(f"a process crashed; its core {where} is kept as an artefact")
 
     def _environment(self) -> dict[str, str]:
         build = self._build

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cupel.errors import InfraError
-from cupel.host import agent, messages, protocol, transport
+from cupel.host import agent, messages, protocol, runner, transport
 from cupel.host.messages import (
     ArtefactData,
     BesideSpec,
@@ -326,6 +326,18 @@ def test_a_build_that_prints_too_much_keeps_what_fits(play):
 
     loud = fakes.Script(prints=[(OUT, b"x" * 3_000_000)], exit=fakes.FOREVER)
     play(scenario, {"loud": loud, "lines": fakes.Script(prints=[(OUT, b"\n" * 101)])})
+
+
+def test_cores_of_a_failed_build_are_gathered_and_named(play):
+    async def scenario(world: World) -> None:
+        assert (await world.finish(1, "crash")).verdict == "failure"
+        said = b"".join(each.data for each in world.server.of(Output))
+        assert b"its core /build/src/core is kept as an artefact" in said
+        assert (await world.finish(2, "well")).verdict == "success"
+        assert b"".join(each.data for each in world.server.of(Output)) == said
+
+    found = fakes.Script(prints=[(OUT, b"/build/src/core\n")])
+    play(scenario, {"crash": fakes.Script(exit=139), runner.CORES: found})
 
 
 def test_a_step_killed_for_memory_says_so(play):

@@ -83,7 +83,8 @@ def main(plan: Plan, agent: socket.socket, groups: Groups, parent: socket.socket
 
 
 def _enter(plan: Plan, groups: Groups, root: int, *binds: int) -> None:
-    os.setgroups([])
+    if plan.has_many_ids:  # with one alone, groups can't be left
+        os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     syscalls.die_with_parent()  # forgotten by the kernel when the uid changed
@@ -172,9 +173,10 @@ def _mount_devices(plan: Plan, devices: dict[str, int]) -> None:
         Path(f"/dev/{name}").symlink_to(target)
     for name in ("pts", "shm"):
         Path(f"/dev/{name}").mkdir()
-    syscalls.mount(
-        "devpts", "/dev/pts", "devpts", plain, "newinstance,ptmxmode=666,mode=620,gid=5,max=256"
-    )
+    terminals = "newinstance,ptmxmode=666,mode=620,max=256"
+    if plan.has_many_ids:
+        terminals += ",gid=5"
+    syscalls.mount("devpts", "/dev/pts", "devpts", plain, terminals)
     shared = syscalls.MS_NOSUID | syscalls.MS_NODEV
     size = f"mode=1777,size={plan.shared_memory},nr_inodes={plan.shared_memory >> 14}"
     syscalls.mount("tmpfs", "/dev/shm", "tmpfs", shared, size)  # noqa: S108

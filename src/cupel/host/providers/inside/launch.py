@@ -19,7 +19,7 @@ import subprocess
 from pathlib import Path
 
 from cupel.host.providers.inside import init, resolver, rootfs, syscalls, wire
-from cupel.host.providers.inside.plan import UIDS, Plan
+from cupel.host.providers.inside.plan import Plan
 
 _NAMESPACES = (
     syscalls.CLONE_NEWUSER
@@ -116,9 +116,12 @@ def _make(plan: Plan, agent: socket.socket) -> int:
     theirs.close()
     groups.close()
     for table in ("uid_map", "gid_map"):
-        _write(f"/proc/{child}/{table}", f"0 {plan.base} {UIDS}")
+        lines = (" ".join(map(str, entry)) for entry in plan.ids)
+        _write(f"/proc/{child}/{table}", "\n".join(lines))
     network = _start_network(plan, child)
-    user_namespace = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    user_namespace = None
+    if not plan.rootless:
+        user_namespace = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     root = rootfs.assemble(plan, user_namespace)
     trees = [rootfs.shown(source, user_namespace) for source, _ in plan.binds]
     if network is not None:

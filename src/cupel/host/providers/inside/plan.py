@@ -20,6 +20,10 @@ class Plan:
 
     name: str
     base: int
+    ids: list[tuple[int, int, int]]
+    """The map of user and group ids: the first inside, the first outside, how many."""
+    rootless: bool
+    """Whether the launcher's root is one of a user namespace only, which can't map mounts."""
     image: str
     directory: str
     disk_template: str | None
@@ -42,3 +46,8 @@ class Plan:
     """Names of hosts."""
     unreachable: list[str]
     """IPv4 networks that the machine must not reach, as `address/bits`."""
+
+    @property
+    def has_many_ids(self) -> bool:
+        """Whether there is any id inside but that of root."""
+        return sum(count for _, _, count in self.ids) > 1

@@ -28,8 +28,11 @@ _ATTEMPTS = 100
 _EXT4_OPTIONS = "nobarrier,noinit_itable,noauto_da_alloc"
 
 
-def assemble(plan: Plan, user_namespace: int) -> Path:
-    """Mount the machine's root below its directory; the path. Its root user owns new files."""
+def assemble(plan: Plan, user_namespace: int | None) -> Path:
+    """Mount the machine's root below its directory; the path. Its root user owns new files.
+
+    `user_namespace` is a descriptor of the machine's; None: its ids are ours.
+    """
     directory = Path(plan.directory)
     disk, lower, root = directory / "disk", directory / "lower", directory / "root"
     for path in (disk, lower, root):
@@ -42,7 +45,8 @@ def assemble(plan: Plan, user_namespace: int) -> Path:
     # The upper must not be mapped: an overlay with a mapped upper silently becomes read-only.
     syscalls.move_mount(shown(plan.image, user_namespace), str(lower))
     layers = f"lowerdir={lower},upperdir={upper},workdir={work}"
-    syscalls.mount("overlay", str(root), "overlay", 0, f"{layers},redirect_dir=on,volatile")
+    own = "userxattr" if plan.rootless else "redirect_dir=on"
+    syscalls.mount("overlay", str(root), "overlay", 0, f"{layers},{own},volatile")
     return root
 
 
@@ -73,12 +77,14 @@ def abandon(plan: Plan) -> None:
         os.close(disk)
 
 
-def shown(source: str, user_namespace: int) -> int:
+def shown(source: str, user_namespace: int | None) -> int:
     """A read-only mount of a directory, not attached yet, whose root user is the machine's."""
     tree = syscalls.open_tree(source)
     attributes = syscalls.MountAttr
-    flags = attributes.IDMAP | attributes.RDONLY | attributes.NODEV | attributes.NOSUID
-    syscalls.mount_setattr(tree, flags, user_namespace)
+    flags = attributes.RDONLY | attributes.NODEV | attributes.NOSUID
+    if user_namespace is not None:
+        flags |= attributes.IDMAP
+    syscalls.mount_setattr(tree, flags, user_namespace or 0)
     return tree
 
 
@@ -106,7 +112,7 @@ def _write(plan: Plan, upper: Path, path: str, data: bytes) -> None:
 
 def _mount_disk(plan: Plan, directory: Path, target: Path) -> None:
     if plan.disk_template is None:
-        size = f"size={plan.disk_size}"
+        size = f"size={plan.disk_size},nr_inodes={plan.disk_size >> 13}"
         syscalls.mount("tmpfs", str(target), "tmpfs", syscalls.MS_NODEV, size)
         return
     path = directory / "disk.img"

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cupel.errors import InfraError
@@ -20,9 +21,13 @@ _PROGRAM = (
 
 
 class Launcher:
-    """One small process that forks the machines' own; started again should it end."""
+    """One small process that forks the machines' own; started again should it end.
 
-    def __init__(self) -> None:
+    `prefix` is a command that starts it, for one that is not root.
+    """
+
+    def __init__(self, prefix: Sequence[str] = ()) -> None:
+        self._prefix = prefix
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -66,7 +71,16 @@ class Launcher:
         with theirs:
             # -I -S: nothing of the host's environment or packages, and a fast start.
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_SOURCES), str(theirs.fileno())],
+                [
+                    *self._prefix,
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    "-c",
+                    _PROGRAM,
+                    str(_SOURCES),
+                    str(theirs.fileno()),
+                ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

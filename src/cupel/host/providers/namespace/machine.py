@@ -36,7 +36,7 @@ class NamespaceMachine:
         machine: int,
         *,
         image: str,
-        base: int,
+        owner: int | None,
         env: Mapping[str, str],
         notes: Sequence[str],
         group: cgroups.Group,
@@ -48,7 +48,8 @@ class NamespaceMachine:
         self.env = {**ENVIRONMENT, **env}
         """What every process gets, unless it is given other values."""
         self.pid = 0
-        self._base = base
+        self._owner = owner
+        """Whom pipes are given to, on the host; None: whoever we are."""
         self._group = group
         self._remove = remove
         self._channel: Channel | None = None
@@ -125,8 +126,8 @@ class NamespaceMachine:
             process = NamespaceProcess(out, err, lambda: self._kill(number))
             self._processes[number] = self._running[number] = process
             # Owned by the machine's root, who may open them again as /dev/stdout.
-            for descriptor in (out_inside, err_inside):
-                os.fchown(descriptor, self._base, self._base)
+            self._give(out_inside)
+            self._give(err_inside)
             order = {
                 "order": "exec",
                 "number": number,
@@ -142,6 +143,10 @@ class NamespaceMachine:
                 raise
             return process
 
+    def _give(self, pipe: int) -> None:
+        if self._owner is not None:
+            os.fchown(pipe, self._owner, self._owner)
+
     async def _kill(self, number: int) -> None:
         if self._channel is not None and self._channel.open:
             with contextlib.suppress(InfraError):  # gone with the machine: just as dead
@@ -149,7 +154,7 @@ class NamespaceMachine:
 
     async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
         stdin, feed = os.pipe()
-        os.fchown(stdin, self._base, self._base)
+        self._give(stdin)
         os.set_blocking(feed, False)
         try:
             argv = ["/bin/sh", "-c", _UNPACK, "sh", target]

@@ -15,7 +15,7 @@ from cupel.host.messages import ImageSpec, MachineSpec
 from cupel.host.providers.inside import resolver
 from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.interface import Progress
-from cupel.host.providers.namespace import cgroups, cores, disk, network, record
+from cupel.host.providers.namespace import cgroups, cores, disk, network, record, rootless
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import NamespaceMachine
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
@@ -55,7 +55,8 @@ class NamespaceProvider:
             ),
         )
         self._templates = disk.Templates(state / "disks")
-        self._launcher = Launcher()
+        self._rootless = rootless.detect()
+        self._launcher = Launcher(self._rootless.command if self._rootless else ())
         self._tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
         self._enforced: frozenset[str] | None = None
         self._made: dict[int, NamespaceMachine] = {}
@@ -88,12 +89,16 @@ class NamespaceProvider:
         if directory.exists() or machine in self._tree.machines():
             raise InfraError(f"something of machine {machine} exists already")
         enforced, notes = self._enforcement()
+        if self._rootless is not None:
+            rootless.possible([int(n) for n in os.uname().release.split(".")[:2]])
+            image = await rootless.unpacked(image, self._state / "unpacked", self._rootless)
+            notes += self._rootless.notes
         size, template = await self._disk(spec, notes)
         grant = self._grant(spec)
         made = NamespaceMachine(
             machine,
             image=image.digest,
-            base=self._base(machine),
+            owner=self._base(machine) if self._rootless is None else None,
             env=dict(grant.env) if grant else dict(prefetch.offline(spec.image)),
             notes=[*notes, *(grant.notes if grant else ())],
             group=self._tree.group(machine),
@@ -150,10 +155,13 @@ class NamespaceProvider:
         binds: Mapping[Path, str],
     ) -> Plan:
         name = f"cupel-m{machine}"
+        base = 0 if self._rootless else self._base(machine)
         group = self._tree.group(machine)
         return Plan(
             name=name,
-            base=self._base(machine),
+            base=base,
+            ids=self._rootless.ids if self._rootless else [(0, base, UIDS)],
+            rootless=self._rootless is not None,
             image="",
             directory=str(self._directory(machine)),
             disk_template=None,

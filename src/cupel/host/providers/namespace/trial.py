@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cupel.errors import InfraError
 from cupel.host.providers.inside import wire
-from cupel.host.providers.inside.plan import Plan
+from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.image.catalogue import Kept
 
@@ -64,6 +64,8 @@ def _plan(scratch: Path, base: int) -> Plan:
     return Plan(
         name="cupel-trial",
         base=base,
+        ids=[(0, base, UIDS)],
+        rootless=False,
         image=str(scratch / "image"),
         directory=str(scratch),
         disk_template=None,
