@@ -28,6 +28,17 @@ NETWORKS = ("none", "registries", "full")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PoolConfig:
+    """How many machines of a label there are: `ready` ones idle, `ceiling` in all, `quota` in use
+    by one project (None: no limit). One that was idle for `idle` seconds is replaced."""
+
+    ready: int = 1
+    ceiling: int | None = None
+    quota: int | None = None
+    idle: float = 3600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
     """What a machine of a label is: sizes in bytes; `network` is a word of `NETWORKS`."""
 
@@ -37,11 +48,12 @@ class LabelConfig:
     memory: int = 4 * GIB
     disk: int = 10 * GIB
     pids: int = 4096
+    pool: PoolConfig = PoolConfig()
 
 
 DEFAULT_LABELS: Mapping[str, LabelConfig] = {
     "debian-12": LabelConfig(),
-    "debian-12-net": LabelConfig(network="full"),
+    "debian-12-net": LabelConfig(network="full", pool=PoolConfig(ready=0)),
 }
 
 
@@ -68,8 +80,8 @@ class ServerConfig:
     keep: float = 90 * DAY
 
 
-def _count(wanted: str, high: int) -> Quantity:
-    return Quantity(wanted=wanted, example="4", parse=scalar.whole, low=1, high=high)
+def _count(wanted: str, high: int, *, low: int = 1) -> Quantity:
+    return Quantity(wanted=wanted, example="4", parse=scalar.whole, low=low, high=high)
 
 
 NETWORK = Field(
@@ -118,13 +130,65 @@ class LabelFound:
     image: Placed[str] | ImageConfig
 
 
+READY = Field(
+    key="ready",
+    shape=_count("a count of machines", 10_000, low=0),
+    text="How many machines stand ready for builds to come, besides what the recent rate of builds "
+    "asks for; 1 by default. With 0 they are made when a build asks for one.",
+)
+CEILING = Field(
+    key="ceiling",
+    shape=_count("a count of machines", 10_000),
+    text="How many machines of the label there may be at a time; by default as many as fit.",
+)
+QUOTA = Field(
+    key="quota",
+    shape=_count("a count of machines", 10_000),
+    text="How many of them one project may use at a time; by default as many as there are.",
+)
+IDLE = Field(
+    key="idle",
+    shape=scalar.duration(60, 30 * DAY),
+    text="A machine that was ready for so long is replaced by a new one, such as `1h` (the "
+    "default).",
+)
+
+
+class PoolShape:
+    """Reads how many machines of a label there are to be."""
+
+    record = Record(
+        wanted="a mapping with ready, ceiling, quota and idle",
+        fields=(READY, CEILING, QUOTA, IDLE),
+    )
+
+    def read(self, value: Value, problems: Problems) -> PoolConfig:
+        found = self.record.read(value, problems)
+        default = PoolConfig()
+        ceiling, quota = found.find(CEILING), found.find(QUOTA)
+        return PoolConfig(
+            ready=int(found.get(READY, default.ready)),
+            ceiling=None if ceiling is None else int(ceiling),
+            quota=None if quota is None else int(quota),
+            idle=found.get(IDLE, default.idle),
+        )
+
+    def schema(self) -> Schema:
+        return self.record.schema()
+
+
+POOL = Field(
+    key="pool", shape=PoolShape(), text="How many machines stand ready, and how many there may be."
+)
+
+
 class LabelShape:
     """Reads a label; what it leaves out is as by default."""
 
     record = Record(
         wanted="a mapping that describes a machine",
-        fields=(IMAGE, NETWORK, CPUS, MEMORY, DISK, PIDS),
-        later=frozenset({"provider", "pool"}),
+        fields=(IMAGE, NETWORK, CPUS, MEMORY, DISK, PIDS, POOL),
+        later=frozenset({"provider"}),
     )
 
     def read(self, value: Value, problems: Problems) -> LabelFound:
@@ -136,6 +200,7 @@ class LabelShape:
             memory=int(found.get(MEMORY, default.memory)),
             disk=int(found.get(DISK, default.disk)),
             pids=int(found.get(PIDS, default.pids)),
+            pool=found.get(POOL, default.pool),
         )
         return LabelFound(label=label, image=found.get(IMAGE, default.image))
 
@@ -358,5 +423,8 @@ def _default_labels() -> list[str]:
             f"#     memory: {quantity.bytes_text(label.memory)}",
             f"#     disk: {quantity.bytes_text(label.disk)}",
             f"#     pids: {label.pids}",
+            "#     pool:",
+            f"#       ready: {label.pool.ready}",
+            "#       idle: 1h",
         ]
     return lines

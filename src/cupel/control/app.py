@@ -22,6 +22,7 @@ from cupel.control.dispatch import Dispatch
 from cupel.control.engine import Engine
 from cupel.control.feed import Feed
 from cupel.control.hosts import Hosts
+from cupel.control.pools import pools
 from cupel.control.pushes import Pushes
 from cupel.control.states import Repositories, States
 from cupel.core import events
@@ -104,6 +105,7 @@ class Cupel:
         for token in await self.auth.tokens():
             if token.name == HOST_TOKEN:
                 await self.auth.revoke(token.id)
+        await self.engine.record(pools(self.config))
         issued = await self.auth.create("host", name=HOST_TOKEN, scopes=[Scope.HOST])
         return Hosts(
             self.store,

@@ -50,7 +50,12 @@ class Dispatch:
         match action:
             case actions.PrepareState() | actions.Land():
                 return 0
-            case actions.RunBuild() | actions.CancelBuild() | actions.DestroyMachine():
+            case (
+                actions.MakeMachine()
+                | actions.RunBuild()
+                | actions.CancelBuild()
+                | actions.DestroyMachine()
+            ):
                 return self._hosts.connections(action.host)
             case _:
                 assert_never(action)
@@ -73,6 +78,8 @@ class Dispatch:
                 # Refused, it may be asked again at once; the answer to this asking is in.
                 await self._engine.record(*await self._states.land(action))
                 self._asked.pop(action.key, None)
+            case actions.MakeMachine():
+                await self._hosts.make(action)
             case actions.RunBuild():
                 await self._hosts.run(action)
             case actions.CancelBuild():

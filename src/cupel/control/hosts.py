@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 from collections import Counter
 from dataclasses import replace
@@ -31,8 +32,24 @@ log = structlog.get_logger(__name__)
 HEARTBEAT = 5.0
 """Seconds within which a host must say something; three such silences and it is lost."""
 
+_TOLD = 200
+"""Lines of what was told of a machine that are kept for the log of its build."""
+
+_SELDOM = 1.0
+"""Seconds between two lines that are stored of what is told of a machine."""
+
 _PATIENCE = 1.0
 """Seconds before a fact is stored again that the store did not take."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Making:
+    """What the host told of a machine before it had a build: it belongs into that build's log."""
+
+    lines: collections.deque[tuple[float, str]] = dataclasses.field(
+        default_factory=lambda: collections.deque(maxlen=_TOLD)
+    )
+    stored_at: float = 0.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -124,22 +141,27 @@ class Hosts:
                 reason = "it did not come back after the server's restart"
                 await self._engine.record(events.HostLost(name=host.name, reason=reason))
 
+    async def make(self, action: actions.MakeMachine) -> None:
+        """Have the host make a machine. Repeatable."""
+        machine = action.machine
+        label = self._config.labels.get(machine.label)
+        if label is None:
+            raise InfraError(f"label {machine.label} is not in the server's configuration")
+        spec = machine_spec(machine.label, label)
+        await self._session(action.host).say(messages.Make(machine=machine.id, spec=spec))
+
     async def run(self, action: actions.RunBuild) -> None:
-        """Have the host make the machine and run the build. Repeatable."""
+        """Have the host run a build on a machine that it has made. Repeatable."""
         session = self._session(action.host)
         if action.machine.id in session.running:
             return
-        label = self._config.labels.get(action.build.label)
-        if label is None:
-            raise InfraError(f"label {action.build.label} is not in the server's configuration")
         build_id = action.build.id
-        session.running[action.machine.id] = _Running(
+        running = _Running(
             build_id=build_id,
             log=self._logs.writer(build_id),
             artefacts=self._artefacts.receiver(build_id, self._config.artefact_limit),
         )
-        spec = machine_spec(action.build.label, label)
-        await session.say(messages.Make(machine=action.machine.id, spec=spec))
+        session.begin(action.machine.id, running)
         await session.say(messages.Run(machine=action.machine.id, build=self._build_spec(action)))
 
     async def cancel(self, action: actions.CancelBuild) -> None:
@@ -223,6 +245,7 @@ class _Session:
         self._clock = clock
         self._connection = ServerConnection()
         self._pending: list[messages.ToServer] = []
+        self._making: dict[int, _Making] = {}
 
     async def say(self, message: messages.ToHost) -> None:
         if self._connection.phase is Phase.CLOSED:
@@ -294,14 +317,59 @@ class _Session:
             case messages.Hello() | messages.Images():
                 raise InfraError(f"host {self.name} said {type(message).__name__} twice")
             case messages.Heartbeat():
-                await self._record(events.HostSeen(name=self.name))
+                await self._record(events.HostSeen(name=self.name, refuses=message.refuses))
+            case messages.MachineReady():
+                await self._record(
+                    events.MachineReady(
+                        machine_id=message.machine, image=message.image, seconds=message.seconds
+                    )
+                )
+            case messages.MachineFailed():
+                self._making.pop(message.machine, None)
+                await self._record(
+                    events.MachineFailed(machine_id=message.machine, reason=message.reason)
+                )
             case messages.MachineGone():
                 self._forget(message.machine)
                 await self._record(events.MachineGone(machine_id=message.machine))
+            case messages.Progress() if message.machine not in self.running:
+                await self._take_progress(message)
+            case messages.BuildFinished() if message.machine not in self.running:
+                await self._record(_never_ran(message))
+            case messages.BuildRefused():
+                await self._take_refusal(message)
             case _:
                 running = self.running.get(message.machine)
                 if running is not None:
                     await self._take_from(running, message)
+
+    def begin(self, machine: int, running: _Running) -> None:
+        """The machine's build begins; its log, with what was told of the machine."""
+        self.running[machine] = running
+        making = self._making.pop(machine, None)
+        for at, text in making.lines if making is not None else ():
+            _print(running, index.NO_STEP, "cupel", at, f"{text}\n".encode())
+
+    async def _take_progress(self, message: messages.Progress) -> None:
+        making = self._making.setdefault(message.machine, _Making())
+        now = self._clock()
+        making.lines.append((now, message.text))
+        if now - making.stored_at >= _SELDOM:
+            making.stored_at = now
+            await self._record(events.MachineTold(machine_id=message.machine, text=message.text))
+
+    async def _take_refusal(self, message: messages.BuildRefused) -> None:
+        running = self.running.get(message.machine)
+        if running is not None and running.build_id == message.build:
+            _close(running)
+            refused = messages.BuildFinished(
+                machine=message.machine,
+                verdict="infra",
+                reason=message.reason,
+                cpu_seconds=None,
+                memory_peak=None,
+            )
+            await self._finish(running, refused)
 
     async def _take_from(self, running: _Running, message: messages.ToServer) -> None:
         match message:
@@ -310,10 +378,6 @@ class _Session:
             case messages.Progress():
                 text = f"{message.text}\n".encode()
                 _print(running, index.NO_STEP, "cupel", self._clock(), text)
-            case messages.MachineReady():
-                await self._record(
-                    events.MachineReady(machine_id=message.machine, image=message.image)
-                )
             case messages.StepStarted():
                 running.steps[message.step] = StepResult(
                     name=message.name, started_at=message.at, finished_at=None, exit_status=None
@@ -326,10 +390,6 @@ class _Session:
                 await self._take_artefacts(running, message)
             case messages.BuildFinished():
                 await self._finish(running, message)
-            case messages.MachineFailed():
-                pass  # the build that was ordered with it is reported next
-            case messages.BuildRefused():
-                log.error("a host refused a build", host=self.name, reason=message.reason)
             case _:
                 raise Bug(f"{type(message).__name__} is not about a build")
 
@@ -383,9 +443,22 @@ class _Session:
             await asyncio.sleep(_PATIENCE)
 
     def _forget(self, machine: int) -> None:
+        self._making.pop(machine, None)
         running = self.running.pop(machine, None)
         if running is not None:
             _close(running)
+
+
+def _never_ran(message: messages.BuildFinished) -> events.BuildFinished:
+    """The end of a build that was cancelled before its host had heard of it."""
+    return events.BuildFinished(
+        machine_id=message.machine,
+        verdict=Verdict(message.verdict),
+        reason=message.reason,
+        steps=(),
+        usage=Usage(),
+        artefacts=(),
+    )
 
 
 def _finish_step(running: _Running, message: messages.StepFinished) -> None:

@@ -26,6 +26,7 @@ from cupel.core.model import (
     MachineState,
     PatchSet,
     Pipeline,
+    Pool,
     Project,
     Queue,
     Row,
@@ -64,6 +65,7 @@ async def everything_live(tx: Transaction) -> list[Row]:
         *builds,
         *machines,
         *hosts,
+        *await tx.select(Pool),
         *await tx.select(Queue),
         *await tx.select(Project),
         *await tx.select(Branch),
@@ -182,15 +184,22 @@ async def _concerning(  # noqa: C901 - one match over the union
             ]
         case events.HostLost():
             return await _on_host(tx, fact.name)
-        case events.HostSeen():
+        case events.HostSeen() | events.HostDrainSet():
             return await tx.select(Host, {"name": fact.name})
+        case events.PoolsSet():
+            return await tx.select(Pool)
         case events.BuildFinished():
             rows = await _on_machines(tx, [fact.machine_id])
             return [*await _proof(tx, rows), *await _attempts(tx, rows)]
         case events.MachineGone():
             rows = await _on_machines(tx, [fact.machine_id])
-            return [*rows, *await _attempts(tx, rows)]
-        case events.MachineReady() | events.StepsChanged():
+            return [*rows, *await _attempts(tx, rows), *await _whose_fault(tx, rows)]
+        case events.MachineFailed():
+            rows = await _on_machines(tx, [fact.machine_id])
+            return [*rows, *await _whose_fault(tx, rows)]
+        case events.MachineReady():
+            return [*await _on_machines(tx, [fact.machine_id]), *await tx.select(Pool)]
+        case events.StepsChanged() | events.MachineTold() | events.MachineDeleteAsked():
             return await _on_machines(tx, [fact.machine_id])
         case _:
             assert_never(fact)
@@ -282,6 +291,16 @@ async def _on_machines(tx: Transaction, ids: Sequence[int]) -> list[Row]:
         *await tx.select(Host, {"id": {machine.host_id for machine in machines}}),
         *await tx.select(Build, {"machine_id": ids, "state": _UNFINISHED}),
     ]
+
+
+async def _whose_fault(tx: Transaction, rows: Iterable[Row]) -> list[Row]:
+    """Of machines that could not be made: who waits for such, and how other hosts fare."""
+    made = (MachineState.NEW, MachineState.BUILDING)
+    labels = {row.label for row in rows if isinstance(row, Machine) and row.state in made}
+    if not labels:
+        return []
+    queued = await tx.select(Build, {"state": (BuildState.QUEUED,)})
+    return [*await tx.select(Host), *(build for build in queued if build.label in labels)]
 
 
 async def _attempts(tx: Transaction, rows: Iterable[Row]) -> list[Row]:

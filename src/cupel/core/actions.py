@@ -44,8 +44,18 @@ class Land:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MakeMachine:
+    machine: Machine
+    host: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return ("make", self.machine.id)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunBuild:
-    """Make the machine on its host and run the build there. `needed`: job name → build id.
+    """Run the build on its machine, which is ready. `needed`: job name → build id.
 
     `beside`: the projects that the job asks for, with their commits in this state.
     """
@@ -85,4 +95,4 @@ class DestroyMachine:
         return ("destroy", self.machine_id)
 
 
-Action = PrepareState | Land | RunBuild | CancelBuild | DestroyMachine
+Action = PrepareState | Land | MakeMachine | RunBuild | CancelBuild | DestroyMachine

@@ -186,7 +186,10 @@ class HostConnected:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HostSeen:
+    """`refuses` is why it takes no more builds for now."""
+
     name: str
+    refuses: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +199,62 @@ class HostLost:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostDrainSet:
+    """The host is to be emptied, or not any more."""
+
+    name: str
+    draining: bool
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSpec:
+    """A label of the configuration, as in `Pool`."""
+
+    label: str
+    ready: int
+    ceiling: int | None
+    quota: int | None
+    idle: float
+    definition: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PoolsSet:
+    """All labels that there are; those that are left out are no more."""
+
+    pools: tuple[PoolSpec, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineReady:
+    """`seconds` is how long it took to make."""
+
     machine_id: int
     image: str
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFailed:
+    """The host could not make the machine."""
+
+    machine_id: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineTold:
+    """What the host does while it makes the machine, such as building its image."""
+
+    machine_id: int
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MachineDeleteAsked:
+    machine_id: int
+    user: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +303,12 @@ Fact = (
     | HostConnected
     | HostSeen
     | HostLost
+    | HostDrainSet
+    | PoolsSet
     | MachineReady
+    | MachineFailed
+    | MachineTold
+    | MachineDeleteAsked
     | StepsChanged
     | BuildFinished
     | MachineGone

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from cupel.core import admission, buildset, events, evidence, history, item, lifecycle, ranks
+from cupel.core import (
+    admission,
+    buildset,
+    demand,
+    events,
+    evidence,
+    history,
+    item,
+    lifecycle,
+    ranks,
+)
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -24,6 +34,7 @@ from cupel.core.model import (
     MachineState,
     PatchSet,
     Pipeline,
+    Pool,
     Project,
     Queue,
     Verdict,
@@ -69,18 +80,25 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
         case events.HostConnected():
             _host_connected(draft, fact)
         case events.HostSeen():
-            host = _host(draft, fact.name)
-            if host is not None:
-                draft.put(replace(host, last_seen=draft.now))
+            _host_seen(draft, fact)
         case events.HostLost():
             _host_lost(draft, fact)
+        case events.HostDrainSet():
+            _host_drain_set(draft, fact)
+        case events.PoolsSet():
+            _pools_set(draft, fact)
         case events.MachineReady():
             _machine_ready(draft, fact)
+        case events.MachineFailed():
+            _machine_failed(draft, fact)
+        case events.MachineTold():
+            machine = draft.find(Machine, fact.machine_id)
+            if machine is not None and machine.state is MachineState.BUILDING:
+                draft.put(replace(machine, detail=fact.text))
+        case events.MachineDeleteAsked():
+            _machine_delete_asked(draft, fact)
         case events.StepsChanged():
-            build = draft.unfinished_build_on(fact.machine_id)
-            if build is not None and fact.steps and build.steps != fact.steps:
-                draft.put(replace(build, steps=fact.steps))
-                draft.tell("build.step", fact.steps[-1].name, **_on(build))
+            _steps_changed(draft, fact)
         case events.BuildFinished():
             _build_finished(draft, fact)
         case events.MachineGone():
@@ -307,6 +325,49 @@ def _host(draft: Draft, name: str) -> Host | None:
     return next((host for host in draft.all(Host) if host.name == name), None)
 
 
+def _host_seen(draft: Draft, fact: events.HostSeen) -> None:
+    host = _host(draft, fact.name)
+    if host is None:
+        return
+    draft.put(replace(host, last_seen=draft.now, refuses=fact.refuses))
+    if fact.refuses is not None and host.refuses is None:
+        draft.tell("host.refuses", f"{host.name}: {fact.refuses}")
+    elif fact.refuses is None and host.refuses is not None:
+        draft.tell("host.accepts", host.name)
+
+
+def _host_drain_set(draft: Draft, fact: events.HostDrainSet) -> None:
+    host = _host(draft, fact.name)
+    if host is not None and host.draining != fact.draining:
+        draft.put(replace(host, draining=fact.draining))
+        word = "draining" if fact.draining else "undrained"
+        draft.tell(f"host.{word}", host.name, user=fact.user)
+
+
+def _pools_set(draft: Draft, fact: events.PoolsSet) -> None:
+    known = {pool.label: pool for pool in draft.all(Pool)}
+    for spec in fact.pools:
+        present = known.pop(spec.label, None)
+        if present is None:
+            present = Pool(id=draft.new_id(), label=spec.label)
+            draft.tell("pool.added", spec.label)
+        elif present.definition != spec.definition:
+            draft.tell("pool.redefined", spec.label)
+        wanted = replace(
+            present,
+            ready=spec.ready,
+            ceiling=spec.ceiling,
+            quota=spec.quota,
+            idle=spec.idle,
+            definition=spec.definition,
+        )
+        draft.put(wanted)
+    for gone in known.values():
+        if gone.definition:
+            draft.put(replace(gone, ready=0, definition=""))
+            draft.tell("pool.removed", gone.label)
+
+
 def _host_connected(draft: Draft, fact: events.HostConnected) -> None:
     known = _host(draft, fact.name)
     host = Host(
@@ -387,15 +448,50 @@ def _machine_ready(draft: Draft, fact: events.MachineReady) -> None:
     if machine is None or machine.state is not MachineState.BUILDING:
         return
     state = lifecycle.step(lifecycle.MACHINE, machine.state, "ready")
-    state = lifecycle.step(lifecycle.MACHINE, state, "use")
-    draft.put(replace(machine, state=state, image=fact.image, ready_at=draft.now))
+    draft.put(replace(machine, state=state, image=fact.image, detail=None, ready_at=draft.now))
+    hosts.made(draft, draft.get(Host, machine.host_id), machine.label)
     _image_seen(draft, draft.get(Host, machine.host_id), machine.label, fact.image)
-    build = draft.unfinished_build_on(machine.id)
-    if build is None:
+    demand.booted(draft, machine.label, fact.seconds)
+    draft.tell("machine.ready", machine.label, machine_id=machine.id)
+
+
+def _machine_failed(draft: Draft, fact: events.MachineFailed) -> None:
+    machine = draft.find(Machine, fact.machine_id)
+    if machine is None or machine.state is not MachineState.BUILDING:
         return
-    started = lifecycle.step(lifecycle.BUILD, build.state, "start")
-    draft.put(replace(build, state=started, started_at=draft.now))
-    draft.tell("build.started", build.job, **_on(build))
+    state = lifecycle.step(lifecycle.MACHINE, machine.state, "fail")
+    draft.put(replace(machine, state=state, detail=fact.reason))
+    host = draft.get(Host, machine.host_id)
+    text = f"{machine.label} on {host.name}: {fact.reason}"
+    draft.tell("machine.failed", text, machine_id=machine.id)
+    hosts.could_not_make(draft, host, machine.label, fact.reason)
+
+
+def _machine_delete_asked(draft: Draft, fact: events.MachineDeleteAsked) -> None:
+    machine = draft.find(Machine, fact.machine_id)
+    if machine is None or machine.state not in UNDELETED:
+        return
+    why = f"{hosts.DELETED} by {fact.user}"
+    build = draft.unfinished_build_on(machine.id)
+    if build is not None:
+        cancelled = build.state is BuildState.CANCELLING
+        verdict = Verdict.CANCELLED if cancelled else Verdict.INFRA
+        buildset.finish(draft, build, verdict, build.reason if cancelled else why)
+    state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
+    draft.put(replace(machine, state=state, detail=f"deleted by {fact.user}"))
+    draft.tell("machine.delete-asked", machine.label, machine_id=machine.id, user=fact.user)
+
+
+def _steps_changed(draft: Draft, fact: events.StepsChanged) -> None:
+    build = draft.unfinished_build_on(fact.machine_id)
+    if build is None or not fact.steps or build.steps == fact.steps:
+        return
+    if build.started_at is None:
+        started = lifecycle.step(lifecycle.BUILD, build.state, "start")
+        build = replace(build, state=started, started_at=draft.now)
+        draft.tell("build.started", build.job, **_on(build))
+    draft.put(replace(build, steps=fact.steps))
+    draft.tell("build.step", fact.steps[-1].name, **_on(build))
 
 
 def _image_seen(draft: Draft, host: Host, label: str, image: str) -> None:
@@ -432,6 +528,9 @@ def _machine_gone(draft: Draft, machine_id: int, why: str) -> None:
     machine = draft.find(Machine, machine_id)
     if machine is None or machine.state is MachineState.GONE:
         return
+    if machine.state is MachineState.BUILDING and why != hosts.RESTARTED:
+        host = draft.get(Host, machine.host_id)
+        hosts.could_not_make(draft, host, machine.label, why)
     _fail_machine(draft, machine, why)
     machine = draft.get(Machine, machine_id)
     state = lifecycle.step(lifecycle.MACHINE, machine.state, "gone")

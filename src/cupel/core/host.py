@@ -1,9 +1,12 @@
 """Whether a host can be trusted with builds: strikes, quarantine, and whose fault a lost build is.
 
 A build that its host fails before it has run for QUICK seconds is a strike against the host, unless
-the job has been failed elsewhere likewise. STRIKES in a row put the host in quarantine: it gets no
-build for a while, then one at a time, as a probe. A probe that is failed likewise doubles the time;
-a build that ends by itself, however it ends, clears the strikes.
+the job has been failed elsewhere likewise. So is a machine that it cannot make while builds wait
+for one, unless other hosts cannot make that label either, or this one has failed at it so often
+that it is the label's fault: the label is asked for less and less often then. STRIKES in a row put
+the host in quarantine: it gets no build for a while, then one at a time, as a probe. A probe that
+is failed likewise doubles the time; a build that ends by itself, however it ends, clears the
+strikes.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cupel.core.draft import Draft
-from cupel.core.model import Build, Host, HostState, Machine, Verdict
+from cupel.core.model import Build, BuildState, Failure, Host, HostState, Machine, Verdict
 
 QUICK = 20.0
 """Seconds: a build that has run longer is failed by something that it did, or by bad luck."""
@@ -25,8 +28,15 @@ _FIRST = 60.0
 _LONGEST = 3600.0
 """Seconds of the first quarantine, and what they double up to."""
 
+PAUSES = (5.0, 30.0, 60.0)
+"""Seconds until a host is asked again for a label that it could not make and that builds wait for,
+after the first time and after others."""
+
 RESTARTED = "its host started anew"
 """The reason of a build that was lost with a restart: no mark against the build."""
+
+DELETED = "its machine was deleted"
+"""What the reason of a build begins with whose machine a person deleted: no mark either."""
 
 _MARK = " (held against its host)"
 
@@ -38,8 +48,14 @@ def is_hosts_fault(build: Build) -> bool:
 
     The build's reason says so, hence the answer never changes once the build has ended.
     """
-    lost = build.verdict is Verdict.INFRA and build.reason is not None
-    return lost and (build.reason == RESTARTED or str(build.reason).endswith(_MARK))
+    lost = build.verdict is Verdict.INFRA
+    return lost and (is_nobodys_fault(build) or str(build.reason).endswith(_MARK))
+
+
+def is_nobodys_fault(build: Build) -> bool:
+    """Whether the build was lost with a restart of its host, or by a person's hand."""
+    reason = str(build.reason)
+    return reason == RESTARTED or reason.startswith(DELETED)
 
 
 def is_suspect(host: Host) -> bool:
@@ -71,6 +87,55 @@ def ended(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> s
     return reason
 
 
+def takes_more(host: Host, now: float) -> bool:
+    """Whether the host may be given machines and builds at all."""
+    return (
+        host.state is HostState.CONNECTED
+        and not host.draining
+        and host.refuses is None
+        and not is_quarantined(host, now)
+    )
+
+
+def failure(host: Host, label: str) -> Failure | None:
+    """That the host could not make the label when it last tried."""
+    return next((each for each in host.failures if each.label == label), None)
+
+
+def makes_again_at(host: Host, label: str, *, wanted: bool) -> float:
+    """When the host may be asked for the label: where builds want it, within a minute."""
+    failed = failure(host, label)
+    if failed is None:
+        return 0.0
+    if wanted:
+        return failed.at + PAUSES[min(failed.count, len(PAUSES)) - 1]
+    return failed.at + min(PAUSES[0] * 2.0 ** min(failed.count - 1, 16), _LONGEST)
+
+
+def made(draft: Draft, host: Host, label: str) -> None:
+    """The host could make a machine of the label."""
+    draft.put(replace(host, failures=_without(host, label)))
+
+
+def could_not_make(draft: Draft, host: Host, label: str, reason: str) -> None:
+    """Hold against the host, and against the label on it, that a machine could not be made."""
+    before = failure(host, label)
+    count = 1 if before is None else before.count + 1
+    now = Failure(label=label, count=count, at=draft.now, reason=reason)
+    host = draft.put(replace(host, failures=(*_without(host, label), now)))
+    wanted = any(b.state is BuildState.QUEUED and b.label == label for b in draft.all(Build))
+    fails_everywhere = any(
+        other.id != host.id and not is_suspect(other) and failure(other, label) is not None
+        for other in draft.all(Host)
+    )
+    if wanted and (is_suspect(host) or (count <= STRIKES and not fails_everywhere)):
+        _strike(draft, host)
+
+
+def _without(host: Host, label: str) -> tuple[Failure, ...]:
+    return tuple(each for each in host.failures if each.label != label)
+
+
 def came_back(known: Host, host: Host) -> Host:
     """The host as it is now, with what was held against it as `known`.
 
@@ -80,6 +145,7 @@ def came_back(known: Host, host: Host) -> Host:
     return replace(
         host,
         strikes=known.strikes,
+        draining=known.draining,
         quarantined_until=until if until is None else min(until, host.last_seen),
     )
 
@@ -95,6 +161,10 @@ def why_quarantined(host: Host) -> str:
 
 def why_no_builds(host: Host, now: float) -> str | None:
     """For people: why a connected host gets no builds, or only one; None where it gets its fill."""
+    if host.draining:
+        return f"host {host.name} is being drained"
+    if host.refuses is not None:
+        return f"host {host.name} takes no more builds for now: {host.refuses}"
     if is_quarantined(host, now):
         return why_quarantined(host)
     if is_suspect(host):
@@ -125,7 +195,7 @@ def _is_to_blame(draft: Draft, build: Build, here: Host) -> bool:
 def _failed_by(draft: Draft, build: Build) -> Iterator[Host]:
     """The hosts that have failed earlier attempts at the build within seconds, restarts aside."""
     for other in draft.builds(build.buildset_id):
-        lost = other.verdict is Verdict.INFRA and other.reason != RESTARTED
+        lost = other.verdict is Verdict.INFRA and not is_nobodys_fault(other)
         if lost and other.job == build.job and _is_quick(other, other.finished_at or draft.now):
             machine = draft.find(Machine, other.machine_id)
             host = draft.find(Host, machine.host_id) if machine is not None else None

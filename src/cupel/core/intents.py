@@ -9,6 +9,7 @@ from cupel.core.actions import (
     CancelBuild,
     DestroyMachine,
     Land,
+    MakeMachine,
     PrepareState,
     RunBuild,
 )
@@ -84,6 +85,9 @@ def _of_machines(draft: Draft) -> Iterator[Action]:
             continue
         if machine.state is MachineState.DELETING:
             yield DestroyMachine(machine_id=machine.id, host=host.name)
+            continue
+        if machine.state is MachineState.BUILDING:
+            yield MakeMachine(machine=machine, host=host.name)
             continue
         build = draft.find(Build, machine.build_id)
         if build is None or build.machine_id != machine.id:

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cupel.core import actions, admission, intents, lifecycle
+from cupel.core import actions, admission, demand, intents, lifecycle
+from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -29,10 +30,12 @@ from cupel.core.model import (
     Machine,
     MachineState,
     Pipeline,
+    Pool,
     Queue,
     Row,
     Verdict,
 )
+from cupel.core.room import Room
 
 _TABLES: Mapping[type[Any], Mapping[tuple[Any, str], Any]] = {
     Change: lifecycle.CHANGE,
@@ -52,7 +55,7 @@ _BEGINNINGS = frozenset(
 )
 _ON_A_MACHINE = frozenset({BuildState.STARTING, BuildState.RUNNING, BuildState.CANCELLING})
 _WANTED = frozenset({BuildState.QUEUED, BuildState.STARTING, BuildState.RUNNING})
-_BUSY = frozenset({MachineState.BUILDING, MachineState.READY, MachineState.USED})
+_UNUSED = frozenset({MachineState.BUILDING, MachineState.READY, MachineState.ERROR})
 
 
 def compare(before: Draft, after: Draft) -> Iterator[tuple[Row | None, Row]]:
@@ -70,7 +73,7 @@ def changes(made: Iterable[tuple[Row | None, Row]], after: Draft) -> list[str]:
 
 def plan(draft: Draft) -> list[str]:
     """What is wrong with the rows just after planning."""
-    checks = (_queues, _items, _nothing_lost, _builds, _machines)
+    checks = (_queues, _items, _nothing_lost, _builds, _machines, _none_waits_in_vain, _drained)
     return [wrong for check in checks for wrong in check(draft)]
 
 
@@ -78,12 +81,15 @@ def rest(draft: Draft) -> list[str]:
     """What is still there although nothing is under way: all of it is stuck."""
     stuck: list[Row] = [item for item in draft.all(Item) if item.state in LIVE_ITEMS]
     stuck += [build for build in draft.all(Build) if build.state is not BuildState.FINISHED]
-    stuck += [
-        machine
-        for machine in draft.all(Machine)
-        if machine.state is not MachineState.GONE
-        and draft.get(Host, machine.host_id).state is HostState.CONNECTED
-    ]
+    kept = Counter({pool.label: demand.target(pool, draft.now) for pool in draft.all(Pool)})
+    for machine in draft.all(Machine):
+        connected = draft.get(Host, machine.host_id).state is HostState.CONNECTED
+        if machine.state is MachineState.GONE or not connected:
+            continue
+        if machine.state is MachineState.READY and kept[machine.label] > 0:
+            kept[machine.label] -= 1
+        else:
+            stuck.append(machine)
     return [f"stuck: {_name(row)}" for row in stuck]
 
 
@@ -101,7 +107,7 @@ def _change(old: Row | None, new: Row, after: Draft) -> Iterator[str]:
         case Item():
             yield from _item_changed(old, new, after)
         case Build():
-            yield from _build_changed(old, new)
+            yield from _build_changed(old, new, after)
         case Machine():
             yield from _machine_changed(old, new, after)
         case Buildset() if isinstance(old, Buildset) and old.onto != new.onto:
@@ -214,19 +220,34 @@ def _has_landed(old: Row | None, item: Item, after: Draft) -> Iterator[str]:
         yield f"{_name(change)} landed {len(twins)} times"
 
 
-def _build_changed(old: Row | None, new: Build) -> Iterator[str]:
+def _build_changed(old: Row | None, new: Build, after: Draft) -> Iterator[str]:
     if not isinstance(old, Build):
         return
+    if old.state is BuildState.QUEUED and new.state is BuildState.STARTING:
+        yield from _within_quota(new, after)
     if old.state is BuildState.FINISHED and old != new:
         yield f"{_name(new)} changed after its end"
     if old.machine_id is not None and old.machine_id != new.machine_id:
         yield f"{_name(new)} went from machine {old.machine_id} to {new.machine_id}"
 
 
+def _within_quota(new: Build, after: Draft) -> Iterator[str]:
+    for pool in after.all(Pool):
+        used = sum(
+            build.state in _ON_A_MACHINE
+            and (build.project_id, build.label) == (new.project_id, pool.label)
+            for build in after.all(Build)
+        )
+        if pool.label == new.label and pool.quota is not None and used > pool.quota:
+            yield f"project {new.project_id} uses {used} machines of {pool.label}"
+
+
 def _machine_changed(old: Row | None, new: Machine, after: Draft) -> Iterator[str]:
     if isinstance(old, Machine):
-        if (old.build_id, old.host_id) != (new.build_id, new.host_id):
+        if old.host_id != new.host_id or old.build_id not in (None, new.build_id):
             yield f"{_name(new)} was given away twice"
+        if old.build_id != new.build_id and old.state is not MachineState.READY:
+            yield f"{_name(new)} was given to build {new.build_id} when it was {old.state}"
         return
     if new.state is MachineState.BUILDING:
         yield from _fits(new, after)
@@ -241,8 +262,16 @@ def _fits(new: Machine, after: Draft) -> Iterator[str]:
     ]
     if len(there) > host.slots:
         yield f"{host.name} was given {len(there)} machines for {host.slots} slots"
-    if host.state is not HostState.CONNECTED:
-        yield f"{_name(new)} was asked of a host that is {host.state}"
+    if not hosts.takes_more(host, after.now):
+        yield f"{_name(new)} was asked of a host that takes no more"
+    alike = [
+        machine
+        for machine in after.all(Machine)
+        if machine.label == new.label and machine.state is not MachineState.GONE
+    ]
+    for pool in after.all(Pool):
+        if pool.label == new.label and pool.ceiling is not None and len(alike) > pool.ceiling:
+            yield f"there are {len(alike)} machines of {pool.label}"
 
 
 # The rows after planning.
@@ -356,8 +385,37 @@ def _machines(draft: Draft) -> Iterator[str]:
         if count > 1:
             yield f"machine {machine_id} was used by {count} builds"
     for machine in draft.all(Machine):
-        build = draft.find(Build, machine.build_id)
-        if machine.state not in _BUSY or build is None:
+        if machine.state in _UNUSED and machine.build_id is not None:
+            yield f"{_name(machine)} is build {machine.build_id}'s already"
+        if machine.state is MachineState.USED:
+            yield from _is_in_use(draft, machine)
+
+
+def _is_in_use(draft: Draft, machine: Machine) -> Iterator[str]:
+    build = draft.find(Build, machine.build_id)
+    if build is None:
+        yield f"{_name(machine)} is used by nobody"
+    elif build.state is BuildState.FINISHED or build.machine_id != machine.id:
+        yield f"{_name(machine)} is kept for nothing: {_name(build)}"
+
+
+def _none_waits_in_vain(draft: Draft) -> Iterator[str]:
+    """After planning, no machine stands ready that a queued build may use."""
+    room = Room(draft)
+    for machine in draft.all(Machine):
+        host = draft.get(Host, machine.host_id)
+        if machine.state is not MachineState.READY or not hosts.takes_more(host, draft.now):
             continue
-        if build.state is BuildState.FINISHED or build.machine_id != machine.id:
-            yield f"{_name(machine)} is kept for nothing: {_name(build)}"
+        for build in draft.all(Build):
+            if build.state is not BuildState.QUEUED or build.label != machine.label:
+                continue
+            if room.may_go(host, build) and room.in_the_way(build) is None:
+                yield f"{_name(build)} waits beside {_name(machine)}"
+
+
+def _drained(draft: Draft) -> Iterator[str]:
+    for machine in draft.all(Machine):
+        host = draft.get(Host, machine.host_id)
+        idle = machine.state in (MachineState.BUILDING, MachineState.READY)
+        if host.draining and host.state is HostState.CONNECTED and idle:
+            yield f"{_name(machine)} is kept on {host.name}, which is being drained"

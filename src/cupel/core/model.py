@@ -440,11 +440,25 @@ class Machine:
     """The digest of its image, once the host has said it."""
     host_id: int
     build_id: int | None
+    """The only build that it was given, once it was."""
     state: MachineState
     detail: str | None
     created_at: float
     ready_at: float | None = None
     gone_at: float | None = None
+    used_at: float | None = None
+    definition: str = ""
+    """That of its label when it was ordered (`Pool.definition`)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """That a host could not make a label's machines: `count` times in a row, last at `at`."""
+
+    label: str
+    count: int
+    at: float
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -453,7 +467,8 @@ class Host:
 
     `images` are the digests of its labels' images, where it knows them. `strikes` counts the
     builds in a row that it failed within their first seconds; with too many it gets no build until
-    `quarantined_until`.
+    `quarantined_until`. `refuses` is why it takes no more builds for now. One that is `draining`
+    gets nothing more, and loses the machines that nobody uses.
     """
 
     id: int
@@ -466,6 +481,34 @@ class Host:
     images: tuple[tuple[str, str], ...] = ()
     strikes: int = 0
     quarantined_until: float | None = None
+    refuses: str | None = None
+    draining: bool = False
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """How many machines of a label there are to be, and what was seen of it.
+
+    `ready` machines are kept idle beside those that builds wait for. There are at most `ceiling`
+    of the label at a time, and a project uses at most `quota` of them (None: no limit). One that
+    was ready for `idle` seconds is replaced. `definition` is a digest of what its machines are
+    made of and like; "" for a label that the configuration has no more.
+    `arrivals` counts builds that asked for it and fades (`demand.FADE`), as of `arrivals_at`;
+    those up to id `counted` are in it. `boot` is how long making one takes, a mean that fades.
+    """
+
+    id: int
+    label: str
+    ready: int = 0
+    ceiling: int | None = None
+    quota: int | None = None
+    idle: float = 3600.0
+    definition: str = ""
+    arrivals: float = 0.0
+    arrivals_at: float = 0.0
+    counted: int = 0
+    boot: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -531,6 +574,7 @@ Row = (
     | History
     | Machine
     | Host
+    | Pool
     | Token
     | Artefact
     | Event

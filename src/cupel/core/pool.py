@@ -1,23 +1,23 @@
-"""Which queued build gets a machine, and on which host. Decides only; hosts do.
+"""Which machines are made and deleted, and which queued build gets which. Decides only; hosts do.
 
-A semaphore is held by the builds that have a machine and have not ended. Nothing else says who
-holds it, so however a build ends its semaphores are free, and none can leak. A build takes all of
-its semaphores at once or waits without any, so builds cannot wait for each other in a circle.
+A build waits for *a* machine of its label: it takes one that is ready at once, and whichever is
+ready first otherwise. So many machines of a label are wanted as builds wait for, and on top of
+that those that its pool keeps ready (`demand.target`), as far as ceilings and slots allow. A ready
+machine that nobody waits for gives way to a build of another label. `Room` says what there is
+room for.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from cupel.core import demand, lifecycle
 from cupel.core import host as hosts
-from cupel.core import lifecycle
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Build,
-    Buildset,
     BuildState,
     Host,
     HostState,
@@ -25,260 +25,373 @@ from cupel.core.model import (
     Machine,
     MachineState,
     Pipeline,
-    Verdict,
+    Pool,
 )
+from cupel.core.room import Room
+
+SURPLUS = 60.0
+"""Seconds that a ready machine beyond what is to be ready is kept: demand comes in waves."""
 
 _RANK = {Pipeline.GATE: 0, Pipeline.CHECK: 1, Pipeline.POST: 2, Pipeline.PERIODIC: 3}
 
-_HOLDING = frozenset({BuildState.STARTING, BuildState.RUNNING, BuildState.CANCELLING})
-_WORKING = frozenset({MachineState.BUILDING, MachineState.READY, MachineState.USED})
-
-_Semaphores = tuple[tuple[str, int], ...]
-_Order = tuple[int, float, int, int]
-_Losses = Mapping[tuple[int, str], Counter[int]]
-
-PAUSES = (5.0, 30.0)
-"""Seconds that a job waits for the host that failed it, after the first time and after others.
-
-An outage of seconds must not use up a build's attempts; another host is asked without waiting.
-"""
+_Order = tuple[float, int, int]
 
 
 def plan(draft: Draft) -> None:
-    """Give free slots to queued builds: by pipeline, the planner's urgency, place in the queue.
+    """Hand ready machines to queued builds, order what is missing, and let go of what is not
+    wanted."""
+    demand.count(draft)
+    _clear(draft)
+    room = Room(draft)
+    fleet = _Fleet(draft, room)
+    if any(room.slots.values()) or any(fleet.ready.values()):
+        queued = [build for build in draft.all(Build) if build.state is BuildState.QUEUED]
+        waiting = _hand_over(fleet, queued)
+        _make_for(fleet, waiting)
+    _keep_ready(fleet)
 
-    A build whose semaphores are taken, or that no host has room for, stands in nobody's way. A host
-    on probation is asked for a job that it has failed only when no other build wants it.
+
+def is_current(draft: Draft, pool: Pool | None, machine: Machine) -> bool:
+    """Whether the machine is what would be made if one were made now."""
+    if pool is not None and machine.definition != pool.definition:
+        return False
+    host = draft.get(Host, machine.host_id)
+    newest = dict(host.images).get(machine.label)
+    return newest is None or machine.image is None or machine.image == newest
+
+
+def in_turn(draft: Draft, room: Room, builds: Iterable[Build]) -> Iterator[Build]:
+    """The builds in the order in which they should get machines.
+
+    Pipelines one after the other; in one, the project that uses the fewest machines, which whoever
+    asks tells by `Room.use`; in a project, the planner's urgency, then the place in the queue.
     """
-    free = _Free(draft)
-    if not free.any():
-        return
-    builds = draft.all(Build)
-    queued = [build for build in builds if build.state is BuildState.QUEUED]
-    queued.sort(key=lambda build: _order(draft, build))
-    held = _Held(draft, builds)
-    lost = _lost(draft, builds)
-    put_off = []
-    for build in queued:
-        host = _find(draft, build, free, held, lost)
-        if host is not None and _has_failed(host, build, lost) and hosts.is_suspect(host):
-            put_off.append(build)
-        elif host is not None:
-            _assign(draft, build, host, free, held)
-    for build in put_off:
-        host = _find(draft, build, free, held, lost)
-        if host is not None:
-            _assign(draft, build, host, free, held)
-
-
-def waits(draft: Draft, build: Build) -> str | None:
-    """Why the build has no machine yet, for people; see `waiting`."""
-    return waiting(draft, [build]).get(build.id)
-
-
-def waiting(draft: Draft, builds: Iterable[Build]) -> dict[int, str]:
-    """By id, why which of the builds has no machine yet.
-
-    Those that are not queued are left out, and those that the next planning may give one.
-    """
-    free = _Free(draft)
-    held = _Held(draft, draft.all(Build))
-    lost = _lost(draft, draft.all(Build))
-    found = {
-        build.id: _why(draft, build, free, held, lost)
-        for build in builds
-        if build.state is BuildState.QUEUED
-    }
-    return {number: why for number, why in found.items() if why is not None}
-
-
-def _why(draft: Draft, build: Build, free: _Free, held: _Held, lost: _Losses) -> str | None:
-    taken = held.in_the_way(build)
-    if taken is not None:
-        return taken
-    fit = [host for host in free.hosts if _makes(host, build.label)]
-    if not fit:
-        return f"no host makes {build.label}" if free.hosts else "no host is connected"
-    usable = [host for host in fit if not hosts.is_quarantined(host, draft.now)]
-    if not usable:
-        return "; ".join(hosts.why_quarantined(host) for host in fit)
-    if not any(free.slots[host.id] > 0 for host in usable):
-        return _why_full(usable)
-    if _find(draft, build, free, held, lost) is None:
-        seconds = _again_at(build, lost[build.buildset_id, build.job]) - draft.now
-        return f"its host failed it and is asked again in {seconds:.0f} s"
-    return None
-
-
-def _why_full(fit: list[Host]) -> str:
-    if all(hosts.is_suspect(host) for host in fit):
-        names = ", ".join(host.name for host in fit)
-        return f"waits for the probe of {names}, which failed builds in a row within seconds"
-    slots = sum(host.slots for host in fit)
-    return f"all {slots} machines are busy" if slots != 1 else "the only machine is busy"
-
-
-def _connected(draft: Draft) -> list[Host]:
-    return [host for host in draft.all(Host) if host.state is HostState.CONNECTED]
-
-
-def _makes(host: Host, label: str) -> bool:
-    return not host.labels or label in host.labels
+    lines: dict[int, dict[int, deque[tuple[_Order, Build]]]] = {}
+    for order, build in sorted((_order(draft, build), build) for build in builds):
+        rank = lines.setdefault(_RANK[build.pipeline], {})
+        rank.setdefault(build.project_id, deque()).append((order, build))
+    for _, projects in sorted(lines.items()):
+        while projects:
+            first = min(projects, key=lambda each: (room.in_use[each], projects[each][0][0]))
+            yield projects[first].popleft()[1]
+            if not projects[first]:
+                del projects[first]
 
 
 def _order(draft: Draft, build: Build) -> _Order:
     entry = draft.find(Item, build.item_id)
     position = 0 if entry is None else entry.position
-    return (_RANK[build.pipeline], -draft.urgency.get(build.id, 0.0), position, build.id)
+    return (-draft.urgency.get(build.id, 0.0), position, build.id)
 
 
-# Hosts.
+class _Fleet:
+    """The machines that nobody uses, by label: `ready` ones, best first, and those being made."""
 
+    def __init__(self, draft: Draft, room: Room) -> None:
+        self.draft = draft
+        self.room = room
+        self.ready: defaultdict[str, list[Machine]] = defaultdict(list)
+        self.building: defaultdict[str, list[Machine]] = defaultdict(list)
+        for machine in room.there:
+            if hosts.takes_more(draft.get(Host, machine.host_id), draft.now):
+                if machine.state is MachineState.READY:
+                    self.ready[machine.label].append(machine)
+                elif machine.state is MachineState.BUILDING and self.is_current(machine):
+                    self.building[machine.label].append(machine)
+        for machines in self.ready.values():
+            machines.sort(key=lambda each: (not self.is_current(each), each.ready_at, each.id))
 
-class _Free:
-    """The slots that may be given away, by host. A suspect host has at most one, for a probe."""
+    def is_current(self, machine: Machine) -> bool:
+        return is_current(self.draft, self.room.pools.get(machine.label), machine)
 
-    def __init__(self, draft: Draft) -> None:
-        there = [m for m in draft.all(Machine) if m.state is not MachineState.GONE]
-        used = Counter(machine.host_id for machine in there)
-        working = Counter(m.host_id for m in there if m.state in _WORKING)
-        self.hosts = _connected(draft)
-        self.slots: dict[int, int] = {}
-        for host in self.hosts:
-            slots = host.slots - used[host.id]
-            if hosts.is_quarantined(host, draft.now):
-                slots = 0
-            elif hosts.is_suspect(host):
-                slots = min(slots, 1 - working[host.id])
-            self.slots[host.id] = max(slots, 0)
-        self._total = sum(self.slots.values())
-        self._by_label: dict[str, list[tuple[int, int, Host]]] = {}
+    def is_fresh(self, machine: Machine) -> bool:
+        """Whether the machine counts as one that is kept, or is to be replaced."""
+        pool = self.room.pools.get(machine.label)
+        age = self.draft.now - (machine.ready_at or machine.created_at)
+        return self.is_current(machine) and (pool is None or age < pool.idle)
 
-    def any(self) -> bool:
-        return self._total > 0
+    def target(self, label: str) -> int:
+        pool = self.room.pools.get(label)
+        return 0 if pool is None else demand.target(pool, self.draft.now)
 
-    def take(self, host: Host) -> None:
-        self.slots[host.id] -= 1
-        self._total -= 1
+    def host(self, machine: Machine) -> Host:
+        return self.draft.get(Host, machine.host_id)
 
-    def most(self, label: str) -> Host | None:
-        """The host that makes the label and has most free slots.
-
-        The heap's counts are those of when they were pushed. Slots only get fewer, so a head that
-        still is right is the best.
-        """
-        heap = self._by_label.get(label)
-        if heap is None:
-            heap = [(-self.slots[h.id], h.id, h) for h in self.hosts if _makes(h, label)]
-            heapq.heapify(heap)
-            self._by_label[label] = heap
-        while heap:
-            count, _, host = heap[0]
-            if count == -self.slots[host.id]:
-                return host if count < 0 else None
-            heapq.heapreplace(heap, (-self.slots[host.id], host.id, host))
-        return None
-
-
-def _lost(draft: Draft, builds: list[Build]) -> _Losses:
-    """By state and job, how often which host has failed it already, restarts aside."""
-    lost: defaultdict[tuple[int, str], Counter[int]] = defaultdict(Counter)
-    for build in builds:
-        if build.verdict is Verdict.INFRA and build.reason != hosts.RESTARTED:
-            machine = draft.find(Machine, build.machine_id)
-            if machine is not None:
-                lost[build.buildset_id, build.job][machine.host_id] += 1
-    return lost
-
-
-def _has_failed(host: Host, build: Build, lost: _Losses) -> bool:
-    return host.id in lost.get((build.buildset_id, build.job), ())
-
-
-def _find(draft: Draft, build: Build, free: _Free, held: _Held, lost: _Losses) -> Host | None:
-    """The host for the build, if it may have one now: where most is free.
-
-    A host that has failed the job comes after all others, and after a pause.
-    """
-    if not free.any() or held.in_the_way(build) is not None:
-        return None
-    failed = lost.get((build.buildset_id, build.job))
-    if failed is None:
-        return free.most(build.label)
-    fit = [host for host in free.hosts if free.slots[host.id] > 0 and _makes(host, build.label)]
-    best = min(fit, key=lambda h: (h.id in failed, -free.slots[h.id], h.id), default=None)
-    paused = best is not None and best.id in failed and draft.now < _again_at(build, failed)
-    return None if paused else best
-
-
-def _again_at(build: Build, failed: Counter[int]) -> float:
-    return build.queued_at + PAUSES[min(failed.total(), len(PAUSES)) - 1]
-
-
-# Semaphores.
-
-
-class _Held:
-    """Who holds which semaphore of which project."""
-
-    def __init__(self, draft: Draft, builds: list[Build]) -> None:
-        self._draft = draft
-        self._jobs: dict[int, dict[str, _Semaphores]] = {}
-        self._holders: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-        for build in builds:
-            if build.state in _HOLDING:
-                self.take(build)
-
-    def take(self, build: Build) -> None:
-        for name, _ in self._wanted(build):
-            self._holders[build.project_id, name].append(build.id)
-
-    def in_the_way(self, build: Build) -> str | None:
-        """Which semaphore the build would have to wait for, and who holds it."""
-        for name, maximum in self._wanted(build):
-            holders = self._holders[build.project_id, name]
-            if len(holders) >= maximum:
-                return f"waits for semaphore {name}, held by {_name_builds(holders)}"
-        return None
-
-    def _wanted(self, build: Build) -> _Semaphores:
-        """What the build's job asks for, as it was frozen."""
-        jobs = self._jobs.get(build.buildset_id)
-        if jobs is None:
-            buildset = self._draft.find(Buildset, build.buildset_id)
-            frozen = buildset.jobs if buildset is not None else ()
-            jobs = {job.name: job.semaphores for job in frozen if job.semaphores}
-            self._jobs[build.buildset_id] = jobs
-        return jobs.get(build.job, ())
-
-
-def _name_builds(ids: list[int]) -> str:
-    word = "build" if len(ids) == 1 else "builds"
-    return f"{word} {', '.join(map(str, sorted(ids)))}"
-
-
-def _assign(draft: Draft, build: Build, host: Host, free: _Free, held: _Held) -> None:
-    free.take(host)
-    held.take(build)
-    machine = draft.put(
-        Machine(
-            id=draft.new_id(),
-            label=build.label,
-            image=None,
-            host_id=host.id,
-            build_id=build.id,
-            state=lifecycle.step(lifecycle.MACHINE, MachineState.NEW, "build"),
-            detail=None,
-            created_at=draft.now,
+    def order(self, label: str, host: Host) -> None:
+        """Have a machine made."""
+        pool = self.room.pools.get(label)
+        self.room.make(host, label)
+        machine = self.draft.put(
+            Machine(
+                id=self.draft.new_id(),
+                label=label,
+                image=None,
+                host_id=host.id,
+                build_id=None,
+                state=lifecycle.step(lifecycle.MACHINE, MachineState.NEW, "build"),
+                detail=None,
+                created_at=self.draft.now,
+                definition="" if pool is None else pool.definition,
+            )
         )
-    )
-    state = lifecycle.step(lifecycle.BUILD, build.state, "assign")
-    draft.put(replace(build, state=state, machine_id=machine.id))
+        self.draft.tell("machine.building", f"{label} on {host.name}", machine_id=machine.id)
+
+    def release(self, machine: Machine, why: str) -> None:
+        """Delete a ready machine; its slot is free once it is gone."""
+        self.ready[machine.label].remove(machine)
+        _delete(self.draft, machine, why)
+
+
+def _delete(draft: Draft, machine: Machine, why: str) -> None:
+    state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
+    draft.put(replace(machine, state=state, detail=why))
+    draft.tell("machine.deleting", why, machine_id=machine.id)
+
+
+def _clear(draft: Draft) -> None:
+    """Delete what could not be made, and the idle machines of hosts that are not to have any."""
+    for host in draft.all(Host):
+        if host.state is not HostState.CONNECTED:
+            continue
+        mine = [machine for machine in draft.all(Machine) if machine.host_id == host.id]
+        for machine in mine:
+            if machine.state is MachineState.ERROR:
+                _delete(draft, machine, machine.detail or "")
+        idle = [m for m in mine if m.state in (MachineState.READY, MachineState.BUILDING)]
+        if host.draining:
+            for machine in idle:
+                _delete(draft, machine, f"host {host.name} is being drained")
+        elif hosts.is_suspect(host):
+            used = any(machine.state is MachineState.USED for machine in mine)
+            for machine in idle if used else idle[1:]:
+                _delete(draft, machine, f"host {host.name} may have one machine, as a probe")
+
+
+# What builds wait for.
+
+
+def _hand_over(fleet: _Fleet, queued: Sequence[Build]) -> list[Build]:
+    """Give ready machines to builds; those that got none.
+
+    A host on probation gets a job that it has failed only when no other build wants the machine.
+    """
+    draft, room = fleet.draft, fleet.room
+    waiting: list[Build] = []
+    put_off: list[Build] = []
+    for build in in_turn(draft, room, queued):
+        machine = _pick(fleet, build)
+        if machine is None:
+            waiting.append(build)
+        elif _is_last_resort(room, fleet.host(machine), build):
+            put_off.append(build)
+        else:
+            _use(fleet, machine, build)
+    for build in put_off:
+        machine = _pick(fleet, build)
+        if machine is None:
+            waiting.append(build)
+        else:
+            _use(fleet, machine, build)
+    return waiting
+
+
+def _pick(fleet: _Fleet, build: Build) -> Machine | None:
+    """The ready machine for the build, if it may have one now."""
+    room, machines = fleet.room, fleet.ready.get(build.label)
+    if not machines or room.in_the_way(build) is not None:
+        return None
+    if not room.has_been_lost(build):
+        return machines[0]
+    fit = [machine for machine in machines if room.may_go(fleet.host(machine), build)]
+    return min(fit, key=lambda each: room.has_failed(fleet.host(each), build), default=None)
+
+
+def _is_last_resort(room: Room, host: Host, build: Build) -> bool:
+    return hosts.is_suspect(host) and room.has_failed(host, build)
+
+
+def _use(fleet: _Fleet, machine: Machine, build: Build) -> None:
+    draft = fleet.draft
+    fleet.ready[machine.label].remove(machine)
+    fleet.room.use(build)
+    state = lifecycle.step(lifecycle.MACHINE, machine.state, "use")
+    draft.put(replace(machine, state=state, build_id=build.id, used_at=draft.now))
+    started = lifecycle.step(lifecycle.BUILD, build.state, "assign")
+    draft.put(replace(build, state=started, machine_id=machine.id))
     draft.tell(
-        "machine.building",
-        f"for {build.job} on {host.name}",
+        "machine.used",
+        f"by {build.job} on {fleet.host(machine).name}",
         project_id=build.project_id,
         item_id=build.item_id,
         build_id=build.id,
         machine_id=machine.id,
     )
+
+
+def _make_for(fleet: _Fleet, waiting: Iterable[Build]) -> None:
+    """See to it that a machine comes for each build, as far as there may be one."""
+    draft, room = fleet.draft, fleet.room
+    hopeless: set[str] = set()
+    put_off: list[Build] = []
+    for build in in_turn(draft, room, waiting):
+        if build.label in hopeless or not room.is_known(build.label):
+            continue
+        if room.in_the_way(build) is not None:
+            continue
+        if not room.has_been_lost(build):
+            if _claim(fleet, build.label, None):
+                room.use(build)
+            else:
+                hopeless.add(build.label)
+        elif not _claim_elsewhere(fleet, build):
+            put_off.append(build)
+    for build in put_off:
+        fit = [h for h in room.hosts if room.has_failed(h, build) and room.may_go(h, build)]
+        if room.in_the_way(build) is None and _claim(fleet, build.label, fit):
+            room.use(build)
+
+
+def _claim_elsewhere(fleet: _Fleet, build: Build) -> bool:
+    """Claim a machine for a build that a host has failed: on another, else on that one."""
+    room = fleet.room
+    others = [host for host in room.hosts if not room.has_failed(host, build)]
+    again = [
+        host
+        for host in room.hosts
+        if room.has_failed(host, build) and room.may_go(host, build) and not hosts.is_suspect(host)
+    ]
+    found = _claim(fleet, build.label, others) or _claim(fleet, build.label, again)
+    if found:
+        room.use(build)
+    return found
+
+
+def _claim(fleet: _Fleet, label: str, fit: Sequence[Host] | None) -> bool:
+    """Whether a machine of the label will come for one build more, on one of these hosts if given:
+    one that is being made, a new one, or a new one as soon as another is gone."""
+    room = fleet.room
+    numbers = None if fit is None else {host.id for host in fit}
+    for machine in fleet.building[label]:
+        if numbers is None or machine.host_id in numbers:
+            fleet.building[label].remove(machine)
+            return True
+    if room.is_full(label):
+        return False
+    asked = (
+        [host for host in room.hosts if room.is_asked(host, label)]
+        if fit is None
+        else [host for host in fit if room.is_asked(host, label)]
+    )
+    host = room.most(label) if fit is None else room.freest(asked)
+    if host is not None:
+        fleet.order(label, host)
+        return True
+    return _make_way(fleet, label, asked)
+
+
+def _make_way(fleet: _Fleet, label: str, asked: Sequence[Host]) -> bool:
+    """Whether a slot becomes free for the label, perhaps by deleting an idle machine."""
+    room = fleet.room
+    for host in asked:
+        if room.coming[host.id] > 0:
+            room.coming[host.id] -= 1
+            room.of_label[label] += 1
+            return True
+    numbers = {host.id for host in asked}
+    idle = [
+        machine
+        for other, machines in fleet.ready.items()
+        for machine in machines
+        if other != label and machine.host_id in numbers
+    ]
+    if not idle:
+        return False
+    cheapest = min(idle, key=lambda each: _cost(fleet, each))
+    fleet.release(cheapest, f"makes way for a machine of {label}")
+    room.of_label[label] += 1
+    return True
+
+
+def _cost(fleet: _Fleet, machine: Machine) -> tuple[bool, float, float]:
+    """What it costs to do without a ready machine: whether its pool wants it, and a boot."""
+    label = machine.label
+    pool = fleet.room.pools.get(label)
+    wanted = fleet.is_fresh(machine) and len(fleet.ready[label]) <= fleet.target(label)
+    boot = 0.0 if pool is None or pool.boot is None else pool.boot
+    return (wanted, boot, machine.ready_at or 0.0)
+
+
+# What is kept ready.
+
+
+def _keep_ready(fleet: _Fleet) -> None:
+    """Fill every pool up to its target, one machine each in turn, and let go of what is too old or
+    too much. What is to be replaced goes when its replacement is ready."""
+    labels = sorted({*fleet.room.pools, *fleet.ready})
+    missing = {label: _missing(fleet, label) for label in labels}
+    while sum(_refill(fleet, label, missing) for label in labels):
+        pass
+    for label in labels:
+        _let_go(fleet, label, missing[label])
+
+
+def _missing(fleet: _Fleet, label: str) -> int:
+    fresh = sum(fleet.is_fresh(machine) for machine in fleet.ready[label])
+    return fleet.target(label) - fresh - len(fleet.building[label])
+
+
+def _refill(fleet: _Fleet, label: str, missing: dict[str, int]) -> bool:
+    """Whether another machine of the label was ordered for later."""
+    room = fleet.room
+    if missing[label] <= 0 or room.is_full(label):
+        return False
+    host = room.freest(_trusted(fleet, label))
+    if host is None:
+        return False
+    fleet.order(label, host)
+    missing[label] -= 1
+    return True
+
+
+def _trusted(fleet: _Fleet, label: str) -> list[Host]:
+    """The hosts that may be asked for a machine that nobody waits for."""
+    return [
+        host
+        for host in fleet.room.hosts
+        if not hosts.is_suspect(host) and fleet.room.is_asked(host, label, wanted=False)
+    ]
+
+
+def _let_go(fleet: _Fleet, label: str, missing: int) -> None:
+    target = fleet.target(label)
+    fresh = [machine for machine in fleet.ready[label] if fleet.is_fresh(machine)]
+    stale = [machine for machine in fleet.ready[label] if not fleet.is_fresh(machine)]
+    if len(fresh) >= target:
+        for machine in stale:
+            fleet.release(machine, _why_stale(fleet, machine))
+    elif missing > 0 and stale and _is_stuck(fleet, label, stale[0]):
+        fleet.release(stale[0], _why_stale(fleet, stale[0]))
+    before = fleet.draft.now - SURPLUS
+    surplus = [each for each in fresh if each.ready_at is None or each.ready_at <= before]
+    for machine in surplus[: max(0, len(fresh) - target)]:
+        fleet.release(machine, "nobody waits for it")
+
+
+def _is_stuck(fleet: _Fleet, label: str, stale: Machine) -> bool:
+    """Whether the replacement has no room but that of the machine itself."""
+    room = fleet.room
+    asked = _trusted(fleet, label)
+    if room.is_full(label):
+        return bool(asked)
+    return any(host.id == stale.host_id for host in asked) and not any(
+        room.slots[host.id] > 0 or room.coming[host.id] > 0 for host in asked
+    )
+
+
+def _why_stale(fleet: _Fleet, machine: Machine) -> str:
+    if fleet.is_current(machine):
+        return "was ready for too long"
+    pool = fleet.room.pools.get(machine.label)
+    if pool is not None and not pool.definition:
+        return f"{machine.label} is not in the configuration any more"
+    return f"{machine.label} is another now"

@@ -22,7 +22,6 @@ from cupel.core.model import (
     Change,
     ChangeState,
     Host,
-    HostState,
     Item,
     ItemState,
     Job,
@@ -138,11 +137,7 @@ def _policy(queue: Queue) -> Policy:
 
 def machines(draft: Draft) -> int:
     """Machines that the gate could have at a time."""
-    return sum(
-        each.slots
-        for each in draft.all(Host)
-        if each.state is HostState.CONNECTED and not host.is_quarantined(each, draft.now)
-    )
+    return sum(each.slots for each in draft.all(Host) if host.takes_more(each, draft.now))
 
 
 # Who may stay.

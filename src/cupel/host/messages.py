@@ -129,7 +129,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Stop the build on the machine, or the one that will come; it is reported as cancelled."""
+    """Stop the build on the machine; it is reported as cancelled, also if none has come yet."""
 
     machine: int
 
@@ -183,7 +183,7 @@ class MachineReady:
     machine: int
     image: str
     seconds: float
-    """How long it took to make."""
+    """How long it took to make, without its image."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,9 @@ PROGRESS_KEPT = 200
 """Lines of progress that wait for a slow connection; older ones are dropped."""
 
 
+_CANCELLED = runner.Outcome(verdict="cancelled", reason="cancelled")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What every machine of a host is made and reported with.
@@ -76,6 +79,8 @@ class Tenancy:
             return f"machine {self.number} is used already, by build {self._build.build}"
         if self._unwanted.is_set():
             return f"machine {self.number} is being deleted"
+        if self._cancelled.is_set():
+            return f"what was to run on machine {self.number} has been cancelled"
         self._build = build
         self._ordered.set()
         return None
@@ -135,24 +140,26 @@ class Tenancy:
 
     async def _create(self, spec: MachineSpec) -> None:
         provider, sources = self._means.provider, self._means.sources
-        started = time.monotonic()
         room = {sources.room(self.number): source.MIRRORS} if provider.shares else {}
         async with self._progress() as tell:
             await provider.prepare(spec, tell)
+            started = time.monotonic()  # an image is built but once
             self._machine = machine = await provider.create(self.number, spec, binds=room)
             for note in machine.notes:
                 tell(note)
-        seconds = time.monotonic() - started
+            seconds = time.monotonic() - started
         await self._means.send(
             MachineReady(machine=self.number, image=machine.image, seconds=seconds)
         )
 
     async def _serve(self, spec: MachineSpec, making: asyncio.Task[str | None]) -> None:
-        """Run the build once it is ordered, unless the machine is to go before that."""
-        await _unless(self._unwanted, self._ordered.wait())
+        """Run the build once it is ordered, unless that is cancelled before."""
+        await _unless(self._cancelled, self._ordered.wait())
         if self._build is not None:
             outcome = await self._outcome(self._build, spec, making)
             await self._means.send(self._finished(outcome))
+        elif not self._unwanted.is_set():
+            await self._means.send(self._finished(_CANCELLED))
 
     async def _outcome(
         self, build: BuildSpec, spec: MachineSpec, making: asyncio.Task[str | None]
@@ -162,7 +169,7 @@ class Tenancy:
         except Exception as error:
             outcome = runner.Outcome(verdict="infra", reason=self._told(error))
         if outcome is None or (self._cancelled.is_set() and outcome.verdict == "infra"):
-            return runner.Outcome(verdict="cancelled", reason="cancelled")
+            return _CANCELLED
         return outcome
 
     def _told(self, error: Exception) -> str:

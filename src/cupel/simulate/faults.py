@@ -34,6 +34,8 @@ class Faults:
     """A build is failed by its host."""
     dead: float = 0.0
     """A machine hangs until its host gives up on it."""
+    unmade: float = 0.0
+    """A machine cannot be made."""
     slow: float = 0.0
     """A machine takes a hundred times as long to boot."""
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 
 from cupel.core import events
-from cupel.core.actions import CancelBuild, DestroyMachine, RunBuild
-from cupel.core.model import Build, Usage, Verdict
+from cupel.core.actions import CancelBuild, DestroyMachine, MakeMachine, RunBuild
+from cupel.core.model import StepResult, Usage, Verdict
 from cupel.simulate.fate import Cause, Fate, Nature, by_name
 from cupel.simulate.faults import Faults
 from cupel.simulate.timeline import Timeline
@@ -19,13 +19,10 @@ SICK = Fate(seconds=0.5, verdict=Verdict.INFRA, reason="the disk is full", cause
 
 @dataclasses.dataclass(slots=True)
 class _Machine:
-    action: RunBuild
     image: str
+    action: RunBuild | None = None
+    is_ready: bool = False
     ended: bool = False
-
-    @property
-    def build(self) -> Build:
-        return self.action.build
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +62,12 @@ class FakeHost:
         """How many times as long builds take here."""
         self.boot = 1.0
         self.machines: dict[int, _Machine] = {}
-        self.made: list[tuple[int, int]] = []
-        """Every machine that was ever made here, with its build."""
+        self.cannot_make = False
+        """Whether it fails to make any machine."""
+        self.made: list[int] = []
+        """Every machine that was ever made here."""
+        self.used: list[tuple[int, int]] = []
+        """Every machine that was ever used here, with its build."""
         self.ran: dict[int, Ran] = {}
         """By machine, how its build ended."""
         self.faults = faults
@@ -76,21 +77,42 @@ class FakeHost:
 
     # What the server can tell it.
 
-    def run(self, action: RunBuild) -> None:
+    def make(self, action: MakeMachine) -> None:
         number = action.machine.id
         if number in self.machines:
             return
-        machine = self.machines[number] = _Machine(action, self._nature.image)
-        self.made.append((number, action.build.id))
+        machine = self.machines[number] = _Machine(self._nature.image)
+        self.made.append(number)
         slow = self._nature.chance.random() < self.faults.slow
         boot = self.boot * (100.0 if slow else 1.0)
+        fails = self.cannot_make or self._nature.chance.random() < self.faults.unmade
 
         def ready() -> None:
-            if self._works(number, machine):
-                self._report(self, events.MachineReady(machine_id=number, image=machine.image))
-                self._work(number, machine)
+            if not self._works(number, machine):
+                return
+            if fails:
+                machine.ended = True
+                reason = "no space left"
+                self._report(self, events.MachineFailed(machine_id=number, reason=reason))
+                return
+            machine.is_ready = True
+            self._report(
+                self,
+                events.MachineReady(machine_id=number, image=machine.image, seconds=boot),
+            )
 
         self._timeline.after(boot, ready)
+
+    def run(self, action: RunBuild) -> None:
+        number = action.machine.id
+        machine = self.machines.get(number)
+        if machine is None:
+            self._report(self, events.MachineGone(machine_id=number))
+        elif machine.action is None and not machine.ended:
+            assert machine.is_ready, f"build {action.build.id} came before machine {number}"
+            machine.action = action
+            self.used.append((number, action.build.id))
+            self._start(number, machine, action)
 
     def cancel(self, action: CancelBuild) -> None:
         number = action.machine_id
@@ -151,8 +173,14 @@ class FakeHost:
     def _works(self, number: int, machine: _Machine) -> bool:
         return self.machines.get(number) is machine and not machine.ended
 
-    def _work(self, number: int, machine: _Machine) -> None:
-        fate = SICK if self.sick else self._nature.fate(machine.action, self.faults)
+    def _start(self, number: int, machine: _Machine, action: RunBuild) -> None:
+        fate = SICK if self.sick else self._nature.fate(action, self.faults)
+        now = self._timeline.now
+        steps = tuple(
+            StepResult(name=step.name, started_at=now, finished_at=None, exit_status=None)
+            for step in action.job.steps[:1]
+        )
+        self._report(self, events.StepsChanged(machine_id=number, steps=steps))
 
         def end() -> None:
             if self._works(number, machine):
@@ -162,7 +190,21 @@ class FakeHost:
 
     def _end(self, number: int, machine: _Machine, fate: Fate) -> None:
         machine.ended = True
-        action = machine.action
+        if machine.action is not None:
+            self._remember(number, machine, machine.action, fate)
+        self._report(
+            self,
+            events.BuildFinished(
+                machine_id=number,
+                verdict=fate.verdict,
+                reason=fate.reason,
+                steps=(),
+                usage=Usage(),
+                artefacts=(),
+            ),
+        )
+
+    def _remember(self, number: int, machine: _Machine, action: RunBuild, fate: Fate) -> None:
         assert action.buildset.commit is not None
         key = self._nature.repositories.key(
             action.job, action.buildset.commit, by_name(action.beside)
@@ -176,15 +218,4 @@ class FakeHost:
             cause=fate.cause,
             key=key,
             image=machine.image,
-        )
-        self._report(
-            self,
-            events.BuildFinished(
-                machine_id=number,
-                verdict=fate.verdict,
-                reason=fate.reason,
-                steps=(),
-                usage=Usage(),
-                artefacts=(),
-            ),
         )

@@ -8,12 +8,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from cupel.core import speculation
+from cupel.core import events, speculation
 from cupel.core.model import ChangeState, Job, Landing
 from cupel.simulate import faults
 from cupel.simulate.faults import Faults
 from cupel.simulate.findings import Ref
-from cupel.simulate.world import World, job
+from cupel.simulate.world import World, job, pool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,7 @@ STORM = Scenario(
         slow_dispatch=0.1,
         infra=0.05,
         dead=0.01,
+        unmade=0.02,
         slow=0.02,
     ),
     flaky=0.05,
@@ -71,6 +72,8 @@ class Director:
     def schedule(self) -> None:
         """Put everything that people and accidents do on the timeline."""
         scenario = self._scenario
+        if scenario.host_losses:
+            self._some_time(self._drain_host)
         for number in range(scenario.changes):
             self._some_time(functools.partial(self._push, number))
         for _ in range(scenario.changes):
@@ -196,6 +199,12 @@ class Director:
         after = self._chance.choice((10.0, 100.0))
         self._world.timeline.after(after, lambda: self._world.heal(name))
 
+    def _drain_host(self) -> None:
+        name = self._chance.choice(sorted(self._world.hosts))
+        self._world.drain(name)
+        after = self._chance.choice((10.0, 300.0))
+        self._world.timeline.after(after, lambda: self._world.drain(name, draining=False))
+
     def _break_main(self) -> None:
         after = self._chance.choice((10.0, 100.0, 400.0))
         self._world.break_main("tests", until=self._world.timeline.now + after)
@@ -233,12 +242,24 @@ def world(seed: int, scenario: Scenario) -> World:
         rules=_rules(chance),
         approvals=chance.choice((0, 1, 1)),
         born=born,
+        pools=_pools(dice(f"pools {seed}")),
         flaky={"tests": scenario.flaky} if chance.random() < 0.3 else {},
         faults=scenario.faults,
     )
     for name in ("tests", "lint", "package", "together"):
         made.durations[name] = chance.choice((1.0, 10.0, 100.0)) * chance.uniform(0.8, 1.2)
     return made
+
+
+def _pools(chance: random.Random) -> tuple[events.PoolSpec, ...]:
+    """No pool, or one that keeps some machines ready, perhaps within narrow bounds."""
+    kept = pool(
+        ready=chance.choice((1, 1, 3)),
+        ceiling=chance.choice((None, None, 2)),
+        quota=chance.choice((None, None, 1)),
+        idle=chance.choice((600.0, 3600.0)),
+    )
+    return chance.choice(((), (kept,)))
 
 
 def _gate(chance: random.Random) -> tuple[Job, ...]:

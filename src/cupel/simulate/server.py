@@ -11,7 +11,15 @@ from typing import assert_never
 from cupel.control import engine as engines
 from cupel.control.feed import Feed
 from cupel.core import events
-from cupel.core.actions import Action, CancelBuild, DestroyMachine, Land, PrepareState, RunBuild
+from cupel.core.actions import (
+    Action,
+    CancelBuild,
+    DestroyMachine,
+    Land,
+    MakeMachine,
+    PrepareState,
+    RunBuild,
+)
 from cupel.core.model import Job, Pipeline, Role
 from cupel.simulate.fate import by_name
 from cupel.simulate.faults import Change, Faults, Killed, MortalStore
@@ -205,6 +213,8 @@ class Server:
                 self._work(action, lambda: self._prepare(action))
             case Land():
                 self._work(action, lambda: self._land(action))
+            case MakeMachine():
+                self._send(action, action.host, lambda host: host.make(action))
             case RunBuild():
                 self._send(action, action.host, lambda host: host.run(action))
             case CancelBuild():

@@ -15,6 +15,8 @@ from cupel.core.model import (
     Item,
     ItemState,
     Landing,
+    Machine,
+    MachineState,
     Pipeline,
     Project,
     Reason,
@@ -268,14 +270,15 @@ def _circle(world: World, item: Item) -> list[Item]:
 
 def rest(world: World) -> list[str]:
     """What is not as the rows say when nothing is under way."""
+    kept = {row.id for row in world.rows.all(Machine) if row.state is MachineState.READY}
     return [
         *(
-            f"{host.name} still has machines {sorted(host.machines)}"
+            f"{host.name} still has machines {sorted(set(host.machines) - kept)}"
             for host in world.hosts.values()
-            if host.connected and host.machines
+            if host.connected and set(host.machines) - kept
         ),
         *(
-            f"machine {machine} was made for builds {sorted(builds)}"
+            f"machine {machine} was used by builds {sorted(builds)}"
             for machine, builds in _made(world).items()
             if len(builds) > 1
         ),
@@ -287,7 +290,7 @@ def rest(world: World) -> list[str]:
 def _made(world: World) -> dict[int, set[int]]:
     made: dict[int, set[int]] = {}
     for host in world.hosts.values():
-        for machine, build in host.made:
+        for machine, build in host.used:
             made.setdefault(machine, set()).add(build)
     return made
 

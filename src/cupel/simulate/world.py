@@ -43,6 +43,19 @@ def job(name: str, *, run: str | None = None, **fields: Any) -> Job:
     return Job(name=name, **given)
 
 
+def pool(label: str = LABEL, **fields: Any) -> events.PoolSpec:
+    """A pool that keeps one machine ready; `fields` are those of `PoolSpec`."""
+    given: dict[str, Any] = {
+        "ready": 1,
+        "ceiling": None,
+        "quota": None,
+        "idle": 3600.0,
+        "definition": "as it is",
+        **fields,
+    }
+    return events.PoolSpec(label=label, **given)
+
+
 def _jobs(given: Iterable[Job | str]) -> tuple[Job, ...]:
     return tuple(job(each) if isinstance(each, str) else each for each in given)
 
@@ -72,6 +85,7 @@ class World(People):
         attempts: int = 3,
         keep_check: bool = False,
         born: bool = True,
+        pools: Sequence[events.PoolSpec] = (),
         flaky: Mapping[str, float] | None = None,
         true_inputs: Mapping[str, tuple[str, ...]] | None = None,
         faults: Faults = faulty.NONE,
@@ -108,6 +122,8 @@ class World(People):
         self._pulse()
         self.run_for(3.0)  # The hosts say hello.
         policy = Policy(approvals=approvals, attempts=attempts, keep_check=keep_check)
+        if pools:
+            self.say(events.PoolsSet(pools=tuple(pools)))
         for name in projects:
             self._add_project(name, queue, policy, born)
         for row in self.rows.all(Queue) if rules else ():
@@ -189,6 +205,9 @@ class World(People):
         """Machines are made of another image from now on."""
         self.nature.image = image
 
+    def drain(self, host: str, *, draining: bool = True) -> None:
+        self.say(events.HostDrainSet(name=host, draining=draining, user="operator"))
+
     def sicken(self, host: str) -> None:
         """The host fails every build in its first second."""
         self.hosts[host].sick = True
@@ -228,8 +247,9 @@ class World(People):
         for queue in self.rows.all(Queue):
             self.open(queue.name)
         for host in self.hosts.values():
+            self.drain(host.name, draining=False)
             host.faults = faulty.NONE
-            host.sick = False
+            host.sick = host.cannot_make = False
             host.start()
             if self.server.up and not host.connected:
                 host.say_hello()
@@ -249,6 +269,7 @@ class World(People):
             self.run_for(PULSE * 1.1)  # Not on the pulse itself, whose plan would be under way.
             if repairing:
                 self._repair()
+            self.rows.now = self.timeline.now
             busy = len(self.timeline) > 1 or len(self.events) > before or not self.server.up
             quiet = 0.0 if busy else quiet + self.timeline.now - since
             if self.timeline.now > end:
@@ -298,6 +319,7 @@ class World(People):
         self.trace.append(f"{self.timeline.now:10.2f}  {text}")
 
     def _observe(self, made: list[faulty.Change], planned: bool) -> None:
+        self.rows.now = self.timeline.now
         for _, row in made:
             if isinstance(row, Event):
                 self.events.append(row)

@@ -13,6 +13,7 @@ UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     model.Branch: (("project_id", "name"),),
     model.PatchSet: (("change_id", "number"),),
     model.History: (("project_id", "subject"),),
+    model.Pool: (("label",),),
     model.Token: (("digest",),),
 }
 """Fields that no two rows of a class have in common."""

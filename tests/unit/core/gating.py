@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from cupel.core import events, intents
-from cupel.core.actions import CancelBuild, DestroyMachine, Land, PrepareState, RunBuild
+from cupel.core.actions import (
+    CancelBuild,
+    DestroyMachine,
+    Land,
+    MakeMachine,
+    PrepareState,
+    RunBuild,
+)
 from cupel.core.model import (
     Branch,
     Build,
@@ -88,6 +95,8 @@ class Gate(Core):
                 match action:
                     case PrepareState():
                         self._prepare(action)
+                    case MakeMachine():
+                        self.ready(action.machine.id)
                     case CancelBuild():
                         self.finish(action.machine_id, Verdict.CANCELLED)
                     case DestroyMachine():
@@ -136,7 +145,7 @@ class Gate(Core):
         self.settle()
         for action in self.step():
             if isinstance(action, RunBuild):
-                self.ready(action.machine.id)
+                self.begin(action.machine.id)
         for build in self.builds():
             if build.pipeline is Pipeline.GATE and build.state is BuildState.RUNNING:
                 found[build.job, self.held(build)] = build.machine_id or 0

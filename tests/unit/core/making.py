@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from cupel.core import events, facts, intents, invariants, plan
-from cupel.core.actions import Action, RunBuild
+from cupel.core.actions import Action, MakeMachine, RunBuild
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -32,6 +32,7 @@ from cupel.core.model import (
     Queue,
     Row,
     Step,
+    StepResult,
     Usage,
     Verdict,
 )
@@ -233,7 +234,13 @@ class Core:
                 )
 
     def runs(self) -> list[RunBuild]:
-        return [action for action in self.step() if isinstance(action, RunBuild)]
+        """What is to run, once every machine that is asked for is ready."""
+        actions = self.step()
+        while making := [each for each in actions if isinstance(each, MakeMachine)]:
+            for action in making:
+                self.ready(action.machine.id)
+            actions = self.step()
+        return [action for action in actions if isinstance(action, RunBuild)]
 
     def finish(
         self, machine_id: int, verdict: Verdict = Verdict.SUCCESS, reason: str | None = None
@@ -251,6 +258,11 @@ class Core:
 
     def ready(self, machine_id: int) -> list[Event]:
         return self.hear(events.MachineReady(machine_id=machine_id, image="sha256:image"))
+
+    def begin(self, machine_id: int) -> list[Event]:
+        """The first step of the build on a machine begins."""
+        step = StepResult(name="x", started_at=self.now, finished_at=None, exit_status=None)
+        return self.hear(events.StepsChanged(machine_id=machine_id, steps=(step,)))
 
     def change(self, id: int) -> Change:
         return self.draft().get(Change, id)

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cupel.core import events, invariants
-from cupel.core.actions import Action, CancelBuild, DestroyMachine, Land, PrepareState, RunBuild
+from cupel.core.actions import (
+    Action,
+    CancelBuild,
+    DestroyMachine,
+    Land,
+    MakeMachine,
+    PrepareState,
+    RunBuild,
+)
 from cupel.core.model import (
     Change,
     ChangeState,
@@ -156,8 +164,13 @@ class AnyOrder(RuleBasedStateMachine):
                 )
             case Land():
                 self.core.hear(self.landing(action, good))
-            case RunBuild():
+            case MakeMachine() if good:
                 self.core.ready(action.machine.id)
+            case MakeMachine():
+                number, reason = action.machine.id, "no space left"
+                self.core.hear(events.MachineFailed(machine_id=number, reason=reason))
+            case RunBuild():
+                self.core.begin(action.machine.id)
                 self.core.finish(action.machine.id, verdict)
             case CancelBuild():
                 self.core.finish(action.machine_id, Verdict.CANCELLED if good else verdict)

@@ -24,7 +24,7 @@ def entered(*changes: int, slots: int = 8) -> Core:
     for _ in changes:
         core.prepare(job("tests"), job("lint"))
     for run in core.runs():
-        core.ready(run.machine.id)
+        core.begin(run.machine.id)
     return core
 
 

@@ -33,7 +33,7 @@ def running(*, jobs: int = 1, slots: int = 8) -> tuple[Core, list[int]]:
     core.prepare(*(job(f"job{number}") for number in range(jobs)))
     machines = [action.machine.id for action in core.runs()]
     for machine in machines:
-        core.ready(machine)
+        core.begin(machine)
     return core, machines
 
 
@@ -242,7 +242,7 @@ def test_a_machine_that_is_ready_while_its_build_is_cancelled_does_not_revive_it
     [run] = core.runs()
     core.hear(events.DequeueAsked(change_id=7, user="bob"))
     core.step()
-    core.ready(run.machine.id)
+    core.begin(run.machine.id)
     [build] = core.builds()
     assert build.state is BuildState.CANCELLING
 

@@ -126,7 +126,7 @@ def test_a_build_that_a_host_ran_is_remembered() -> None:
     core.push(7)
     core.prepare()
     [action] = core.runs()
-    core.ready(action.machine.id)
+    core.begin(action.machine.id)
     core.now += 41.0
     core.finish(action.machine.id)
     [row] = core.draft().all(History)

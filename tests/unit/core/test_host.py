@@ -33,7 +33,7 @@ def run(core: Core, *, seconds: float = 1.0, verdict: Verdict = INFRA) -> Sequen
     core.now += 31.0
     machines = [action.machine.id for action in core.runs()]
     for machine in machines:
-        core.ready(machine)
+        core.begin(machine)
     core.now += seconds
     for machine in machines:
         core.finish(machine, verdict, "no space left" if verdict is INFRA else None)
@@ -68,7 +68,7 @@ def test_a_machine_that_never_was_ready_is_a_strike() -> None:
 def test_a_machine_that_vanished_at_once_is_a_strike() -> None:
     core = bad_host(slots=1)
     [action] = core.runs()
-    core.ready(action.machine.id)
+    core.begin(action.machine.id)
     core.hear(events.MachineGone(machine_id=action.machine.id))
     assert host(core).strikes == 1
     assert hosts.is_hosts_fault(core.builds()[-1])
@@ -226,6 +226,6 @@ def test_with_only_a_bad_host_everything_waits() -> None:
 
 
 def end(core: Core, action: RunBuild, verdict: Verdict) -> None:
-    core.ready(action.machine.id)
+    core.begin(action.machine.id)
     core.finish(action.machine.id, verdict, "no space left" if verdict is INFRA else None)
     core.hear(events.MachineGone(machine_id=action.machine.id))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from cupel.control.views import lookup
 from cupel.control.views.nouns import HostView, MachineView, Page
 from cupel.core import host as hosts
-from cupel.core import pool
+from cupel.core import waiting
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Build,
@@ -18,6 +18,7 @@ from cupel.core.model import (
     Item,
     Machine,
     MachineState,
+    Pool,
     Project,
     Row,
     Verdict,
@@ -75,7 +76,7 @@ async def host_view(tx: Transaction, name: str, *, now: float) -> HostView:
 
 
 async def waits(tx: Transaction, builds: Iterable[Build], *, now: float) -> dict[int, str]:
-    """By id, why which of these builds has no machine yet; see `pool.waiting`."""
+    """By id, why which of these builds has no machine yet; see `waiting.reasons`."""
     queued = [build for build in builds if build.state is BuildState.QUEUED]
     if not queued:
         return {}
@@ -89,8 +90,9 @@ async def waits(tx: Transaction, builds: Iterable[Build], *, now: float) -> dict
         *await tx.select(Machine, {"state": PRESENT}),
         *await tx.select(Machine, {"id": {build.machine_id for build in lost}}),
         *await tx.select(Host),
+        *await tx.select(Pool),
     ]
-    return pool.waiting(Draft(rows, now=now, ids=itertools.count()), queued)
+    return waiting.reasons(Draft(rows, now=now, ids=itertools.count()), queued)
 
 
 def _host(host: Host, machines: list[MachineView], now: float) -> HostView:

@@ -219,6 +219,9 @@ def upgrade() -> None:
         sa.Column("images", sa.JSON(), nullable=False),
         sa.Column("strikes", sa.BigInteger(), nullable=False),
         sa.Column("quarantined_until", sa.Double(), nullable=True),
+        sa.Column("refuses", TEXT, nullable=True),
+        sa.Column("draining", sa.Boolean(), nullable=False),
+        sa.Column("failures", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
     )
     op.create_index("ix_hosts_name", "hosts", ["name"])
@@ -272,6 +275,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("ready_at", sa.Double(), nullable=True),
         sa.Column("gone_at", sa.Double(), nullable=True),
+        sa.Column("used_at", sa.Double(), nullable=True),
+        sa.Column("definition", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_machines")),
     )
     op.create_index(
@@ -312,6 +317,22 @@ def upgrade() -> None:
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_planner")),
+    )
+    op.create_table(
+        "pools",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("label", TEXT, nullable=False),
+        sa.Column("ready", sa.BigInteger(), nullable=False),
+        sa.Column("ceiling", sa.BigInteger(), nullable=True),
+        sa.Column("quota", sa.BigInteger(), nullable=True),
+        sa.Column("idle", sa.Double(), nullable=False),
+        sa.Column("definition", TEXT, nullable=False),
+        sa.Column("arrivals", sa.Double(), nullable=False),
+        sa.Column("arrivals_at", sa.Double(), nullable=False),
+        sa.Column("counted", sa.BigInteger(), nullable=False),
+        sa.Column("boot", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pools")),
+        sa.UniqueConstraint("label", name=op.f("uq_pools_label")),
     )
     op.create_table(
         "projects",

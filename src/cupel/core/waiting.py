@@ -1,0 +1,82 @@
+"""Why a build has no machine yet, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cupel.core import host as hosts
+from cupel.core.draft import Draft
+from cupel.core.model import Build, BuildState, Host, MachineState
+from cupel.core.room import Room, makes
+
+
+def of(draft: Draft, build: Build) -> str | None:
+    """Why the build has no machine yet; see `reasons`."""
+    return reasons(draft, [build]).get(build.id)
+
+
+def reasons(draft: Draft, builds: Iterable[Build]) -> dict[int, str]:
+    """By id, why which of the builds has no machine yet.
+
+    Those that are not queued are left out, and those that the next planning may give one.
+    """
+    room = Room(draft)
+    found = {build.id: _why(room, build) for build in builds if build.state is BuildState.QUEUED}
+    return {number: why for number, why in found.items() if why is not None}
+
+
+def _why(room: Room, build: Build) -> str | None:
+    own = room.in_the_way(build)
+    if own is not None:
+        return own
+    if not room.is_known(build.label):
+        return f"{build.label} is not in the server's configuration"
+    fit = [host for host in room.hosts if makes(host, build.label)]
+    if not fit:
+        return f"no host makes {build.label}" if room.hosts else "no host is connected"
+    usable = [host for host in fit if hosts.takes_more(host, room.now)]
+    if not usable:
+        return "; ".join(hosts.why_no_builds(host, room.now) or "" for host in fit)
+    free = [host for host in usable if room.may_go(host, build)]
+    if not free:
+        seconds = room.asked_again_at(build) - room.now
+        return f"its host failed it and is asked again in {seconds:.0f} s"
+    return _why_no_machine(room, build.label, free)
+
+
+def _why_no_machine(room: Room, label: str, usable: Sequence[Host]) -> str | None:
+    """Of these hosts none has a machine for the label, or the next planning gives one."""
+    names = {host.id: host.name for host in usable}
+    mine = [m for m in room.there if m.label == label and m.host_id in names]
+    if any(machine.state is MachineState.READY for machine in mine):
+        return None
+    for machine in mine:
+        if machine.state is MachineState.BUILDING:
+            told = f": {machine.detail}" if machine.detail else ""
+            return f"a machine is being made on {names[machine.host_id]}{told}"
+    asked = [host for host in usable if room.is_asked(host, label)]
+    if not asked:
+        return "; ".join(_why_not_asked(room, host, label) for host in usable)
+    if room.is_full(label):
+        count = room.of_label[label]
+        return f"there are {count} machines of {label} already, its ceiling"
+    if any(room.slots[host.id] > 0 for host in asked):
+        return None
+    if any(room.coming[host.id] > 0 for host in asked):
+        return "a machine is being deleted to make room"
+    return _why_full(asked)
+
+
+def _why_not_asked(room: Room, host: Host, label: str) -> str:
+    failed = hosts.failure(host, label)
+    seconds = hosts.makes_again_at(host, label, wanted=True) - room.now
+    why = failed.reason if failed is not None else "it failed"
+    return f"{host.name} could not make {label} and tries again in {seconds:.0f} s: {why}"
+
+
+def _why_full(fit: Sequence[Host]) -> str:
+    if all(hosts.is_suspect(host) for host in fit):
+        names = ", ".join(host.name for host in fit)
+        return f"waits for the probe of {names}, which failed builds in a row within seconds"
+    slots = sum(host.slots for host in fit)
+    return f"all {slots} machines are busy" if slots != 1 else "the only machine is busy"
