@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Hashable
 from typing import TypeAlias
 
-from cupel.core import admission, buildset, evidence, history
+from cupel.core import admission, buildset, evidence, history, waiting
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -335,7 +335,7 @@ class Lane:
         for proof in self._found.values():
             if proof.id in reached or proof.state is not BuildsetState.READY:
                 continue
-            going = [b for b in self.draft.builds(proof.id) if b.state in _ON_A_MACHINE and b.key]
+            going = [b for b in self.draft.builds(proof.id) if self._is_on(b) and b.key]
             for build in going:
                 trial = self.lattice.trials.get((build.job, build.key))
                 if trial is not None:
@@ -345,6 +345,10 @@ class Lane:
             if going:
                 found.append(proof)
         return found
+
+    def _is_on(self, build: Build) -> bool:
+        """Whether the build has a machine, or will have one that is being made."""
+        return build.state in _ON_A_MACHINE or build.id in waiting.served(self.draft)
 
     def _without_borrowed_passes(self, state: State) -> None:
         """A pass elsewhere counts here once it is this state's own, as a reused build."""
@@ -402,7 +406,7 @@ class Lane:
         for build in builds:
             ended = build.finished_at or 0.0
             began = build.started_at or build.queued_at
-            if build.state in _ON_A_MACHINE:
+            if self._is_on(build):
                 trial.runs.append(Run(id=build.id, started_at=build.started_at or self.draft.now))
                 self.runs_at[trial.key] = proof.id
             elif build.verdict is Verdict.SUCCESS:

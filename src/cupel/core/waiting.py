@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
-from cupel.core.model import Build, BuildState, Host, MachineState
+from cupel.core.model import Build, BuildState, Host, Machine, MachineState
 from cupel.core.room import Room, makes
 
 
@@ -23,6 +24,24 @@ def reasons(draft: Draft, builds: Iterable[Build]) -> dict[int, str]:
     room = Room(draft)
     found = {build.id: _why(room, build) for build in builds if build.state is BuildState.QUEUED}
     return {number: why for number, why in found.items() if why is not None}
+
+
+def served(draft: Draft) -> frozenset[int]:
+    """The queued builds that the machines which are being made are for, oldest first: as good as
+    begun for whoever plans what to run."""
+    return draft.remember("served", Build, lambda: _served(draft))
+
+
+def _served(draft: Draft) -> frozenset[int]:
+    coming = Counter(m.label for m in draft.all(Machine) if m.state is MachineState.BUILDING)
+    found: set[int] = set()
+    if coming:
+        queued = [build for build in draft.all(Build) if build.state is BuildState.QUEUED]
+        for build in sorted(queued, key=lambda each: each.id):
+            if coming[build.label] > 0:
+                coming[build.label] -= 1
+                found.add(build.id)
+    return frozenset(found)
 
 
 def _why(room: Room, build: Build) -> str | None:

@@ -24,6 +24,7 @@ DOCUMENTED = {
     "server-configuration.md": {
         "Keys of the file": server.SERVER,
         "Keys of a label": server.LabelShape.record,
+        "Keys of `pool`": server.PoolShape.record,
         "Keys of an image": image.ImageShape.record,
         "Keys of `tar`": image.TAR_RECORD,
         "Keys of a file": image.FILE_RECORD,

@@ -48,6 +48,11 @@ class Recorder:
         self.facts += facts
         self.news.set()
 
+    async def hears(self, kind: type) -> None:
+        while not any(isinstance(fact, kind) for fact in self.facts):
+            self.news.clear()
+            await self.news.wait()
+
 
 class Host:
     """The host's end, played by a test."""
@@ -138,9 +143,11 @@ def test_a_build_gets_the_projects_beside_by_their_commits(tmp_path: Path) -> No
         await host.hears()
         await host.say(IMAGES)
         await recorder.news.wait()
-        await hosts.run(_run())
+        action = _run()
+        await hosts.make(actions.MakeMachine(machine=action.machine, host="h"))
         make = await host.hears()
         assert (make.machine, make.spec.label) == (6, "debian-12")
+        await hosts.run(action)
         run = await host.hears()
         assert run.build.source.ref == "refs/cupel/states/4"
         assert run.build.beside == (
@@ -153,6 +160,68 @@ def test_a_build_gets_the_projects_beside_by_their_commits(tmp_path: Path) -> No
         )
 
     play(tmp_path, scenario)
+
+
+def test_what_is_told_of_a_machine_goes_into_the_log_of_its_build(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        await host.say(
+            messages.Progress(machine=6, text="building the image"),
+            messages.Progress(machine=6, text="no cgroups"),
+            messages.MachineReady(machine=6, image="sha256:1", seconds=0.5),
+        )
+        await recorder.hears(events.MachineReady)
+        await hosts.run(_run())
+        await host.hears()
+
+    facts = play(tmp_path, scenario)
+    assert events.MachineTold(machine_id=6, text="building the image") in facts
+    assert events.MachineReady(machine_id=6, image="sha256:1", seconds=0.5) in facts
+    [log] = (tmp_path / "logs").rglob("log")
+    assert log.read_text() == "building the image\nno cgroups\n"
+
+
+def test_what_a_host_cannot_make_or_refuses_is_recorded(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        await host.say(messages.Heartbeat(refuses="memory is short"))
+        await host.say(messages.MachineFailed(machine=9, reason="no space left"))
+        await recorder.hears(events.MachineFailed)
+        await hosts.run(_run())
+        await host.hears()
+        await host.say(messages.BuildRefused(machine=6, build=4, reason="not this one"))
+        await host.say(messages.BuildRefused(machine=6, build=5, reason="it is used already"))
+        await recorder.hears(events.BuildFinished)
+
+    facts = play(tmp_path, scenario)
+    assert events.HostSeen(name="h", refuses="memory is short") in facts
+    assert events.MachineFailed(machine_id=9, reason="no space left") in facts
+    [ended] = [fact for fact in facts if isinstance(fact, events.BuildFinished)]
+    assert (ended.machine_id, ended.verdict, ended.reason) == (6, "infra", "it is used already")
+
+
+def test_a_build_that_was_cancelled_before_its_host_heard_of_it_ends(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        await hosts.cancel(actions.CancelBuild(machine_id=6, host="h"))
+        assert await host.hears() == messages.Cancel(machine=6)
+        await host.say(
+            messages.BuildFinished(
+                machine=6, verdict="cancelled", reason="x", cpu_seconds=None, memory_peak=None
+            )
+        )
+        await recorder.hears(events.BuildFinished)
+
+    facts = play(tmp_path, scenario)
+    [ended] = [fact for fact in facts if isinstance(fact, events.BuildFinished)]
+    assert (ended.machine_id, ended.verdict) == (6, "cancelled")
+
+
+async def connect(host: Host, recorder: Recorder) -> None:
+    await host.say(HELLO)
+    await host.hears()
+    await host.say(IMAGES)
+    await recorder.hears(events.HostConnected)
 
 
 def _run() -> actions.RunBuild:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cupel.core import demand, invariants, pool, waiting
@@ -585,6 +585,7 @@ def test_a_machine_that_could_not_be_made_is_deleted() -> None:
 # Whatever happens.
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_pools_keep_their_promises_in_any_world(data: st.DataObject) -> None:
     """Builds of several projects and labels come, run and end in any order."""
@@ -653,3 +654,13 @@ def settle(draft: Draft) -> None:
     for each in draft.all(Machine):
         advance(draft, each)
     pool.plan(draft)
+
+
+def test_a_build_whose_machine_is_being_made_is_as_good_as_begun() -> None:
+    """Whoever plans what to run would change its mind for as long as a boot takes, again and
+    again: the oldest builds count."""
+    making = [machine(50, 1, BUILDING), replace(machine(51, 1, BUILDING), label="other")]
+    draft = Draft([*making, build(1), build(2)], now=1.0, ids=itertools.count(1000))
+    assert waiting.served(draft) == {1}
+    draft.put(replace(draft.get(Build, 1), state=BuildState.FINISHED, verdict=Verdict.CANCELLED))
+    assert waiting.served(draft) == {2}

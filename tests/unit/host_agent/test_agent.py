@@ -646,3 +646,15 @@ def test_a_host_shows_that_it_lives(tmp_path):
             host.stop()
 
     asyncio.run(scenario())
+
+
+def test_a_build_that_is_cancelled_before_it_comes_never_runs(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.make(1), Cancel(machine=1))
+        assert (await world.server.hears(BuildFinished, 1)).verdict == "cancelled"
+        await world.server.say(world.run(1, "x"))
+        refused = await world.server.hears(BuildRefused, 1)
+        assert refused.reason == "what was to run on machine 1 has been cancelled"
+        await world.destroy(1)
+
+    play(scenario)
