@@ -40,7 +40,7 @@ def changes(world: World, made: Iterable[tuple[Row | None, Row]]) -> list[str]:
     made = list(made)
     wrong = [each for old, new in made for each in _change(world, old, new)]
     landing = [new for old, new in made if _became(old, new, ItemState.LANDING)]
-    for group in _groups(landing):
+    for group in _groups(world, landing):
         wrong += _decided(world, group)
     return wrong
 
@@ -63,16 +63,29 @@ def _became(old: Row | None, new: Row, state: ItemState) -> bool:
     return isinstance(new, Item) and new.state is state and was is not state
 
 
-def _groups(items: Sequence[Row]) -> list[list[Item]]:
-    """The items that land with one move of their branches each, in queue order."""
+def _groups(world: World, items: Sequence[Row]) -> list[list[Item]]:
+    """The items that land with one move of their branches each, each after what it rests on: a
+    state that was begun before somebody was promoted may be the one that lands."""
     groups: defaultdict[int, list[Item]] = defaultdict(list)
     for item in items:
         assert isinstance(item, Item)
         groups[item.lands_with or item.id].append(item)
-    return [sorted(group, key=lambda item: item.position) for group in groups.values()]
+    return [list(_from_below(world, group)) for group in groups.values()]
 
 
-# Verdicts.
+def _from_below(world: World, group: list[Item]) -> Iterator[Item]:
+    states = {item.id: world.rows.get(Buildset, item.buildset_id) for item in group}
+    waiting = sorted(group, key=lambda item: item.position)
+    while waiting:
+        made = {(item.project_id, states[item.id].commit): item for item in waiting}
+        free = (
+            item
+            for item in waiting
+            if made.get((item.project_id, states[item.id].onto), item) is item
+        )
+        low = next(free, waiting[0])
+        waiting.remove(low)
+        yield low
 
 
 def _believed(world: World, build: Build) -> Iterator[str]:
@@ -309,16 +322,26 @@ def _landings(world: World) -> Iterator[str]:
                 yield f"{move.new} was in {ref}, and is not any more"
 
 
+_REORDERING = frozenset({"change.promoted", "change.urgent"})
+
+
 def _order(world: World) -> Iterator[str]:
-    """What came with one move of a branch came in the order of the queue."""
+    """What came with one move of a branch came in the order of the queue, unless that was changed
+    after the states were begun."""
     landed = {
         world.rows.get(Buildset, item.buildset_id).commit: item
         for item in world.rows.all(Item)
         if item.pipeline is Pipeline.GATE and item.state is ItemState.LANDED
     }
+    reordered = [event.at for event in world.events if event.kind in _REORDERING]
     for move in world.git.moves:
-        places = [landed[commit].position for commit in move.brought if commit in landed]
-        if move.by_gate and places != sorted(places):
+        items = [landed[commit] for commit in move.brought if commit in landed]
+        places = [item.position for item in items]
+        if not move.by_gate or places == sorted(places):
+            continue
+        begun = min(world.rows.get(Buildset, item.buildset_id).created_at for item in items)
+        ended = max(item.finished_at or 0.0 for item in items)
+        if not any(begun <= at <= ended for at in reordered):
             yield f"{move.new} landed items in the order {places}"
 
 
