@@ -34,8 +34,6 @@ _ALTERABLE = (
     "/proc/sys/kernel/modprobe",
     "/proc/sys/kernel/sysrq",
     "/proc/sys/kernel/hostname",
-    "/proc/sys/vm/overcommit_memory",
-    "/proc/sys/net/ipv4/ip_forward",
     "/sys/kernel/uevent_helper",
 )
 
@@ -56,6 +54,7 @@ class Host:
         self.shown = directory / "shown"
         self._services: list[socket.socket] = []
         self._before = _state()
+        self._booted = time.time() - time.monotonic()
 
     def open(self, stack: contextlib.ExitStack) -> dict[str, str]:
         """Lay out the baits; what attempts are told of them."""
@@ -92,6 +91,7 @@ class Host:
     def unharmed(self) -> None:
         """The computer is as it was, and still does what every program needs."""
         assert _state() == self._before
+        assert abs(time.time() - time.monotonic() - self._booted) < 2, "the clock was set"
         assert (self._directory / "secret").read_text() == "the host's"
         assert (self.shown / "file").read_text() == "held fast"
         assert (self.shown / "file").stat().st_mode & 0o7777 == 0o644
@@ -109,13 +109,11 @@ _WATCH = (
 )
 
 
-def _state() -> dict[str, object]:
-    texts: dict[str, object] = {}
+def _state() -> dict[str, str]:
+    texts: dict[str, str] = {}
     for name in _ALTERABLE:
         with contextlib.suppress(OSError):
             texts[name] = Path(name).read_text()
-    texts["mounts"] = len(Path("/proc/self/mountinfo").read_text().splitlines())
-    texts["clock"] = round(time.time() - time.monotonic())
     return texts
 
 
