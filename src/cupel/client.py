@@ -255,6 +255,32 @@ class Client:
     def hosts(self) -> list[views.HostView]:
         return self._get(list[views.HostView], "/api/hosts")
 
+    def images(self) -> list[views.ImageView]:
+        return self._get(list[views.ImageView], "/api/images")
+
+    def image(self, name: str) -> views.ImageView:
+        return self._get(views.ImageView, f"/api/images/{_part(name)}")
+
+    def image_log(self, name: str) -> str:
+        """What the build that is under way has said, or the last one."""
+        with self._errors():
+            answer = self._http.get(f"/api/images/{_part(name)}/log")
+            self._check(answer)
+            return answer.text
+
+    def build_image(self, name: str) -> views.ImageView:
+        return self._send(views.ImageView, "POST", f"/api/images/{_part(name)}/build")
+
+    def roll_back_image(self, name: str) -> views.ImageView:
+        return self._send(views.ImageView, "POST", f"/api/images/{_part(name)}/rollback")
+
+    def image_difference(self, old: str, new: str) -> views.ImageDifferenceView:
+        return self._get(views.ImageDifferenceView, "/api/images/difference", old=old, new=new)
+
+    def prune_images(self, keep: int) -> list[str]:
+        """Remove what nothing uses, but for the newest; the digests of what was removed."""
+        return self._send(list[str], "POST", "/api/images/prune", {"keep": keep})
+
     def tokens(self) -> list[TokenView]:
         return self._get(list[TokenView], "/api/tokens")
 

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from cupel import client
 from cupel.api import app as api
 from cupel.config import server as configuration
+from cupel.config.image import ImageConfig
 from cupel.config.server import ServerConfig
 from cupel.control import clock
 from cupel.control.app import Cupel
@@ -32,6 +33,9 @@ from cupel.errors import InfraError, UserError
 from cupel.host import probe, transport
 from cupel.host.agent import Agent
 from cupel.host.providers.namespace import NamespaceProvider
+from cupel.image import base, definition
+from cupel.image.definition import Definition
+from cupel.image.keeper import Keeper
 from cupel.report import messages
 from cupel.store import open_store
 from cupel.web import app as web
@@ -164,17 +168,19 @@ async def _serve(state: Path, config: ServerConfig, door: socket.socket, say: Sa
                 "another Cupel plans on this database", hint="only one may; stop the other"
             )
         inner = _url(door)
+        provider = NamespaceProvider(state)
         cupel = Cupel(
             state=state,
             config=config,
             store=store,
             clock=clock.now,
+            images=keep_images(provider, config),
             url=config.url or inner,
             inner=inner,
         )
         hosts = await cupel.prepare()
         await _greet(cupel, inner, say)
-        await _live(cupel, hosts, door)
+        await _live(cupel, hosts, provider, door)
     finally:
         await store.close()
 
@@ -237,7 +243,23 @@ def _http(application: ASGIApp) -> _Server:
     )
 
 
-async def _live(cupel: Cupel, hosts: Hosts, door: socket.socket) -> None:
+def keep_images(provider: NamespaceProvider, config: ServerConfig) -> Keeper:
+    """The keeper of this computer's images: those of the configuration, and those of its labels."""
+
+    def define(image: ImageConfig) -> Definition:
+        return definition.define(image, base.architecture())
+
+    return Keeper(
+        provider.images,
+        named=map(define, config.images.values()),
+        inline=[define(each.image) for each in config.labels.values() if each.image.name is None],
+        in_use=provider.images_in_use,
+    )
+
+
+async def _live(
+    cupel: Cupel, hosts: Hosts, provider: NamespaceProvider, door: socket.socket
+) -> None:
     """Run all parts until a signal comes; then stop them in order: people, builds, planning."""
     pages = api.create(cupel)
     web.mount(pages, cupel)
@@ -245,14 +267,16 @@ async def _live(cupel: Cupel, hosts: Hosts, door: socket.socket) -> None:
     agent = Agent(
         name=HOST,
         slots=cupel.config.slots,
-        provider=NamespaceProvider(cupel.state),
+        provider=provider,
         state=cupel.state,
+        judge=provider.images.judge,
     )
     cupel.hook_server.listen()
     async with asyncio.TaskGroup() as group:
         planning = group.create_task(cupel.run(hosts), name="planning")
         serving = group.create_task(server.serve(sockets=[door]), name="http")
         host = group.create_task(embed(agent, hosts), name="host")
+        images = group.create_task(cupel.images.run(), name="images")
         await _told_to_stop()
         server.should_exit = True
         cupel.feed.close()
@@ -261,6 +285,7 @@ async def _live(cupel: Cupel, hosts: Hosts, door: socket.socket) -> None:
         planning.cancel()
         await serving
         host.cancel()
+        images.cancel()
 
 
 async def embed(agent: Agent, hosts: Hosts, *, pause: float = _RECONNECT) -> None:

@@ -10,6 +10,8 @@ from cupel.artefact.store import ArtefactStore
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
+from cupel.image.catalogue import Catalogue
+from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.store.memory import MemoryStore
 
@@ -42,6 +44,7 @@ class Served:
     logs: LogStore
     artefacts: ArtefactStore
     auth: Auth
+    images: Keeper
     url: str = "http://127.0.0.1:8470"
     config: Settings = dataclasses.field(default_factory=Settings)
     feed: Feed = dataclasses.field(default_factory=Feed)
@@ -56,5 +59,6 @@ def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Serve
         logs=LogStore(state / "logs"),
         artefacts=ArtefactStore(state / "artefacts"),
         auth=Auth(store, clock),
+        images=Keeper(Catalogue(state / "images"), named=()),
         **given,
     )

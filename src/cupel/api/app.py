@@ -18,6 +18,7 @@ from cupel.api import (
     document,
     events,
     hosts,
+    images,
     logs,
     machines,
     problem,
@@ -43,6 +44,7 @@ ROUTERS = (
     artefacts.router,
     machines.router,
     hosts.router,
+    images.router,
     tokens.router,
     events.router,
 )

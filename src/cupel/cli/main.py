@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "build": "build:build",
     "machine": "machine:machine",
     "host": "host:host",
+    "image": "image:image",
     "init": "init:init",
     "lint": "lint:lint",
     "explain": "explain:explain",

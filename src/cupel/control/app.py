@@ -41,6 +41,7 @@ from cupel.errors import Forbidden, InfraError
 from cupel.forge.builtin import HookServer
 from cupel.git import hooks, repository
 from cupel.git.serve import GitHttp
+from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
 
@@ -68,12 +69,21 @@ class Cupel:
     """A Cupel that is about to run. `url` is where people find it, `inner` where hosts do."""
 
     def __init__(
-        self, *, state: Path, config: ServerConfig, store: Store, clock: Clock, url: str, inner: str
+        self,
+        *,
+        state: Path,
+        config: ServerConfig,
+        store: Store,
+        clock: Clock,
+        images: Keeper,
+        url: str,
+        inner: str,
     ) -> None:
         self.state = state
         self.config = config
         self.store = store
         self.clock = clock
+        self.images = images
         self.url = url
         self._inner = inner
         self.feed = Feed()

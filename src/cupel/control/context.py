@@ -11,6 +11,7 @@ from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
 from cupel.core.model import Change, Policy, Project, Queue
+from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
 
@@ -84,5 +85,7 @@ class Context(Protocol):
     def logs(self) -> LogStore: ...
     @property
     def artefacts(self) -> ArtefactStore: ...
+    @property
+    def images(self) -> Keeper: ...
     @property
     def auth(self) -> Auth: ...

@@ -29,7 +29,7 @@ from cupel.host.messages import (
 )
 from cupel.host.providers.interface import Provider
 from cupel.host.source import Sources
-from cupel.host.tenancy import Means, Tenancy
+from cupel.host.tenancy import Judge, Means, Tenancy, no_judge
 from cupel.host.transport import Transport
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,8 @@ REMEMBERED = 10_000
 class Agent:
     """A host named `name` with room for `slots` machines at a time; its files are in `state`.
 
-    `refuses` says in words why the host takes no more builds for now.
+    `refuses` says in words why the host takes no more builds for now. `judge` hears of each build
+    what it says about its image.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Agent:
         pauses: tuple[float, ...] = PAUSES,
         grace: float = GRACE,
         refuses: Callable[[], str | None] = lambda: None,
+        judge: Judge = no_judge,
     ) -> None:
         self._name = name
         self._slots = slots
@@ -74,6 +76,7 @@ class Agent:
         self._pauses = pauses
         self._grace = grace
         self._refuses = refuses
+        self._judge = judge
         self._stopped = False
         self._transport: Transport | None = None
 
@@ -94,6 +97,7 @@ class Agent:
             self._now,
             self._pauses,
             self._refuses,
+            self._judge,
         )
         try:
             await session.purge(self._grace)
@@ -132,6 +136,7 @@ class _Session:
         now: Callable[[], float],
         pauses: tuple[float, ...],
         refuses: Callable[[], str | None],
+        judge: Judge,
     ) -> None:
         self.tenancies: dict[int, Tenancy] = {}
         self._refuses = refuses
@@ -140,7 +145,12 @@ class _Session:
         self._labels: tuple[str, ...] = ()
         self._sources = Sources(state)
         self._means = Means(
-            provider=provider, sources=self._sources, send=self._send, now=now, pauses=pauses
+            provider=provider,
+            sources=self._sources,
+            send=self._send,
+            now=now,
+            pauses=pauses,
+            judge=judge,
         )
         self._connection = protocol.HostConnection()
         self._writing = asyncio.Lock()

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -41,6 +41,16 @@ PROGRESS_KEPT = 200
 _CANCELLED = runner.Outcome(verdict="cancelled", reason="cancelled")
 
 
+class Judge(Protocol):
+    """Hears how a build on an image ended: by itself, or lost to infrastructure."""
+
+    def __call__(self, digest: str, *, by_itself: bool) -> None: ...
+
+
+def no_judge(digest: str, *, by_itself: bool) -> None:
+    """For hosts whose images nobody keeps."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What every machine of a host is made and reported with.
@@ -53,6 +63,7 @@ class Means:
     send: runner.Send
     now: Callable[[], float]
     pauses: tuple[float, ...]
+    judge: Judge = no_judge
 
 
 class Tenancy:
@@ -135,6 +146,8 @@ class Tenancy:
                 return None
         except Exception as error:
             why = self._told(error)
+            if (image := self._means.provider.find(spec)) is not None:
+                self._means.judge(image, by_itself=False)
         await self._means.send(MachineFailed(machine=self.number, reason=_plain(why)))
         return why
 
@@ -157,6 +170,8 @@ class Tenancy:
         await _unless(self._cancelled, self._ordered.wait())
         if self._build is not None:
             outcome = await self._outcome(self._build, spec, making)
+            if self._machine is not None and outcome.verdict != "cancelled":
+                self._means.judge(self._machine.image, by_itself=outcome.verdict != "infra")
             await self._means.send(self._finished(outcome))
         elif not self._unwanted.is_set():
             await self._means.send(self._finished(_CANCELLED))

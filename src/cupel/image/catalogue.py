@@ -90,7 +90,7 @@ class Catalogue:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._directory = directory
+        self.directory = directory
         self._workshop = workshop
         self._now = now
 
@@ -120,31 +120,31 @@ class Catalogue:
         return Kept(digest=digest, rootfs=self.rootfs(digest), file=self.file(digest))
 
     def rootfs(self, digest: str) -> Path:
-        return self._directory / digest / build.ROOTFS
+        return self.directory / digest / build.ROOTFS
 
     def file(self, digest: str) -> Path | None:
         """The read-only file (erofs) that holds the image; None where it is kept as a tree."""
-        path = self._directory / digest / build.FILE
+        path = self.directory / digest / build.FILE
         return path if path.exists() else None
 
     def log(self, digest: str) -> Path:
-        return self._directory / digest / "build.log"
+        return self.directory / digest / "build.log"
 
     def manifest(self, digest: str) -> Path:
-        return self._directory / digest / build.MANIFEST
+        return self.directory / digest / build.MANIFEST
 
     def packages(self, digest: str) -> dict[str, str]:
         """The packages of an image, with their versions."""
-        found: dict[str, str] = json.loads((self._directory / digest / "packages.json").read_text())
+        found: dict[str, str] = json.loads((self.directory / digest / "packages.json").read_text())
         return found
 
     def records(self) -> Iterator[Record]:
         """All images that there are, newest first."""
-        found = [_read(path) for path in self._directory.glob("sha256:*/image.json")]
+        found = [_read(path) for path in self.directory.glob("sha256:*/image.json")]
         yield from sorted(found, key=lambda record: record.started_at, reverse=True)
 
     def record(self, digest: str) -> Record | None:
-        path = self._directory / digest / "image.json"
+        path = self.directory / digest / "image.json"
         return _read(path) if _DIGEST.fullmatch(digest) and path.exists() else None
 
     def failure(self, definition: Definition) -> Record | None:
@@ -171,7 +171,7 @@ class Catalogue:
 
     async def sweep(self) -> None:
         """Remove what killed builds left; those under way are left alone."""
-        building = self._directory / "building"
+        building = self.directory / "building"
         for path in building.iterdir() if building.is_dir() else ():
             if path.is_dir():
                 with contextlib.suppress(BlockingIOError), _Lock(path.with_suffix(".lock")):
@@ -195,7 +195,7 @@ class Catalogue:
 
     def judge(self, digest: str, *, by_itself: bool) -> None:
         """Take what a build on an image says about it; see `course.ended`."""
-        for path in self._directory.glob("names/*.json"):
+        for path in self.directory.glob("names/*.json"):
             before = Course(**json.loads(path.read_text()))
             after = course.ended(before, digest, by_itself=by_itself)
             if after != before and self.exists(after.current):
@@ -212,11 +212,11 @@ class Catalogue:
 
     def delete(self, digest: str) -> None:
         """Remove an image that nothing needs any more."""
-        doomed = self._directory / "building" / f"deleted-{digest.partition(':')[2]}"
+        doomed = self.directory / "building" / f"deleted-{digest.partition(':')[2]}"
         doomed.parent.mkdir(exist_ok=True)
         with _Lock(lock := doomed.with_suffix(".lock")):
             # At once out of sight; what a crash leaves of it is removed by a sweep.
-            (self._directory / digest).rename(doomed)
+            (self.directory / digest).rename(doomed)
             shutil.rmtree(doomed)
             lock.unlink()
 
@@ -292,7 +292,7 @@ class Catalogue:
         _write(building / "packages.json", json.dumps(built.packages))
         _write(building / "image.json", json.dumps(dataclasses.asdict(record)))
         await asyncio.to_thread(os.sync)
-        target = self._directory / built.digest
+        target = self.directory / built.digest
         if target.exists():
             self._add_name(built.digest, definition.config.name)
         else:
@@ -310,7 +310,7 @@ class Catalogue:
         known = self.record(digest)
         if name is not None and known is not None and name not in known.names:
             known = dataclasses.replace(known, names=(*known.names, name))
-            _write(self._directory / digest / "image.json", json.dumps(dataclasses.asdict(known)))
+            _write(self.directory / digest / "image.json", json.dumps(dataclasses.asdict(known)))
 
     async def _clear(self, directory: Path) -> None:
         """Remove what a build left, and its machines first."""
@@ -327,16 +327,16 @@ class Catalogue:
             yield
 
     def _building(self, definition: Definition) -> Path:
-        return self._directory / "building" / definition.hash
+        return self.directory / "building" / definition.hash
 
     def _failed(self, definition: Definition) -> Path:
-        return self._directory / "failed" / definition.hash
+        return self.directory / "failed" / definition.hash
 
     def _pointer(self, definition: Definition) -> Path:
-        return self._directory / "by-definition" / definition.hash
+        return self.directory / "by-definition" / definition.hash
 
     def _name(self, name: str) -> Path:
-        return self._directory / "names" / f"{name}.json"
+        return self.directory / "names" / f"{name}.json"
 
 
 class _Lock:

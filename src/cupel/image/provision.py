@@ -56,7 +56,8 @@ mkdir -p /build
 
 _PACK = (
     "tar", "--create", "--file=-", "--directory=/", "--one-file-system", "--numeric-owner",
-    "--xattrs", "--xattrs-include=*", "--exclude=./tmp/*", "--exclude=./build/*", ".",
+    "--xattrs", "--xattrs-include=*", "--exclude=./dev", "--exclude=./proc", "--exclude=./sys",
+    "--exclude=./tmp/*", "--exclude=./build/*", ".",
 )  # fmt: skip
 
 
@@ -86,6 +87,8 @@ async def provision(
     finished = scratch / "finished"
     await base.unpack(tar, finished)
     tar.unlink()
+    for name in ("dev", "proc", "sys"):
+        (finished / name).mkdir(mode=0o755)
     _uncover(bench, rootfs, finished)
     shutil.rmtree(rootfs)
     finished.rename(rootfs)

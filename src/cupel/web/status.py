@@ -57,6 +57,7 @@ LOOKS: dict[str, Look] = {
     "superseded": Look("skip", "superseded", "quiet"),
     "abandoned": Look("stop", "abandoned", "quiet"),
     "gone": Look("skip", "gone", "quiet"),
+    "retired": Look("skip", "retired", "quiet"),
 }
 
 OFF_LANE = frozenset({"failed", "conflict", "misconfigured", "rejected"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cupel.artefact.store import ArtefactStore
+from cupel.config.image import ImageConfig
 from cupel.control.auth import Auth
 from cupel.control.feed import Feed
 from cupel.core.model import (
@@ -41,6 +42,9 @@ from cupel.core.model import (
     Usage,
     Verdict,
 )
+from cupel.image import definition
+from cupel.image.catalogue import Catalogue
+from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.store.memory import MemoryStore
 
@@ -371,6 +375,12 @@ class Commands:
         self.asked.append(asked)
 
 
+PYTHON = definition.define(
+    ImageConfig(name="python", tests=("python3 --version",), refresh=7 * 86_400.0), "amd64"
+)
+"""An image of the world's configuration; `unit.images` builds it."""
+
+
 class World:
     """A `Context` of fakes; `time` is what its clock shows."""
 
@@ -384,6 +394,7 @@ class World:
         self.logs = LogStore(directory / "logs")
         self.artefacts = ArtefactStore(directory / "artefacts")
         self.commands = Commands(self.store)
+        self.images = Keeper(Catalogue(directory / "images"), named=(PYTHON,), now=self.clock)
         self.auth = Auth(self.store, self.clock)
 
     def clock(self) -> float:

@@ -8,7 +8,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ import pytest
 from cupel.config.image import ImageConfig
 from cupel.errors import InfraError
 from cupel.image import base, build, catalogue, course, definition, tree
-from cupel.image.build import Built
-from cupel.image.workshop import Bench, Workshop
+from cupel.image.workshop import Bench
+from unit.image.builder import Builder
 
 DEFINITION = definition.define(ImageConfig(packages=("git",)), "amd64")
 NAMED = definition.define(ImageConfig(name="py"), "amd64")
@@ -38,35 +38,6 @@ class Workbench:
 
     async def clear(self, directory: Path) -> None:
         self.cleared.append(directory)
-
-
-class Builder:
-    """Stands in for `build.build`."""
-
-    def __init__(self) -> None:
-        self.built = 0
-        self.fails = False
-        self.content = b"content"
-
-    async def __call__(
-        self,
-        wanted: definition.Definition,
-        directory: Path,
-        scratch: Path,
-        workshop: Workshop | None,
-        tell: Callable[[str], None],
-    ) -> Built:
-        assert scratch.is_dir()
-        self.built += 1
-        tell("working")
-        await asyncio.sleep(0.01)
-        if self.fails:
-            raise InfraError("the mirror is away")
-        (directory / "rootfs/etc").mkdir(parents=True)
-        (directory / "rootfs/etc/file").write_bytes(self.content)
-        tree.normalise(directory / "rootfs")
-        digest, size = tree.write_manifest(directory / "rootfs", directory / "manifest.gz")
-        return Built(digest=digest, packages={"git": "1"}, size=size, is_packed=False)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def paths(told: busy.Busy) -> list[str]:
     return [
         "/", "/queue", "/queue/cachetools", "/queue/nightjar", "/queue/cachetools/plan",
         "/queue/nightjar/plan", "/changes", "/changes?state=all",
-        "/changes?state=landed&project=cachetools", "/machines", "/events", "/login",
+        "/changes?state=landed&project=cachetools", "/machines", "/images", "/events", "/login",
         *(f"/changes/{number}" for number in range(1, 13)),
         *(f"/builds/{number}" for number in range(1, told.queued_build + 1)),
     ]  # fmt: skip

@@ -13,6 +13,9 @@ from cupel.control.views.fleet import host_list as host_list
 from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list
 from cupel.control.views.fleet import machine_view as machine_view
+from cupel.control.views.image import difference_view as difference_view
+from cupel.control.views.image import image_list as image_list
+from cupel.control.views.image import image_view as image_view
 from cupel.control.views.nouns import AlternativeView as AlternativeView
 from cupel.control.views.nouns import ApprovalView as ApprovalView
 from cupel.control.views.nouns import ArtefactView as ArtefactView
@@ -28,6 +31,8 @@ from cupel.control.views.nouns import EventView as EventView
 from cupel.control.views.nouns import HeadView as HeadView
 from cupel.control.views.nouns import HistoryView as HistoryView
 from cupel.control.views.nouns import HostView as HostView
+from cupel.control.views.nouns import ImageDifferenceView as ImageDifferenceView
+from cupel.control.views.nouns import ImageView as ImageView
 from cupel.control.views.nouns import ItemView as ItemView
 from cupel.control.views.nouns import JobView as JobView
 from cupel.control.views.nouns import KeptOutView as KeptOutView

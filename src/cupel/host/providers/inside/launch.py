@@ -6,8 +6,9 @@ its own mount namespace, starts the user-space network, and waits for the machin
 child in the machine's namespaces, to end.
 
 Images are mounted by the launcher, each once, in a mount namespace of its own that machines copy:
-nobody else sees these mounts, and they end with it. When the agent dies, its sockets close: the
-launcher and every init see that and end, and with an init everything that it started.
+nobody else sees these mounts, and they end with it, or when the image is deleted. When the agent
+dies, its sockets close: the launcher and every init see that and end, and with an init everything
+that it started.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _NAMESPACES = (
 
 
 def main(descriptor: int) -> None:
-    """Serve the agent: each frame carries the socket of a machine to make, or drops an image."""
+    """Serve the agent: each frame carries the socket of a machine to make."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the agent alone
     syscalls.unshare(syscalls.CLONE_NEWNS)
@@ -39,12 +40,8 @@ def main(descriptor: int) -> None:
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
     with socket.socket(fileno=descriptor) as agent:
         while (received := wire.receive(agent)) is not None:
-            frame, connections = received
-            if not connections:
-                _drop(frame["drop"])
-                continue
+            frame, (connection,) = received
             lacking = _mount(frame.get("file"), frame.get("at"))
-            (connection,) = connections
             if os.fork() == 0:
                 agent.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -61,12 +58,6 @@ def _mount(file: str | None, at: str | None) -> str | None:
     except OSError as error:
         return f"the image can't be mounted: {error}"
     return None
-
-
-def _drop(at: str) -> None:
-    """Let go of an image; machines that have it keep it."""
-    if os.path.ismount(at):
-        syscalls.umount(at, syscalls.MNT_DETACH)
 
 
 def _machine(agent: socket.socket, lacking: str | None) -> None:

@@ -50,15 +50,6 @@ class Launcher:
                     break
         return ours
 
-    def drop(self, image: catalogue.Kept) -> None:
-        """Let go of an image that is to be deleted; machines that have it keep it."""
-        if self._socket is not None:
-            header, body = wire.encode({"drop": str(image.rootfs)})
-            try:
-                self._socket.sendall(header + body)
-            except OSError:
-                self.close()  # with it go its mounts
-
     def _hand_over(self, descriptor: int, mount: wire.Frame) -> None:
         if self._socket is None:
             self._start()

@@ -61,6 +61,10 @@ class NamespaceProvider:
         self._enforced: frozenset[str] | None = None
         self._made: dict[int, NamespaceMachine] = {}
 
+    def images_in_use(self) -> set[str]:
+        """The digests of the images that machines have."""
+        return {machine.image for machine in self._made.values()}
+
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         await self.images.sweep()
         return await self.images.ensure(_define(spec.image), progress)

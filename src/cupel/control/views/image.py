@@ -1,0 +1,75 @@
+"""Images of the configuration, and those that nothing uses any more."""
+
+from __future__ import annotations
+
+from cupel.control.views.nouns import (
+    FileChangeView,
+    ImageDifferenceView,
+    ImageView,
+    PackageChangeView,
+)
+from cupel.image.catalogue import Record, State
+from cupel.image.difference import Difference
+from cupel.image.keeper import Keeper, Named
+
+
+def image_list(keeper: Keeper) -> list[ImageView]:
+    """Those with a name first, by name; then what no longer has one, newest first."""
+    return [*map(_named, keeper.names()), *map(_retired, keeper.unused())]
+
+
+def image_view(keeper: Keeper, name: str) -> ImageView:
+    """One image of the configuration. Raises `NotFound`."""
+    return _named(keeper.named(name))
+
+
+def difference_view(found: Difference) -> ImageDifferenceView:
+    return ImageDifferenceView(
+        old=found.old,
+        new=found.new,
+        packages=[
+            PackageChangeView(name=name, old=old, new=new) for name, old, new in found.packages
+        ],
+        files=[FileChangeView(path=path, change=change) for path, change in found.files],
+    )
+
+
+def _named(found: Named) -> ImageView:
+    config, course, record = found.definition.config, found.course, found.record
+    return ImageView(
+        name=config.name,
+        state=found.state.value,
+        digest=course.current if course else None,
+        previous=course.previous if course else None,
+        rejected=course.rejected if course else None,
+        proved=course.proved if course else False,
+        definition=found.definition.text,
+        built_at=course.built_at if course else None,
+        seconds=record.seconds if record else None,
+        size=record.size if record else None,
+        packages=record.packages if record else None,
+        tests=list(record.tests if record else config.tests),
+        refresh=config.refresh,
+        error=found.failure.error if found.failure else None,
+        hint=found.failure.hint if found.failure else None,
+    )
+
+
+def _retired(record: Record) -> ImageView:
+    return ImageView(
+        name=record.names[0] if record.names else None,
+        state=State.RETIRED.value,
+        digest=record.digest,
+        previous=None,
+        rejected=None,
+        proved=True,
+        definition=record.text,
+        built_at=record.started_at + record.seconds,
+        seconds=record.seconds,
+        size=record.size,
+        packages=record.packages,
+        tests=list(record.tests),
+        refresh=None,
+        error=None,
+        hint=None,
+    )

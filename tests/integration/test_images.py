@@ -1,0 +1,241 @@
+"""Images for real: provisioned, tested and used without a network; killed in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from cupel.config.image import FileConfig, ImageConfig, PrefetchConfig, TarConfig
+from cupel.errors import InfraError
+from cupel.host.providers.namespace import NamespaceProvider
+from cupel.image import base, definition, tree
+from cupel.image.definition import Definition
+from integration import images, leftovers
+from integration.provider_contract import machine_of, run
+from integration.test_provider_namespace import lacking
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def packed() -> TarConfig:
+    """The test image as a tar, made once on a machine of it: a base in seconds."""
+    if (why := lacking()) is not None:
+        pytest.skip(f"no machines here: {why}")
+    digest = images.ensure()
+    tar = images.cache().parent / f"{digest.partition(':')[2]}.tar"
+    if not tar.exists():
+        asyncio.run(_pack(tar))
+    return TarConfig(path=str(tar), sha256=hashlib.sha256(tar.read_bytes()).hexdigest())
+
+
+async def _pack(tar: Path) -> None:
+    provider = NamespaceProvider(tar.with_suffix(".state"), images=images.cache())
+    async with machine_of(provider, images.machine_spec(memory=1 << 30)) as machine:
+        process = await machine.exec(
+            ["tar", "-cf", "-", "--one-file-system", "-C", "/", "."], env={}, cwd="/"
+        )
+        with tar.with_suffix(".new").open("wb") as file:
+            async for stream, data in process.output():
+                if stream == "out":
+                    file.write(data)
+        assert await process.wait() == 0
+    await provider.close()
+    tar.with_suffix(".new").rename(tar)
+    shutil.rmtree(tar.with_suffix(".state"))
+
+
+def define(packed: TarConfig, **changes: object) -> Definition:
+    image = dataclasses.replace(
+        ImageConfig(name="test", suite=None, tar=packed, packages=(), size=2 << 30),
+        **changes,  # type: ignore[arg-type]
+    )
+    return definition.define(image, base.architecture())
+
+
+def mounting(digest: str) -> list[str]:
+    """The processes that have an image mounted."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/mountinfo"):
+        with contextlib.suppress(OSError):
+            if digest in path.read_text():
+                found.append(path.parent.name)
+    return found
+
+
+def on_provider(state: Path, scenario: Callable[[NamespaceProvider], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        provider = NamespaceProvider(state)
+        try:
+            await scenario(provider)
+        finally:
+            await provider.close()
+
+    asyncio.run(whole())
+    assert leftovers.of(state) == {}
+
+
+def test_a_job_passes_with_the_network_cut_when_its_image_holds_what_it_installs(
+    tmp_path: Path, packed: TarConfig
+) -> None:
+    made = define(
+        packed,
+        prefetch=PrefetchConfig(pip=("iniconfig==2.0.0",)),
+        files=(FileConfig(path="/opt/hello.sh", content="#!/bin/sh\necho hello\n", mode=0o755),),
+        steps=("echo made > /etc/made", "setcap cap_net_raw+ep /usr/bin/env || true"),
+        tests=("/opt/hello.sh", "python3 -m venv /tmp/v && /tmp/v/bin/pip install iniconfig"),
+    )
+    told: list[str] = []
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        digest = await provider.images.ensure(made, told.append)
+        spec = images.machine_spec(image=made.config, network="none")
+        async with machine_of(provider, spec) as machine:
+            assert machine.image == digest
+            status, out, err = await run(
+                machine, "pip install iniconfig && python3 -c 'import iniconfig' && cat /etc/made"
+            )
+            assert status == 0, err.decode()
+            assert out.endswith(b"made\n")
+            status, _, err = await run(machine, "pip install attrs")
+            assert status != 0
+            assert b"No matching distribution found for attrs" in err
+            status, out, _ = await run(machine, "ls -A /build /tmp /root/.cache; cat /etc/hostname")
+            assert out.decode().split() == ["/build:", "/tmp:", "cupel-m1"]
+        if provider.images.file(digest) is not None:
+            assert len(mounting(digest)) == 1, "the launcher, and nobody else"
+            provider.images.delete(digest)
+            assert mounting(digest) == []
+
+    on_provider(tmp_path / "state", scenario)
+    assert "== test 1: /opt/hello.sh" in told
+    assert "hello" in told
+
+
+@pytest.mark.slow
+def test_the_same_again_has_the_same_digest(tmp_path: Path, packed: TarConfig) -> None:
+    made = define(
+        packed,
+        steps=(
+            "useradd -m worker",
+            "python3 -m compileall -q /usr/lib/python3.*/json",
+            "date > /var/log/today.log; ldconfig",
+        ),
+    )
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        first = await provider.images.ensure(made, print)
+        file = provider.images.file(first)
+        before = file.read_bytes() if file else b""
+        provider.images.delete(first)
+        assert await provider.images.rebuild(made, print) == first
+        assert (file.read_bytes() if file else b"") == before
+
+    on_provider(tmp_path / "state", scenario)
+
+
+def test_an_image_whose_tests_fail_is_not_used(tmp_path: Path, packed: TarConfig) -> None:
+    made = define(packed, tests=("echo the wheel is square >&2; false",))
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        with pytest.raises(InfraError, match=r"test 1 .* failed with status 1"):
+            await provider.images.ensure(made, print)
+        assert provider.images.find(made) is None
+        failure = provider.images.failure(made)
+        assert failure is not None
+        assert failure.hint == "the wheel is square"
+        assert "the wheel is square" in provider.images.failure_log(made).read_text()
+
+    on_provider(tmp_path / "state", scenario)
+
+
+def test_a_tar_that_is_another_is_refused(tmp_path: Path, packed: TarConfig) -> None:
+    made = define(dataclasses.replace(packed, sha256="0" * 64))
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        with pytest.raises(InfraError, match="another file than the image's definition says"):
+            await provider.images.ensure(made, print)
+
+    on_provider(tmp_path / "state", scenario)
+
+
+_BUILDER = """
+import asyncio, sys
+from pathlib import Path
+from cupel.config.image import ImageConfig, TarConfig
+from cupel.host.providers.namespace import NamespaceProvider
+from cupel.image import base, definition, tree
+
+async def main():
+    image = ImageConfig(
+        suite=None, tar=TarConfig(path=sys.argv[2], sha256=sys.argv[3]), packages=(),
+        steps=("echo under way; sleep 1000",), size=1 << 30,
+    )
+    made = definition.define(image, base.architecture())
+    tell = lambda line: print(line, flush=True)
+    await NamespaceProvider(Path(sys.argv[1])).images.ensure(made, tell)
+
+asyncio.run(main())
+"""
+
+
+def test_a_build_that_is_killed_leaves_nothing_to_the_next(
+    tmp_path: Path, packed: TarConfig
+) -> None:
+    state = tmp_path / "state"
+    command = [sys.executable, "-c", _BUILDER, str(state), packed.path, packed.sha256]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as builder:
+        assert builder.stdout is not None
+        for line in builder.stdout:
+            if line == "under way\n":
+                break
+        builder.send_signal(signal.SIGKILL)
+    building = state / "images/building"
+    (bench,) = building.glob("*/tmp/bench")
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        await provider.images.sweep()
+
+    on_provider(state, scenario)
+    assert leftovers.of(bench) == {}
+    assert not any(path.is_dir() for path in building.iterdir())
+
+
+@pytest.mark.skipif(
+    not (shutil.which("skopeo") and shutil.which("umoci")), reason="no skopeo and umoci here"
+)
+def test_an_oci_archive_is_a_base(tmp_path: Path) -> None:
+    layout, layer = tmp_path / "layout", tmp_path / "layer"
+    (layer / "etc").mkdir(parents=True)
+    (layer / "etc/made").write_text("of layers\n")
+    (layer / "etc/shadow").write_text("")
+    os.chown(layer / "etc/shadow", 0, 42)
+    for words in (
+        ["umoci", "init", "--layout", layout],
+        ["umoci", "new", "--image", f"{layout}:tag"],
+        ["umoci", "insert", "--image", f"{layout}:tag", layer, "/"],
+        ["skopeo", "--insecure-policy", "copy", f"oci:{layout}:tag",
+         f"oci-archive:{tmp_path}/image.tar:tag"],
+    ):  # fmt: skip
+        subprocess.run(words, check=True, capture_output=True, timeout=60)
+    image = ImageConfig(suite=None, oci=f"oci-archive:{tmp_path}/image.tar", packages=())
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        made = definition.define(image, base.architecture())
+        digest = await provider.images.ensure(made, print)
+        found = tree.read_manifest(provider.images.manifest(digest))
+        assert found["etc/made"].size == len("of layers\n")
+        assert found["etc/shadow"].gid == 42
+
+    on_provider(tmp_path / "state", scenario)
