@@ -247,12 +247,26 @@ class EscapeContract(ProviderContract):
             for what in escapes.BOMBS:
                 found[what.name] = await attempt(machine, what, told)
                 await sweep(machine)
-                host.unharmed()
+            host.unharmed()
 
         with baited() as (host, told):
             self.play(tmp_path, scenario)
         wrong = {name: how for name, how in escaped(found).items() if name not in self.uncounted}
         assert not wrong, listed(wrong)
+
+    def test_what_a_build_uses_up_is_not_the_hosts(self, tmp_path: Path) -> None:
+        """Looked at while it is held, for it is free again with the process."""
+
+        async def scenario(provider: Provider) -> None:
+            async with machine_of(provider, self.spec()) as machine:
+                process = await machine.exec(["python3", "-c", HOLD], env={}, cwd="/")
+                async for _, data in process.output():
+                    assert data == b"held\n"
+                    break
+                host.unharmed()
+
+        with baited() as (host, _):
+            self.play(tmp_path, scenario)
 
     def test_whatever_runs_in_a_machine_ends_with_it(self, tmp_path: Path) -> None:
         async def scenario(provider: Provider) -> None:
@@ -301,6 +315,20 @@ class EscapeContract(ProviderContract):
         with baited() as (host, told):
             self.play(tmp_path, scenario)
 
+
+HOLD = """
+import ctypes, os, pty, time
+libc = ctypes.CDLL(None)
+while libc.inotify_init() >= 0:
+    pass
+kept = []
+try:
+    while True:
+        kept.append(pty.openpty())
+except OSError:
+    print("held", flush=True)
+time.sleep(987654)
+"""
 
 CLINGING: Sequence[tuple[str, str]] = (
     ("ignores every signal", "trap '' $(seq 1 64)"),

@@ -40,6 +40,7 @@ _MASKED = (
     "/sys/bus/pci", "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs", "/sys/hypervisor",
     "/sys/kernel", "/sys/module", "/sys/power",
 )  # fmt: skip
+_WATCHES_OF_A_USER = "32"
 _MADE_VICTIM = "500"
 """Added to the badness of what a build starts, so that the kernel kills it and not its init."""
 
@@ -118,7 +119,7 @@ def _change_root(plan: Plan, binds: tuple[int, ...]) -> None:
     syscalls.pivot_root(".", ".")
     # From here on every path is the machine's own. The host's tree still lies on top of it, out
     # of reach but there: the kernel lets us mount /proc and /sys only while it sees the host's.
-    _mount_kernel_files()
+    _mount_kernel_files(rootless=plan.rootless)
     _mount_devices(plan, devices)
     _mask()
     for (_, target), tree in zip(plan.binds, binds, strict=True):
@@ -129,7 +130,7 @@ def _change_root(plan: Plan, binds: tuple[int, ...]) -> None:
     os.chdir("/")
 
 
-def _mount_kernel_files() -> None:
+def _mount_kernel_files(*, rootless: bool) -> None:
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     for path in ("/proc", "/sys", "/dev"):
         Path(path).mkdir(exist_ok=True)
@@ -137,6 +138,8 @@ def _mount_kernel_files() -> None:
     syscalls.mount("sysfs", "/sys", "sysfs", quiet | syscalls.MS_RDONLY)
     # User namespaces inside would hand builds the kernel's whole attack surface.
     _set("/proc/sys/user/max_user_namespaces", "0")
+    if rootless:  # they count as the user's, who has 128 by default
+        _set("/proc/sys/user/max_inotify_instances", _WATCHES_OF_A_USER)
     _set("/proc/sys/net/ipv4/ping_group_range", "0 65535")
     syscalls.mount("/proc/sys", "/proc/sys", None, syscalls.MS_BIND)
     read_only = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
