@@ -33,6 +33,8 @@ from cupel.errors import InfraError, UserError
 from cupel.host import probe, transport
 from cupel.host.agent import Agent
 from cupel.host.providers.namespace import NamespaceProvider
+from cupel.host.providers.several import Several
+from cupel.host.providers.vm.provider import VmProvider
 from cupel.image import base, definition
 from cupel.image.definition import Definition
 from cupel.image.keeper import Keeper
@@ -267,7 +269,7 @@ async def _live(
     agent = Agent(
         name=HOST,
         slots=cupel.config.slots,
-        provider=provider,
+        provider=Several(provider, VmProvider(cupel.state)),
         state=cupel.state,
         judge=provider.images.judge,
     )

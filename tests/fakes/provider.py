@@ -53,7 +53,6 @@ class FakeProvider:
     """`scripts` maps the script of a step to what it does; an unknown one does nothing, well."""
 
     name = "fake"
-    shares = True
 
     def __init__(self, scripts: Mapping[str, Script] | None = None) -> None:
         self.scripts = dict(scripts or {})
@@ -70,6 +69,13 @@ class FakeProvider:
         """The suites of the images that there are."""
         self.progress: Sequence[str] = ()
         self.notes: Sequence[str] = ()
+        self.sharing = True
+        self.fault: str | None = None
+        """What a script that kills the machine is to blame for."""
+        self.records: Mapping[str, Path] = {}
+
+    def shares(self, spec: MachineSpec) -> bool:
+        return self.sharing
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         for text in self.progress:
@@ -170,6 +176,12 @@ class FakeMachine:
     def usage(self) -> Usage:
         self.must_be_there()
         return self._usage
+
+    async def fault(self) -> str | None:
+        return self._provider.fault if self._gone else None
+
+    def records(self) -> Mapping[str, Path]:
+        return self._provider.records
 
     async def destroy(self) -> None:
         await asyncio.sleep(0)

@@ -25,6 +25,8 @@ GIB = 1 << 30
 
 
 NETWORKS = ("none", "registries", "full")
+PROVIDERS = ("namespace", "vm")
+INITS = ("none", "systemd")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +42,12 @@ class PoolConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
-    """What a machine of a label is: sizes in bytes; `network` is a word of `NETWORKS`."""
+    """What a machine of a label is: sizes in bytes; `provider`, `init` and `network` are words of
+    `PROVIDERS`, `INITS` and `NETWORKS`."""
 
     image: ImageConfig = image.DEFAULT
+    provider: str = "namespace"
+    init: str = "none"
     network: str = "none"
     cpus: float = 2.0
     memory: int = 4 * GIB
@@ -84,6 +89,18 @@ def _count(wanted: str, high: int, *, low: int = 1) -> Quantity:
     return Quantity(wanted=wanted, example="4", parse=scalar.whole, low=low, high=high)
 
 
+PROVIDER = Field(
+    key="provider",
+    shape=Choice(words=PROVIDERS),
+    text="`namespace` (the default): the machine shares the host's kernel; `vm`: it is a virtual "
+    "machine with a kernel of its own, by QEMU.",
+)
+INIT = Field(
+    key="init",
+    shape=Choice(words=INITS),
+    text="`none` (the default): nothing runs but what the job starts; `systemd`: a virtual machine "
+    "is booted by the systemd of its image, with its services.",
+)
 NETWORK = Field(
     key="network",
     shape=Choice(words=NETWORKS),
@@ -187,14 +204,15 @@ class LabelShape:
 
     record = Record(
         wanted="a mapping that describes a machine",
-        fields=(IMAGE, NETWORK, CPUS, MEMORY, DISK, PIDS, POOL),
-        later=frozenset({"provider"}),
+        fields=(IMAGE, PROVIDER, INIT, NETWORK, CPUS, MEMORY, DISK, PIDS, POOL),
     )
 
     def read(self, value: Value, problems: Problems) -> LabelFound:
         found = self.record.read(value, problems)
         default = LabelConfig()
         label = LabelConfig(
+            provider=found.get(PROVIDER, default.provider),
+            init=found.get(INIT, default.init),
             network=found.get(NETWORK, default.network),
             cpus=found.get(CPUS, default.cpus),
             memory=int(found.get(MEMORY, default.memory)),
@@ -202,6 +220,14 @@ class LabelShape:
             pids=int(found.get(PIDS, default.pids)),
             pool=found.get(POOL, default.pool),
         )
+        if label.init != "none" and label.provider != "vm":
+            raise Refused(
+                value.at, f"init: {label.init} needs a kernel of its own", "add `provider: vm`"
+            )
+        if label.provider == "vm" and label.network == "registries":
+            raise Refused(
+                value.at, "a virtual machine can't be kept to registries", "write `none` or `full`"
+            )
         return LabelFound(label=label, image=found.get(IMAGE, default.image))
 
     def schema(self) -> Schema:
@@ -418,6 +444,8 @@ def _default_labels() -> list[str]:
             "#     image:",
             f"#       suite: {label.image.suite}",
             f"#       packages: [{', '.join(label.image.packages)}]",
+            f"#     provider: {label.provider}",
+            f"#     init: {label.init}",
             f"#     network: {label.network}",
             f"#     cpus: {label.cpus:g}",
             f"#     memory: {quantity.bytes_text(label.memory)}",

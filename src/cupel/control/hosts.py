@@ -226,6 +226,8 @@ def machine_spec(name: str, label: LabelConfig) -> messages.MachineSpec:
     return messages.MachineSpec(
         label=name,
         image=label.image,
+        provider=label.provider,
+        init=label.init,
         network=label.network,
         cpus=label.cpus,
         memory=label.memory,

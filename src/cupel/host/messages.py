@@ -22,12 +22,14 @@ class MachineSpec:
     """A machine to make. `memory`, `disk` in bytes; `cpus` in cores.
 
     `provider` is how it is made, by the name of one of the host's providers. `network` says what
-    it reaches: `none`, `registries` of packages alone, or `full`.
+    it reaches: `none`, `registries` of packages alone, or `full`. `init` is what is process 1 of a
+    virtual machine: `none` of the image's programs, or `systemd`.
     """
 
     label: str
     image: ImageSpec
     provider: str = "namespace"
+    init: str = "none"
     network: str = "none"
     cpus: float = 2.0
     memory: int = 4 << 30

@@ -17,6 +17,7 @@ from cupel.errors import InfraError
 from cupel.host.providers.inside import landlock, seccomp
 from cupel.host.providers.namespace import cgroups, cores, disk, trial
 from cupel.host.providers.namespace.provider import FIRST_UID
+from cupel.host.providers.vm import accelerator, qemu
 
 KERNEL = (5, 19)
 """From here on an overlay may lie on an id-mapped mount."""
@@ -62,6 +63,8 @@ def examine(state: Path) -> list[Finding]:
         _program("skopeo", "fetches OCI images", "skopeo umoci", required=False),
         _program("slirp4netns", "gives machines a network", "slirp4netns", required=False),
         _program("nft", "keeps machines to registries of packages", "nftables", required=False),
+        _virtual_machines(),
+        _kvm(state),
         _space(place),
         _memory(),
     ]
@@ -229,6 +232,46 @@ def _program(name: str, purpose: str, package: str, *, required: bool) -> Findin
         required=required,
         found=path or f"not installed; it {purpose}",
         fix=f"apt-get install {package}",
+    )
+
+
+def _virtual_machines() -> Finding:
+    """What labels with `provider: vm` need besides what all machines need."""
+    programs = (qemu.PROGRAM, "mkfs.erofs")
+    missing = [name for name in programs if shutil.which(name, path=disk.TOOLS) is None]
+    told = "not installed; labels with `provider: vm` need it"
+    return Finding(
+        name="virtual machines",
+        ok=not missing,
+        required=False,
+        found=f"{', '.join(missing)} {told}" if missing else f"{qemu.path()}; {_guest_kernel()}",
+        fix="apt-get install qemu-system-x86 erofs-utils",
+    )
+
+
+def _guest_kernel() -> str:
+    if shutil.which("apt-get"):
+        return "their kernel is fetched as a package when the first one is made"
+    return "their kernel must be unpacked by hand: there is no apt-get"
+
+
+def _kvm(state: Path) -> Finding:
+    """Whether virtual machines are fast. A device that opens proves nothing, a guest does."""
+    proved = accelerator.proved(state / "vm" / "kvm.json")
+    if not accelerator.DEVICE.exists():
+        found = f"there is no {accelerator.DEVICE}: virtual machines are emulated, which is slow"
+    elif proved is None:
+        found = "not tried yet: the first virtual machine that boots proves it"
+    elif proved:
+        found = "a guest has booted with it"
+    else:
+        found = "no guest boots with it: virtual machines are emulated, which is slow"
+    return Finding(
+        name="kvm",
+        ok=accelerator.DEVICE.exists() and proved is not False,
+        required=False,
+        found=found,
+        fix="modprobe kvm_intel || modprobe kvm_amd, or use a computer with virtualisation",
     )
 
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+import tarfile
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+)
+from pathlib import Path
 from typing import TypeVar
 
 from cupel.errors import CupelError, InfraError
@@ -37,6 +47,11 @@ SHORTEST_LINE = 16
 """Bytes that a line counts for when the limit on lines is derived from that on bytes."""
 
 ARTEFACT_SECONDS = 600.0
+
+RECORDS = ".machine"
+"""Where among the artefacts is what the machine itself has left, such as its console."""
+
+_PIECE = 256 << 10
 
 # A core is known by its kind of ELF file (4), not by its name, which other files have, too.
 GATHER_CORES = """
@@ -99,11 +114,18 @@ class Runner:
 
     async def run(self) -> Outcome:
         """Run the steps and send what they leave. Raises `InfraError` when the machine fails."""
-        outcome = await self._steps()
+        fault = None
         try:
-            if outcome.verdict == "failure":
+            outcome = await self._steps()
+        except InfraError:
+            # A kernel that nobody but the job used, and that it brought down, is no fault of ours.
+            if (fault := await self._machine.fault()) is None:
+                raise
+            outcome = _failure(fault)
+        try:
+            if outcome.verdict == "failure" and fault is None:
                 await self._cores()
-            left = await self._artefacts()
+            left = await self._artefacts(is_gone=fault is not None)
         except (CupelError, TimeoutError) as error:
             left = Outcome(verdict="infra", reason=f"the artefacts are lost: {error}")
         if outcome is SUCCESS:
@@ -200,19 +222,27 @@ class Runner:
             machine=self._machine.id, step=self._step, stream=stream, at=self._now(), data=data
         )
 
-    async def _artefacts(self) -> Outcome:
-        """Send what the build left in its directories for that."""
+    async def _artefacts(self, *, is_gone: bool) -> Outcome:
+        """Send what the build left in its directories for that, and what its machine left.
+
+        A machine that `is_gone` has left only the latter.
+        """
         sent = 0
-        packed = self._machine.copy_out(ARTEFACTS)
-        async with asyncio.timeout(ARTEFACT_SECONDS), _closing(packed) as tar:
-            async for data in tar:
-                sent += len(data)
-                if sent > self._build.artefact_limit:
-                    limit = size(self._build.artefact_limit)
-                    return _failure(f"left more than {limit} of artefacts")
-                for piece in pieces(data):
-                    await self._send(ArtefactData(machine=self._machine.id, data=piece, last=False))
-        await self._send(ArtefactData(machine=self._machine.id, data=b"", last=True))
+        machine = self._machine
+        records = _packed(machine.records())
+        async with asyncio.timeout(ARTEFACT_SECONDS):
+            for tar in (records, _end_of_tar() if is_gone else machine.copy_out(ARTEFACTS)):
+                async with _closing(tar) as part:
+                    async for data in part:
+                        sent += len(data)
+                        if sent > self._build.artefact_limit:
+                            limit = size(self._build.artefact_limit)
+                            return _failure(f"left more than {limit} of artefacts")
+                        for piece in pieces(data):
+                            await self._send(
+                                ArtefactData(machine=machine.id, data=piece, last=False)
+                            )
+        await self._send(ArtefactData(machine=machine.id, data=b"", last=True))
         return SUCCESS
 
     async def _cores(self) -> None:
@@ -256,6 +286,24 @@ class Runner:
         peak = self.usage().memory_peak
         known = f", peak {size(peak)}" if peak is not None else ""
         return f"killed for memory: limit {size(self._memory)}{known}"
+
+
+async def _packed(files: Mapping[str, Path]) -> AsyncIterator[bytes]:
+    """The files below `RECORDS` as the beginning of a tar stream, which another one continues."""
+    for name, path in files.items():
+        with path.open("rb") as file:
+            member = tarfile.TarInfo(f"./{RECORDS}/{name}")
+            member.size = os.fstat(file.fileno()).st_size
+            yield member.tobuf(tarfile.GNU_FORMAT)
+            left = member.size
+            while left and (data := file.read(min(left, _PIECE))):
+                left -= len(data)
+                yield data
+        yield b"\0" * (-member.size % tarfile.BLOCKSIZE)
+
+
+async def _end_of_tar() -> AsyncIterator[bytes]:
+    yield b"\0" * tarfile.RECORDSIZE
 
 
 @contextlib.asynccontextmanager

@@ -153,7 +153,7 @@ class Tenancy:
 
     async def _create(self, spec: MachineSpec) -> None:
         provider, sources = self._means.provider, self._means.sources
-        room = {sources.room(self.number): source.MIRRORS} if provider.shares else {}
+        room = {sources.room(self.number): source.MIRRORS} if provider.shares(spec) else {}
         async with self._progress() as tell:
             await provider.prepare(spec, tell)
             started = time.monotonic()  # an image is built but once
@@ -214,7 +214,7 @@ class Tenancy:
         try:
             machine, tar = await _both(
                 self._made(making),
-                sources.lay_out(self.number, build, shared=self._means.provider.shares),
+                sources.lay_out(self.number, build, shared=self._means.provider.shares(spec)),
             )
             await machine.copy_in(source.read(tar), "/build")
         finally:

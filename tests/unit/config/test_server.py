@@ -155,7 +155,13 @@ WRONG = {
     "labels: {a: {network: ful}}": (
         '1:23: expected none or registries or full, found "ful"\n  did you mean "full"?'
     ),
-    "labels: {a: {provider: vm}}": '1:14: "provider" is not supported by this version of Cupel',
+    "labels: {a: {provider: lxd}}": '1:24: expected namespace or vm, found "lxd"',
+    "labels: {a: {init: systemd}}": (
+        "1:13: init: systemd needs a kernel of its own\n  add `provider: vm`"
+    ),
+    "labels: {a: {provider: vm, network: registries}}": (
+        "1:13: a virtual machine can't be kept to registries\n  write `none` or `full`"
+    ),
     "labels: {a: {image: {packages: [--x]}}}": '1:33: "--x" is not the name of a package',
     "labels: {a: {image: {suite: ../x}}}": '1:29: "../x" is not a suite of Debian',
     "labels: {a: {image: [x]}}": "1:21: expected a mapping that describes an image, found a list",

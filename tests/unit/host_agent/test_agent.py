@@ -373,6 +373,42 @@ def test_a_machine_that_dies_is_not_the_changes_fault(play):
     play(scenario, {"die": fakes.Script(exit=fakes.DIES)})
 
 
+def test_a_machine_that_its_build_brought_down_is_the_changes_fault(play, tmp_path):
+    console = tmp_path / "console.log"
+    console.write_bytes(b"Kernel panic" * 100)
+
+    async def scenario(world: World) -> None:
+        world.provider.fault = "the machine's kernel panicked: Oops"
+        world.provider.records = {"console.log": console}
+        finished = await world.finish(1, "die")
+        assert (finished.verdict, finished.reason) == ("failure", world.provider.fault)
+        left = world.server.of(ArtefactData)
+        assert left[-1].last
+        data = io.BytesIO(b"".join(each.data for each in left))
+        with tarfile.open(fileobj=data) as tar:
+            assert tar.getnames() == ["./.machine/console.log"]
+            file = tar.extractfile(tar.next() or tar.getmembers()[0])
+            assert file is not None
+            assert file.read() == console.read_bytes()
+
+    play(scenario, {"die": fakes.Script(exit=fakes.DIES)})
+
+
+def test_what_a_machine_tells_of_itself_comes_before_the_artefacts(play, tmp_path):
+    console = tmp_path / "console.log"
+    console.write_bytes(b"booted")
+
+    async def scenario(world: World) -> None:
+        world.provider.records = {"console.log": console}
+        assert (await world.finish(1, "leave")).verdict == "success"
+        data = io.BytesIO(b"".join(each.data for each in world.server.of(ArtefactData)))
+        with tarfile.open(fileobj=data) as tar:
+            assert tar.getnames()[0] == "./.machine/console.log"
+            assert any(name.endswith("report") for name in tar.getnames())
+
+    play(scenario, {"leave": fakes.Script(leaves={"report": b"fine"})})
+
+
 def test_a_source_that_is_not_there_is_not_the_changes_fault(play):
     async def scenario(world: World) -> None:
         run = world.run(1, "x")
@@ -548,7 +584,7 @@ def test_builds_on_machines_that_are_not_theirs_are_refused_in_words(play):
 
 def test_a_provider_that_shares_nothing_is_sent_everything(play):
     def prepare(provider: fakes.FakeProvider) -> None:
-        provider.shares = False
+        provider.sharing = False
 
     async def scenario(world: World) -> None:
         await world.finish(1, "x")

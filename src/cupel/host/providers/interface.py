@@ -86,6 +86,17 @@ class Machine(Protocol):
 
     def usage(self) -> Usage: ...
 
+    async def fault(self) -> str | None:
+        """What ended the machine itself, when that was what ran in it; in words for its author.
+
+        None for a machine that goes on, and for one that was lost in any other way.
+        """
+        ...
+
+    def records(self) -> Mapping[str, Path]:
+        """Files of the host that tell what became of the machine, by the name to show them by."""
+        ...
+
     async def destroy(self) -> None:
         """Kill all that is in it and remove every trace. Repeatable; InfraError if some stays."""
         ...
@@ -96,9 +107,12 @@ class Provider(Protocol):
 
     name: str
 
-    shares: bool
-    """Whether a machine sees what comes into its `binds` later. If not, none are asked for, and
-    all that a build needs is copied in."""
+    def shares(self, spec: MachineSpec) -> bool:
+        """Whether a machine sees what comes into its `binds` later.
+
+        If not, none are asked for, and all that a build needs is copied in.
+        """
+        ...
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         """Make the image of `spec` available, building it if need be; its digest."""

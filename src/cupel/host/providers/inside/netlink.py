@@ -1,4 +1,4 @@
-"""The little of a network that a machine's init sets up itself: `lo`, and what is unreachable."""
+"""The little of a network that a machine's init sets up itself: `lo` and routes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ _IFF_UP = 0x1
 _NLMSG_ERROR = 2
 _RTM_NEWROUTE = 24
 _NLM_F_REQUEST_ACK_CREATE = 0x1 | 0x4 | 0x400
+_RTN_UNICAST = 1
 _RTN_UNREACHABLE = 7
 _RTPROT_STATIC = 4
 _RT_TABLE_MAIN = 254
 _RTA_DST = 1
+_RTA_GATEWAY = 5
 
 
 def up(interface: str) -> None:
@@ -39,6 +41,17 @@ def unreachable(network: str) -> None:
     )  # fmt: skip
     destination = struct.pack("=HH4s", 8, _RTA_DST, socket.inet_aton(address))
     _request(_RTM_NEWROUTE, route + destination)
+
+
+def default_route(gateway: str) -> None:
+    """Send every packet that has no better route to an IPv4 address."""
+    route = struct.pack(
+        "=BBBBBBBBI",
+        socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, 0, _RTN_UNICAST, 0,
+    )  # fmt: skip
+    _request(
+        _RTM_NEWROUTE, route + struct.pack("=HH4s", 8, _RTA_GATEWAY, socket.inet_aton(gateway))
+    )
 
 
 def _request(kind: int, payload: bytes) -> None:

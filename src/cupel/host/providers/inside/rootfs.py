@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from cupel.host.providers.inside import syscalls
@@ -22,6 +23,7 @@ _LO_FLAGS_AUTOCLEAR = 4
 _LOOP_CONFIG = struct.Struct("=II 5Q4I64s64s32s2Q 8Q")
 _EXT4_IOC_SHUTDOWN = 0x8004587D
 _WITHOUT_FLUSH = struct.pack("=I", 2)
+_PIECE = 4 << 20
 _ATTEMPTS = 100
 
 # A machine's disk never outlives it: nothing needs to be on the platter at any moment.
@@ -116,7 +118,7 @@ def _mount_disk(plan: Plan, directory: Path, target: Path) -> None:
         syscalls.mount("tmpfs", str(target), "tmpfs", syscalls.MS_NODEV, size)
         return
     path = directory / "disk.img"
-    _copy_sparse(Path(plan.disk_template), path)
+    copy_sparse(Path(plan.disk_template), path)
     with path.open("r+b") as image:
         device, loop = _attach(image.fileno())
     # Without a name the space is free again the moment that the machine's mounts are gone,
@@ -130,22 +132,28 @@ def _mount_disk(plan: Plan, directory: Path, target: Path) -> None:
         os.close(loop)
 
 
-def _copy_sparse(source: Path, target: Path) -> None:
-    """Copy the parts of a file that hold data; the rest stays a hole."""
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy the parts of a file that hold data to a new file; the rest stays a hole."""
     with source.open("rb") as old, target.open("xb") as new:
-        size = os.fstat(old.fileno()).st_size
-        new.truncate(size)
-        position = 0
-        while True:
-            try:
-                start = os.lseek(old.fileno(), position, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    return
-                raise
-            position = os.lseek(old.fileno(), start, os.SEEK_HOLE)
+        new.truncate(os.fstat(old.fileno()).st_size)
+        for start, end in extents(old.fileno()):
             new.seek(start)
-            new.write(os.pread(old.fileno(), position - start, start))
+            for position in range(start, end, _PIECE):
+                new.write(os.pread(old.fileno(), min(_PIECE, end - position), position))
+
+
+def extents(descriptor: int) -> Iterator[tuple[int, int]]:
+    """Where a file holds data: the first byte of each part, and the one after its last."""
+    position = 0
+    while True:
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        position = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, position
 
 
 def _attach(image: int, flags: int = 0) -> tuple[str, int]:

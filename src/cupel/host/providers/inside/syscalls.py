@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import enum
+import errno
 import os
 import signal
 import struct
@@ -28,6 +29,7 @@ MS_NOEXEC = 0x8
 MS_REMOUNT = 0x20
 MS_NOATIME = 0x400
 MS_BIND = 0x1000
+MS_MOVE = 0x2000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
@@ -38,6 +40,9 @@ _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
 
+_POWER_OFF = 0x4321FEDC
+
+_SYS_FINIT_MODULE = 313
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
 _SYS_CLONE3 = 435
@@ -83,6 +88,17 @@ def mount(
         data.encode() if data else None,
     )
     _checked(done, f"mount {kind or 'bind'} on {target}")
+
+
+def load_module(descriptor: int) -> None:
+    """Load a kernel module from an open file, unless it is there already. x86-64 only."""
+    done = _syscall(_SYS_FINIT_MODULE, descriptor, b"", 0)
+    if done < 0 and ctypes.get_errno() != errno.EEXIST:
+        _checked(done, "finit_module")
+
+
+def power_off() -> None:
+    _checked(_libc.reboot(_POWER_OFF), "reboot")
 
 
 def umount(target: str, flags: int = 0) -> None:

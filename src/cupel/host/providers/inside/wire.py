@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 HEADER = struct.Struct("=I")
-MAX_DESCRIPTORS = 4
+MAX_DESCRIPTORS = 8
 
 Frame = dict[str, Any]
 

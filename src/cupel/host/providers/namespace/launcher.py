@@ -16,24 +16,28 @@ from cupel.image import catalogue
 _SOURCES = Path(__file__).parents[4]
 _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from cupel.host.providers.inside import launch; launch.main(int(sys.argv[2]))"
+    "import importlib; importlib.import_module(sys.argv[3]).main(int(sys.argv[2]))"
 )
 
 
 class Launcher:
     """One small process that forks the machines' own; started again should it end.
 
-    `prefix` is a command that starts it, for one that is not root.
+    `module` is what it runs: the function `main` there gets the number of its socket. `prefix` is
+    a command that starts it, for one that is not root.
     """
 
-    def __init__(self, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, prefix: Sequence[str] = (), *, module: str = "cupel.host.providers.inside.launch"
+    ) -> None:
         self._prefix = prefix
+        self._module = module
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def connect(self, image: catalogue.Kept) -> socket.socket:
-        """A new socket to the process of a machine to come, made of `image`."""
-        mount = {"file": str(image.file), "at": str(image.rootfs)} if image.file else {}
+    def connect(self, image: catalogue.Kept | None = None) -> socket.socket:
+        """A new socket to the process of a machine to come, which needs `image` mounted."""
+        mount = {"file": str(image.file), "at": str(image.rootfs)} if image and image.file else {}
         ours, theirs = socket.socketpair()
         with theirs:
             for attempt in (1, 2):
@@ -60,18 +64,10 @@ class Launcher:
     def _start(self) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
+            words = (str(_SOURCES), str(theirs.fileno()), self._module)
             # -I -S: nothing of the host's environment or packages, and a fast start.
             self._process = subprocess.Popen(
-                [
-                    *self._prefix,
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    "-c",
-                    _PROGRAM,
-                    str(_SOURCES),
-                    str(theirs.fileno()),
-                ],
+                [*self._prefix, sys.executable, "-I", "-S", "-c", _PROGRAM, *words],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 from cupel.errors import InfraError
 from cupel.host.providers.inside import wire
@@ -194,6 +195,12 @@ class NamespaceMachine:
             memory_peak=self._group.memory_peak(),
             oom_kills=self._group.oom_kills(),
         )
+
+    async def fault(self) -> str | None:
+        return None  # the kernel is the host's: what runs in it can't end it
+
+    def records(self) -> Mapping[str, Path]:
+        return {}
 
     async def destroy(self) -> None:
         self.hang_up()

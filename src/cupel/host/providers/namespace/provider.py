@@ -35,7 +35,6 @@ class NamespaceProvider:
     """
 
     name = "namespace"
-    shares = True
 
     def __init__(
         self,
@@ -68,6 +67,9 @@ class NamespaceProvider:
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         await self.images.sweep()
         return await self.images.ensure(_define(spec.image), progress)
+
+    def shares(self, spec: MachineSpec) -> bool:
+        return True
 
     def find(self, spec: MachineSpec) -> str | None:
         return self.images.find(_define(spec.image))

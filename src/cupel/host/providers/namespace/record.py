@@ -38,7 +38,7 @@ def write(directory: Path, record: Record) -> None:
     temporary.replace(path)
 
 
-async def end(directory: Path, *, timeout: float = 10.0) -> None:
+async def end(directory: Path, *, patience: float = PATIENCE, timeout: float = 10.0) -> None:
     """Wait for the recorded process to end by itself, then kill it; InfraError if it stays."""
     record = _read(directory)
     if record is None or record.boot != _boot():
@@ -48,7 +48,7 @@ async def end(directory: Path, *, timeout: float = 10.0) -> None:
     while _start_time(record.pid) == record.started:
         if loop.time() > began + timeout:
             raise InfraError(f"process {record.pid} can't be killed")
-        if loop.time() > began + PATIENCE:
+        if loop.time() > began + patience:
             _kill(record)
         await asyncio.sleep(POLL)
 

@@ -1,0 +1,76 @@
+"""The frames between the host's agent and a guest's, over one virtio-serial port.
+
+A frame is a length, a kind, the number of a process, and that many bytes. Streams have credit:
+neither side sends more of a stream than the other has said that it has room for, so a reader that
+is slow slows its own process and no other.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import struct
+from typing import Any
+
+HEADER = struct.Struct("<IBI")
+LONGEST = 1 << 20
+"""Bytes of a frame's content, at most."""
+PIECE = 32 << 10
+"""Bytes of a stream in one frame, at most."""
+WINDOW = 512 << 10
+"""Bytes of a stream that may be under way at first."""
+PORT = "cupel.agent"
+"""The name of the virtio-serial port."""
+
+
+class Kind(enum.IntEnum):
+    """What a frame means; its content is JSON unless it is said otherwise."""
+
+    # From the host.
+    EXEC = 1  # argv, env, cwd
+    STDIN = 2  # bytes; none: the end
+    ROOM = 3  # bytes of output that may come in addition, as a number
+    KILL = 4
+    SHUT = 5  # nobody reads its output any more
+    RENEW = 6  # what a clone must not share with its siblings; see `renew`
+    # From the guest.
+    HELLO = 16  # it stands
+    RENEWED = 17
+    OUT = 18  # bytes
+    ERR = 19  # bytes
+    MORE = 20  # bytes of stdin that may come in addition, as a number
+    ENDED = 21  # its exit status, and the usage of all that ran so far
+    CLOSED = 22  # no output comes any more
+    REFUSED = 23  # why the guest could not do what it was told
+
+
+Frame = tuple[Kind, int, bytes]
+
+
+def encode(kind: Kind, number: int = 0, content: bytes = b"") -> bytes:
+    return HEADER.pack(len(content), kind, number) + content
+
+
+def encode_json(kind: Kind, number: int, content: Any) -> bytes:
+    return encode(kind, number, json.dumps(content).encode())
+
+
+class Decoder:
+    """Cuts a stream of bytes into frames; ValueError for what is none."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        self._received += data
+        found = []
+        while len(self._received) >= HEADER.size:
+            length, kind, number = HEADER.unpack_from(self._received)
+            if length > LONGEST:
+                raise ValueError(f"a frame of {length} bytes")
+            end = HEADER.size + length
+            if len(self._received) < end:
+                break
+            found.append((Kind(kind), number, bytes(self._received[HEADER.size : end])))
+            del self._received[:end]
+        return found

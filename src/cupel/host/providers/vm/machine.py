@@ -1,0 +1,212 @@
+"""A virtual machine, as the agent sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from cupel.errors import InfraError
+from cupel.host.providers.interface import Stream, Usage
+from cupel.host.providers.namespace.machine import ENVIRONMENT
+from cupel.host.providers.vm.port import VmProcess
+from cupel.host.providers.vm.qemu import Accelerator, Shape
+from cupel.host.providers.vm.running import Running
+
+log = structlog.get_logger(__name__)
+
+DUMP_LIMIT = 256 << 20
+"""Bytes of a memory dump, at most; a larger one is not kept."""
+DUMP_SECONDS = 60.0
+CHECKPOINT_SECONDS = 300.0
+_UNPACK = 'mkdir -p -- "$1" && exec tar -xf - --no-same-owner -C "$1"'
+_PACK = 'exec tar -cf - -C "$1" .'
+_PANIC = re.compile(r"Kernel panic - not syncing: ([^\r\n]*)")
+_SETTLE = 0.1
+"""Seconds for the last words of a kernel to come over the console."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a machine is known by on its host; a checkpoint keeps it."""
+
+    image: str
+    shape: Shape
+    env: tuple[tuple[str, str], ...]
+    network: bool
+    cpus: float
+    pids: int
+
+
+def read(checkpoint: Path) -> Identity:
+    """What was saved. Raises `OSError` and others of what is no checkpoint."""
+    found = json.loads((checkpoint / "machine.json").read_text())
+    shape = found["shape"] | {"accelerator": Accelerator(found["shape"]["accelerator"])}
+    env = tuple((name, value) for name, value in found["env"])
+    return Identity(**(found | {"shape": Shape(**shape), "env": env}))
+
+
+class VmMachine:
+    """See `interface.Machine`."""
+
+    def __init__(
+        self,
+        machine: int,
+        identity: Identity,
+        directory: Path,
+        running: Running,
+        *,
+        notes: Sequence[str],
+        remove: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.id = machine
+        self.image = identity.image
+        self.notes = tuple(notes)
+        self.env = {**ENVIRONMENT, **dict(identity.env)}
+        self.running = running
+        self.identity = identity
+        self._directory = directory
+        self._remove = remove
+        self._destroyed = False
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdin: bytes | None = None,
+    ) -> VmProcess:
+        process = await self._exec(argv, env=env, cwd=cwd, stdin=stdin is not None)
+        if stdin is not None:
+            # No more than fits is sent before anybody reads: its reader may be another task.
+            await process.feed(_once(stdin))
+        return process
+
+    async def _exec(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, stdin: bool
+    ) -> VmProcess:
+        self._check()
+        whole = {**self.env, **env}
+        return await self.running.port.exec(
+            argv, env=whole, cwd=cwd, pids=self.identity.pids, stdin=stdin
+        )
+
+    def _check(self) -> None:
+        if self._destroyed:
+            raise InfraError(f"machine {self.id} is gone")
+
+    async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
+        argv = ["/bin/sh", "-c", _UNPACK, "sh", target]
+        process = await self._exec(argv, env={}, cwd="/", stdin=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                errors = group.create_task(_errors(process))
+                await process.feed(tar)
+        except ExceptionGroup as failed:
+            with contextlib.suppress(InfraError):
+                await process.kill()
+            raise failed.exceptions[0] from None
+        await _succeeded(process, errors.result(), f"unpacking to {target} on machine {self.id}")
+
+    async def copy_out(self, source: str) -> AsyncIterator[bytes]:
+        argv = ["/bin/sh", "-c", _PACK, "sh", source]
+        process = await self.exec(argv, env={}, cwd="/")
+        errors = bytearray()
+        try:
+            async with contextlib.aclosing(process.output()) as output:
+                async for stream, data in output:
+                    if stream is Stream.OUT:
+                        yield data
+                    elif len(errors) < 4096:
+                        errors += data
+        finally:
+            await process.kill()
+        await _succeeded(process, bytes(errors), f"packing {source} on machine {self.id}")
+
+    def usage(self) -> Usage:
+        self._check()
+        return self.running.port.usage
+
+    async def fault(self) -> str | None:
+        if self._destroyed:
+            return None
+        await asyncio.sleep(_SETTLE)
+        self.running.console.drain()
+        if self.running.panicked:
+            found = _PANIC.findall(self.running.console.tail)
+            await self._dump()
+            return f"the machine's kernel panicked: {found[-1] if found else 'it did not say why'}"
+        if self.running.was_shut_down:
+            return "the machine was shut down or restarted by what ran in it"
+        return None
+
+    async def _dump(self) -> None:
+        """Keep the memory of a machine whose kernel has panicked, if that is not too much."""
+        target = self._directory / "memory.dump"
+        try:
+            await self.running.dump(target, timeout=DUMP_SECONDS)
+            if target.stat().st_size > DUMP_LIMIT:
+                raise InfraError(f"it has more than {DUMP_LIMIT >> 20} MiB")
+        except (InfraError, OSError) as error:
+            log.warning("no memory dump", machine=self.id, error=str(error))
+            target.unlink(missing_ok=True)
+
+    def records(self) -> Mapping[str, Path]:
+        self.running.console.drain()
+        names = ("console.log", "memory.dump")
+        return {name: path for name in names if (path := self._directory / name).exists()}
+
+    async def checkpoint(self, target: Path) -> None:
+        """Save memory and disk to a new directory, for `VmProvider.reopen`; it stands still then.
+
+        Raises `InfraError`; what was written is removed then.
+        """
+        self._check()
+        new = target.with_name(f"{target.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True, mode=0o700)
+        try:
+            await self.running.save(new / "state", shared_memory=False, timeout=CHECKPOINT_SECONDS)
+            for name in ("disk.img", "console.log"):
+                await asyncio.to_thread(shutil.copyfile, self._directory / name, new / name)
+            (new / "machine.json").write_text(json.dumps(dataclasses.asdict(self.identity)))
+            new.rename(target)
+        except (InfraError, OSError) as error:
+            shutil.rmtree(new, ignore_errors=True)
+            raise InfraError(f"machine {self.id} can't be saved: {error}") from error
+        finally:
+            self.running.port.close("it was saved to be opened again")
+
+    async def destroy(self) -> None:
+        self.hang_up()
+        await self._remove()
+
+    def hang_up(self) -> None:
+        self._destroyed = True
+        self.running.hang_up()
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def _errors(process: VmProcess) -> bytes:
+    errors = bytearray()
+    async for _, data in process.output():
+        if len(errors) < 4096:
+            errors += data
+    return bytes(errors)
+
+
+async def _succeeded(process: VmProcess, errors: bytes, what: str) -> None:
+    status = await process.wait()
+    if status != 0:
+        raise InfraError(f"{what} failed", hint=errors.decode(errors="replace").strip() or None)

@@ -1,0 +1,229 @@
+"""The agent's end of the port to a guest: orders in, output and exit statuses out.
+
+The guest's end may belong to whoever is root there. What comes is checked: a guest that breaks the
+rules is hung up on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from cupel.errors import InfraError
+from cupel.host.providers.interface import Stream, Usage
+from cupel.host.providers.vm.guest import frames
+from cupel.host.providers.vm.guest.frames import Kind
+
+_STREAMS = {Kind.OUT: Stream.OUT, Kind.ERR: Stream.ERR}
+
+
+class Port:
+    """One guest. `gone` says why, once it is."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._decoder = frames.Decoder()
+        self._sending = asyncio.Lock()
+        self._processes: dict[int, VmProcess] = {}
+        self._number = 0
+        self._hello: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
+        self._renewed: asyncio.Future[None] = self._loop.create_future()
+        self.usage = Usage()
+        """What was used when the last process ended."""
+        self.gone: str | None = None
+        self._loop.add_reader(sock, self._read)
+
+    async def hello(self) -> Mapping[str, Any]:
+        """What the guest says of itself, once it stands."""
+        return await self._hello
+
+    async def renew(self, order: Mapping[str, Any]) -> None:
+        """Make the guest differ from others of the same template."""
+        await self.send(frames.encode_json(Kind.RENEW, 0, order))
+        await self._renewed
+
+    async def exec(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, pids: int, stdin: bool
+    ) -> VmProcess:
+        self._number += 1
+        process = VmProcess(self, self._number)
+        self._processes[process.number] = process
+        order = {"argv": list(argv), "env": dict(env), "cwd": cwd, "pids": pids, "stdin": stdin}
+        try:
+            await self.send(frames.encode_json(Kind.EXEC, process.number, order))
+        except BaseException:
+            self._processes.pop(process.number, None)
+            raise
+        return process
+
+    async def send(self, data: bytes) -> None:
+        async with self._sending:
+            if self.gone is not None:
+                raise InfraError(f"the machine is gone: {self.gone}")
+            try:
+                await self._loop.sock_sendall(self._sock, data)
+            except OSError as error:
+                self.close(f"it does not answer: {error}")
+                raise InfraError(f"the machine is gone: {self.gone}") from error
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close(str(error))
+            return
+        if not data:
+            self.close("it ended")
+            return
+        try:
+            for kind, number, content in self._decoder.feed(data):
+                self._hear(kind, number, content)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            self.close(f"its agent breaks the rules: {error}")
+
+    def _hear(self, kind: Kind, number: int, content: bytes) -> None:
+        match kind:
+            case Kind.HELLO:
+                _resolve(self._hello, dict(json.loads(content)))
+            case Kind.RENEWED:
+                _resolve(self._renewed, None)
+            case Kind.REFUSED if not self._renewed.done():
+                why = json.loads(content)["why"]
+                self._renewed.set_exception(InfraError(f"the machine can't be renewed: {why}"))
+            case Kind.OUT | Kind.ERR:
+                if (process := self._processes.get(number)) is not None:
+                    process.hear(_STREAMS[kind], content)
+            case Kind.MORE:
+                if (process := self._processes.get(number)) is not None:
+                    process.grant(int(json.loads(content)))
+            case Kind.ENDED:
+                self._ended(number, json.loads(content))
+            case Kind.CLOSED:
+                if (process := self._processes.pop(number, None)) is not None:
+                    process.close()
+            case _:
+                raise ValueError(f"a frame of kind {kind.name}")
+
+    def _ended(self, number: int, content: Mapping[str, Any]) -> None:
+        used = content["usage"]
+        self.usage = Usage(
+            cpu_seconds=int(used["cpu"]) / 1e6,
+            memory_peak=int(used["memory"]) or None,
+            oom_kills=int(used["oom_kills"]),
+        )
+        if (process := self._processes.get(number)) is not None:
+            process.end(int(content["status"]))
+
+    def close(self, why: str) -> None:
+        """Hang up, and let everything that waits know `why`."""
+        if self.gone is not None:
+            return
+        self.gone = why
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+        for future in (self._hello, self._renewed):
+            if not future.done():
+                future.set_exception(InfraError(f"the machine is gone: {why}"))
+                future.exception()  # it may be that nobody waits for it
+        for process in self._processes.values():
+            process.end(None)
+            process.close()
+        self._processes.clear()
+
+
+class VmProcess:
+    """See `interface.Process`. Output waits here as far as the guest was given room for it."""
+
+    def __init__(self, port: Port, number: int) -> None:
+        self.number = number
+        self._port = port
+        self._pieces: collections.deque[tuple[Stream, bytes]] = collections.deque()
+        self._waiting = 0
+        self._news = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._status: int | None = None
+        self._closed = False
+        self._read = True
+        self._credit = frames.WINDOW
+        self._credited = asyncio.Event()
+
+    def hear(self, stream: Stream, data: bytes) -> None:
+        if not self._read:
+            return
+        self._waiting += len(data)
+        if self._waiting > frames.WINDOW:
+            raise ValueError("more output than there is room for")
+        self._pieces.append((stream, data))
+        self._news.set()
+
+    def grant(self, count: int) -> None:
+        self._credit = min(self._credit + max(count, 0), frames.WINDOW)
+        self._credited.set()
+
+    def end(self, status: int | None) -> None:
+        """It ended with `status`; None: it went with its machine."""
+        if not self._ended.is_set():
+            self._status = status
+            self._ended.set()
+            self._credited.set()
+
+    def close(self) -> None:
+        """No more output comes."""
+        self._closed = True
+        self._news.set()
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        if self._status is None:
+            raise InfraError("the machine went away while a process ran in it")
+        return self._status
+
+    async def kill(self) -> None:
+        if not self._ended.is_set() and self._port.gone is None:
+            await self._port.send(frames.encode(Kind.KILL, self.number))
+
+    async def output(self) -> AsyncGenerator[tuple[Stream, bytes], None]:
+        try:
+            while self._pieces or not self._closed:
+                if not self._pieces:
+                    self._news.clear()
+                    await self._news.wait()
+                    continue
+                stream, data = self._pieces.popleft()
+                self._waiting -= len(data)
+                yield stream, data
+                if not self._closed:
+                    await self._port.send(frames.encode_json(Kind.ROOM, self.number, len(data)))
+        finally:
+            self._read = False
+            self._pieces.clear()
+            if not self._closed and self._port.gone is None:
+                await self._port.send(frames.encode(Kind.SHUT, self.number))
+
+    async def feed(self, source: AsyncIterator[bytes]) -> None:
+        """Write a stream to its stdin at the pace of its reading, until either ends."""
+        async for data in source:
+            for at in range(0, len(data), frames.PIECE):
+                piece = data[at : at + frames.PIECE]
+                while self._credit < len(piece) and not self._ended.is_set():
+                    self._credited.clear()
+                    await self._credited.wait()
+                if self._ended.is_set():
+                    return
+                self._credit -= len(piece)
+                await self._port.send(frames.encode(Kind.STDIN, self.number, piece))
+        if not self._ended.is_set():
+            await self._port.send(frames.encode(Kind.STDIN, self.number))
+
+
+def _resolve(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)

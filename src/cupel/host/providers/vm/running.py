@@ -1,0 +1,197 @@
+"""A QEMU in its cage, as the agent sees it: the guest's port, its console, and its control."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cupel.errors import InfraError
+from cupel.host.providers.inside import wire
+from cupel.host.providers.namespace.channel import Channel
+from cupel.host.providers.namespace.launcher import Launcher
+from cupel.host.providers.vm import cage
+from cupel.host.providers.vm.port import Port
+from cupel.host.providers.vm.qmp import Control
+
+CONSOLE_LIMIT = 16 << 20
+"""Bytes of a console that are kept; a guest may write to it without end."""
+_TAIL = 64 << 10
+_PANIC = "GUEST_PANICKED"
+_SHUTDOWN = "SHUTDOWN"
+
+
+class Console:
+    """Writes what a guest prints to a file; the end of it stays at hand."""
+
+    def __init__(self, sock: socket.socket, path: Path) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._file = path.open("ab", buffering=0)
+        self._room = CONSOLE_LIMIT
+        self._loop = asyncio.get_running_loop()
+        self._tail = b""
+        self._loop.add_reader(sock, self.drain)
+
+    @property
+    def tail(self) -> str:
+        return self._tail.decode(errors="replace")
+
+    def drain(self) -> None:
+        """Read what is there."""
+        try:
+            data = self._sock.recv(1 << 16) if self._sock.fileno() >= 0 else b""
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._tail = (self._tail + data)[-_TAIL:]
+        self._file.write(data[: self._room])
+        self._room = max(0, self._room - len(data))
+
+    def close(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+            self._file.close()
+
+
+class Running:
+    """One QEMU, from the order to start it until it has ended.
+
+    `panicked` and `was_shut_down` say what the guest did; the port is closed then.
+    """
+
+    def __init__(self, launcher: Launcher, console: Path) -> None:
+        self.pid = 0
+        self.panicked = False
+        self.was_shut_down = False
+        self._loop = asyncio.get_running_loop()
+        self._born: asyncio.Future[None] = self._loop.create_future()
+        self.ended = asyncio.Event()
+        self._theirs: list[socket.socket] = []
+        self.port = Port(self._pair())
+        self.console = Console(self._pair(), console)
+        self.control = Control(self._pair(), self._on_event)
+        self._channel = Channel(launcher.connect(), self._hear)
+
+    def _pair(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self._theirs.append(theirs)
+        return ours
+
+    async def born(self) -> int:
+        """The pid of the cage's process, once it exists."""
+        await self._born
+        return self.pid
+
+    async def start(self, plan: cage.Plan, log: Path, descriptors: Sequence[int] = ()) -> None:
+        """Start QEMU with these descriptors besides its three sockets."""
+        with log.open("ab") as file:
+            sockets = [theirs.fileno() for theirs in self._theirs]
+            frame: wire.Frame = dataclasses.asdict(plan)
+            await self._channel.send(frame, [file.fileno(), *sockets, *descriptors])
+        self._close_theirs()
+        await self.control.execute("qmp_capabilities")
+
+    def _close_theirs(self) -> None:
+        for theirs in self._theirs:
+            theirs.close()
+        self._theirs.clear()
+
+    def _hear(self, frame: wire.Frame | None) -> None:
+        match frame:
+            case {"event": "born", "pid": int(pid)}:
+                self.pid = pid
+                if not self._born.done():
+                    self._born.set_result(None)
+            case {"event": "failed", "text": str(text)}:
+                self._end(f"QEMU can't be started: {text}")
+            case {"event": "exited", "status": int(status)}:
+                self._end(f"QEMU ended with {status}")
+            case _:
+                self._end("QEMU's cage ended")
+
+    def _end(self, why: str) -> None:
+        if not self._born.done():
+            self._born.set_exception(InfraError(why))
+            self._born.exception()
+        self.port.close(why)
+        self.ended.set()
+
+    def _on_event(self, name: str | None, data: Mapping[str, Any]) -> None:
+        if name == _PANIC:
+            self.panicked = True
+            self.port.close("its kernel panicked")
+        elif name == _SHUTDOWN and data.get("guest"):
+            self.was_shut_down = True
+            self.port.close("it was shut down from inside")
+
+    async def dump(self, target: Path, *, timeout: float) -> None:
+        """Write the guest's memory to a file that `crash` and `drgn` read; InfraError if not."""
+        await self._to_file(
+            target,
+            "dump-guest-memory",
+            timeout,
+            paging=False,
+            protocol="fd:out",
+            format="kdump-zlib",
+        )
+
+    async def save(self, target: Path, *, shared_memory: bool, timeout: float) -> None:
+        """Write the machine's state, without the memory that is a file of its own, if it is."""
+        await self._share_memory(shared_memory)
+        limit = {"max-bandwidth": 1 << 40, "downtime-limit": 60_000}
+        await self.control.execute("migrate-set-parameters", **limit)
+        await self._to_file(target, "migrate", timeout, uri="fd:out")
+        async with asyncio.timeout(timeout):
+            while (state := await self.control.execute("query-migrate"))["status"] != "completed":
+                if state["status"] == "failed":
+                    raise InfraError(f"QEMU can't save the machine: {state.get('error-desc')}")
+                await asyncio.sleep(0.01)
+
+    async def resume(self, descriptor: int, *, shared_memory: bool) -> None:
+        """Go on from a saved state, which is one of the descriptors that QEMU was given."""
+        await self._share_memory(shared_memory)
+        await self.control.execute("migrate-incoming", uri=f"fd:{descriptor}")
+
+    async def _share_memory(self, is_shared: bool) -> None:
+        """Whether the memory is a file of its own, of which a saved state says nothing."""
+        capability = {"capability": "x-ignore-shared", "state": is_shared}
+        await self.control.execute("migrate-set-capabilities", capabilities=[capability])
+
+    async def _to_file(self, target: Path, command: str, timeout: float, **arguments: Any) -> None:
+        descriptor = os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            async with asyncio.timeout(timeout):
+                await self.control.execute("getfd", descriptor=descriptor, fdname="out")
+                await self.control.execute(command, **arguments)
+        except TimeoutError:
+            raise InfraError(f"QEMU's {command} took longer than {timeout:g} s") from None
+        finally:
+            os.close(descriptor)
+
+    async def stop(self) -> None:
+        """Let QEMU end by itself, if it still obeys, and wait for that a moment."""
+        with contextlib.suppress(InfraError, TimeoutError):
+            async with asyncio.timeout(2.0):
+                await self.control.execute("quit")
+                await self.ended.wait()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Have no more to do with it."""
+        self.console.drain()
+        self.port.close("it was destroyed")
+        self.control.close()
+        self.console.close()
+        self._channel.close()
+        self._close_theirs()
