@@ -194,6 +194,7 @@ def test_a_reader_that_is_slow_slows_its_process_alone(tmp_path: Path) -> None:
     on_machine(tmp_path, scenario)
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_template_is_booted_and_says_so(tmp_path: Path, monkeypatch) -> None:
     async def none(*_: object) -> None:
         raise InfraError("the disk is full")
@@ -276,6 +277,7 @@ def _status(pid: str) -> dict[str, str]:
     return {line.partition(":")[0]: line.partition(":")[2].strip() for line in lines}
 
 
+@pytest.mark.slow
 def test_a_saved_machine_goes_on_where_it_was(tmp_path: Path) -> None:
     saved = tmp_path / "saved"
 
