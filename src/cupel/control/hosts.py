@@ -319,7 +319,9 @@ class _Session:
             case messages.Hello() | messages.Images():
                 raise InfraError(f"host {self.name} said {type(message).__name__} twice")
             case messages.Heartbeat():
-                await self._record(events.HostSeen(name=self.name, refuses=message.refuses))
+                await self._record(
+                    events.HostSeen(name=self.name, refuses=message.refuses, images=message.images)
+                )
             case messages.MachineReady():
                 await self._record(
                     events.MachineReady(

@@ -186,10 +186,14 @@ class HostConnected:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HostSeen:
-    """`refuses` is why it takes no more builds for now."""
+    """`refuses` is why it takes no more builds for now.
+
+    `images` are the digests of its labels' images, if they are others than before.
+    """
 
     name: str
     refuses: str | None = None
+    images: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -329,7 +329,8 @@ def _host_seen(draft: Draft, fact: events.HostSeen) -> None:
     host = _host(draft, fact.name)
     if host is None:
         return
-    draft.put(replace(host, last_seen=draft.now, refuses=fact.refuses))
+    images = host.images if fact.images is None else tuple(sorted(fact.images))
+    draft.put(replace(host, last_seen=draft.now, refuses=fact.refuses, images=images))
     if fact.refuses is not None and host.refuses is None:
         draft.tell("host.refuses", f"{host.name}: {fact.refuses}")
     elif fact.refuses is None and host.refuses is not None:

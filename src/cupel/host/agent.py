@@ -205,8 +205,9 @@ class _Session:
         match message:
             case Welcome():
                 self._sources.token = message.token
-                self._start(group, self._send(self._images(message)))  # before anything else
-                self._heart = group.create_task(self._beat(message.heartbeat / 2))
+                images = self._images(message)
+                self._start(group, self._send(images))  # before anything else
+                self._heart = group.create_task(self._beat(message, images))
                 for tenancy in self.tenancies.values():
                     self._start(group, self._live(tenancy))
             case Make():
@@ -285,10 +286,13 @@ class _Session:
         del self.tenancies[tenancy.number]
         self._gone.append(tenancy.number)
 
-    async def _beat(self, seconds: float) -> None:
+    async def _beat(self, welcome: Welcome, told: Images) -> None:
         while True:
-            await asyncio.sleep(seconds)
-            await self._send(Heartbeat(refuses=self._refuses()))
+            await asyncio.sleep(welcome.heartbeat / 2)
+            now = self._images(welcome)
+            news = None if now == told else now.images
+            await self._send(Heartbeat(refuses=self._refuses(), images=news))
+            told = now
 
     async def _send(self, message: ToServer) -> None:
         """Send once there is room; nothing after the end."""

@@ -173,9 +173,13 @@ class Images:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """The host lives. `refuses` is why it takes no more builds for now, in words."""
+    """The host lives. `refuses` is why it takes no more builds for now, in words.
+
+    `images` are as in `Images`, if they are others than the host told last.
+    """
 
     refuses: str | None = None
+    images: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Packs a root filesystem into one read-only file that the kernel mounts: erofs, lz4hc.
 
 Chosen by measurement (docs/explanation/machines.md): squashfs with zstd is smaller by two fifths
-and takes ten times as long to make. Erofs can be mapped to a machine's users since Linux 5.19.
+and takes seven times as much processor time to make. Erofs can be mapped to a machine's users since
+Linux 5.19.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ def test_what_is_told_of_a_machine_goes_into_the_log_of_its_build(tmp_path: Path
 def test_what_a_host_cannot_make_or_refuses_is_recorded(tmp_path: Path) -> None:
     async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
         await connect(host, recorder)
-        await host.say(messages.Heartbeat(refuses="memory is short"))
+        await host.say(messages.Heartbeat(refuses="memory is short", images=(("b", "2"),)))
         await host.say(messages.MachineFailed(machine=9, reason="no space left"))
         await recorder.hears(events.MachineFailed)
         await hosts.run(_run())
@@ -194,7 +194,8 @@ def test_what_a_host_cannot_make_or_refuses_is_recorded(tmp_path: Path) -> None:
         await recorder.hears(events.BuildFinished)
 
     facts = play(tmp_path, scenario)
-    assert events.HostSeen(name="h", refuses="memory is short") in facts
+    seen = events.HostSeen(name="h", refuses="memory is short", images=(("b", "2"),))
+    assert seen in facts
     assert events.MachineFailed(machine_id=9, reason="no space left") in facts
     [ended] = [fact for fact in facts if isinstance(fact, events.BuildFinished)]
     assert (ended.machine_id, ended.verdict, ended.reason) == (6, "infra", "it is used already")

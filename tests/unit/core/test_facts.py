@@ -13,6 +13,7 @@ from cupel.core.model import (
     Build,
     BuildState,
     ChangeState,
+    Host,
     Item,
     ItemState,
     Machine,
@@ -328,3 +329,12 @@ def test_rows_of_a_push_are_kept_as_they_are() -> None:
     assert core.draft().all(PatchSet) == [patch_set(7)]
     assert len(core.draft().all(Item)) == 1
     assert core.draft().all(Machine) == []
+
+
+def test_a_host_that_has_another_image_is_believed() -> None:
+    core, _ = running()
+    (host,) = core.draft().all(Host)
+    core.hear(events.HostSeen(name=host.name, images=(("debian-12", "sha256:new"),)))
+    core.hear(events.HostSeen(name=host.name))
+    (host,) = core.draft().all(Host)
+    assert host.images == (("debian-12", "sha256:new"),)

@@ -684,6 +684,29 @@ def test_a_host_shows_that_it_lives(tmp_path):
     asyncio.run(scenario())
 
 
+def test_a_host_tells_of_an_image_that_changed_with_its_next_heartbeat(tmp_path):
+    async def scenario() -> None:
+        ours, theirs = transport.pair()
+        connection = protocol.ServerConnection()
+        provider = fakes.FakeProvider()
+        host = agent.Agent("here", 1, provider, tmp_path)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            group.create_task(host.serve(ours))
+            connection.receive(await theirs.read())
+            welcome = Welcome(
+                version=messages.VERSION, heartbeat=0.01, token="t", labels=LABELS[:1]
+            )
+            await theirs.write(connection.send(welcome))
+            assert connection.receive(await theirs.read()) == [Images(images=())]
+            provider.built = {LABELS[0].image.suite}
+            beats = [connection.receive(await theirs.read()) for _ in range(5)]
+            told = [beat.images for heard in beats for beat in heard if beat.images is not None]
+            assert told == [((LABELS[0].label, f"sha256:{LABELS[0].image.suite}"),)]
+            host.stop()
+
+    asyncio.run(scenario())
+
+
 def test_a_build_that_is_cancelled_before_it_comes_never_runs(play):
     async def scenario(world: World) -> None:
         await world.server.say(world.make(1), Cancel(machine=1))
