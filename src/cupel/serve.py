@@ -29,6 +29,7 @@ from cupel.control import clock
 from cupel.control.app import Cupel
 from cupel.control.auth import Scope
 from cupel.control.hosts import Hosts
+from cupel.control.remote import Remote
 from cupel.errors import InfraError, UserError
 from cupel.host import probe, transport
 from cupel.host.agent import Agent
@@ -62,16 +63,17 @@ def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
     `listen` is `ADDRESS:PORT`, before what the configuration says. Raises `UserError` when the
     state directory or the address is in use, `InfraError` when builds could not be sandboxed.
     """
-    tell = say or _print
-    _log_plainly()
-    with _keeping(state), _sole_user(state) as held:
+    tell = say or show
+    log_plainly()
+    with keeping(state), sole_user(state) as held:
         config = configuration.load(held)
-        probe.can_isolate(probe.examine(held))
+        if config.slots > 0:
+            probe.can_isolate(probe.examine(held))
         with _listening(listen or config.listen) as door:
             asyncio.run(_serve(held, _settled(config, door), door, tell))
 
 
-def _log_plainly() -> None:
+def log_plainly() -> None:
     """One line an event on stderr. Tracebacks come without local variables, which hold secrets."""
     structlog.configure(
         processors=[
@@ -87,12 +89,12 @@ def _log_plainly() -> None:
     )
 
 
-def _print(text: str) -> None:
+def show(text: str) -> None:
     print(text, flush=True)  # the one thing that `up` is asked to print
 
 
 @contextlib.contextmanager
-def _keeping(state: Path) -> Iterator[None]:
+def keeping(state: Path) -> Iterator[None]:
     """Tell what the disk of the state directory refuses as the disk's fault."""
     try:
         yield
@@ -105,7 +107,7 @@ def _keeping(state: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sole_user(state: Path) -> Iterator[Path]:
+def sole_user(state: Path) -> Iterator[Path]:
     """Make and hold the state directory; the lock goes with the process, however it ends."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = state.resolve()
@@ -232,7 +234,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _http(application: ASGIApp) -> _Server:
+def http(application: ASGIApp) -> _Server:
     return _Server(
         uvicorn.Config(
             application,
@@ -241,6 +243,11 @@ def _http(application: ASGIApp) -> _Server:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(_FAREWELL),
+            # Hosts alone speak it; they keep connections alive, and flowing, by themselves.
+            ws="websockets-sansio",
+            ws_max_size=1 << 20,
+            ws_per_message_deflate=False,
+            ws_ping_interval=None,
         )
     )
 
@@ -265,21 +272,16 @@ async def _live(
     """Run all parts until a signal comes; then stop them in order: people, builds, planning."""
     pages = api.create(cupel)
     web.mount(pages, cupel)
-    server = _http(cupel.application(pages))
-    agent = Agent(
-        name=HOST,
-        slots=cupel.config.slots,
-        provider=Several(provider, VmProvider(cupel.state)),
-        state=cupel.state,
-        judge=provider.images.judge,
-    )
+    remote = Remote(hosts, cupel.auth, lease=cupel.config.lease)
+    server = http(cupel.application(pages, remote))
     cupel.hook_server.listen()
     async with asyncio.TaskGroup() as group:
         planning = group.create_task(cupel.run(hosts), name="planning")
         serving = group.create_task(server.serve(sockets=[door]), name="http")
-        host = group.create_task(embed(agent, hosts), name="host")
+        host = group.create_task(_make_machines(cupel, hosts, provider), name="host")
+        away = group.create_task(remote.run(), name="other hosts")
         images = group.create_task(cupel.images.run(), name="images")
-        await _told_to_stop()
+        await told_to_stop()
         server.should_exit = True
         cupel.feed.close()
         cupel.logs.close()
@@ -287,7 +289,22 @@ async def _live(
         planning.cancel()
         await serving
         host.cancel()
+        away.cancel()
         images.cancel()
+
+
+async def _make_machines(cupel: Cupel, hosts: Hosts, provider: NamespaceProvider) -> None:
+    """Be a host too, if that is wanted."""
+    if cupel.config.slots == 0:
+        return
+    agent = Agent(
+        name=HOST,
+        slots=cupel.config.slots,
+        provider=Several(provider, VmProvider(cupel.state)),
+        state=cupel.state,
+        judge=provider.images.judge,
+    )
+    await embed(agent, hosts)
 
 
 async def embed(agent: Agent, hosts: Hosts, *, pause: float = _RECONNECT) -> None:
@@ -313,7 +330,7 @@ async def _work(agent: Agent, ours: transport.Transport) -> None:
         ours.close()
 
 
-async def _told_to_stop() -> None:
+async def told_to_stop() -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -68,7 +68,8 @@ class ServerConfig:
 
     `read` is `anyone`, `login` or `auto`. Limits are bytes of one build. `database` is a URL, None
     for SQLite in the state directory; `images` are those with a name; `keep` is how long builds'
-    logs and artefacts are kept, in seconds.
+    logs and artefacts are kept, in seconds. A host
+    of another process that was not heard of for `lease` seconds is lost.
     """
 
     slots: int
@@ -83,6 +84,7 @@ class ServerConfig:
     log_limit: int = 256 << 20
     artefact_limit: int = GIB
     keep: float = 90 * DAY
+    lease: float = 45.0
 
 
 def _count(wanted: str, high: int, *, low: int = 1) -> Quantity:
@@ -287,8 +289,9 @@ URL = Field(
 )
 SLOTS = Field(
     key="slots",
-    shape=_count("a count of machines", 10_000),
-    text="How many machines there may be at a time; by default one for each cpu, at least 2.",
+    shape=_count("a count of machines", 10_000, low=0),
+    text="How many machines there may be at a time on the server's own computer; by default one "
+    "for each cpu, at least 2. With 0 only other hosts make machines.",
 )
 READ = Field(
     key="read",
@@ -297,6 +300,12 @@ READ = Field(
     "who `login`. By default `auto`: anyone while it listens on a loopback address, which only "
     "this computer reaches, and has no `url` of its own, else those who login. Changing things "
     "always takes a login.",
+)
+LEASE = Field(
+    key="lease",
+    shape=scalar.duration(15, 3600),
+    text="How long a host that is a process of its own may be out of reach until what it does is "
+    "done elsewhere, such as `45s` (the default). Until then its builds go on.",
 )
 DATABASE = Field(
     key="database",
@@ -323,7 +332,7 @@ LIMITS = Field(key="limits", shape=LIMITS_RECORD, text="What a build may leave b
 
 SERVER = Record(
     wanted="a mapping with settings of the server",
-    fields=(LISTEN_AT, URL, SLOTS, READ, DATABASE, image.IMAGES, LABELS, LIMITS),
+    fields=(LISTEN_AT, URL, SLOTS, LEASE, READ, DATABASE, image.IMAGES, LABELS, LIMITS),
 )
 
 
@@ -349,6 +358,7 @@ def _settings(found: Found, default: ServerConfig, problems: Problems) -> Server
         listen=found.get(LISTEN_AT, default.listen),
         url=found.find(URL),
         slots=int(found.get(SLOTS, default.slots)),
+        lease=found.get(LEASE, default.lease),
         read=found.get(READ, default.read),
         database=found.find(DATABASE),
         images={name: made for name, made in images.items() if made is not None},
@@ -404,6 +414,7 @@ def default_text() -> str:
         (LISTEN_AT, LISTEN),
         (URL, "https://cupel.example.org"),
         (SLOTS, "2"),
+        (LEASE, "45s"),
         (READ, "auto"),
         (DATABASE, "postgresql://cupel@localhost/cupel"),
     )

@@ -24,6 +24,7 @@ from cupel.control.feed import Feed
 from cupel.control.hosts import Hosts
 from cupel.control.pools import pools
 from cupel.control.pushes import Pushes
+from cupel.control.remote import Remote
 from cupel.control.states import Repositories, States
 from cupel.core import events
 from cupel.core.model import (
@@ -137,16 +138,20 @@ class Cupel:
             group.create_task(self._keep_house(), name="housekeeping")
             group.create_task(self._miss(hosts), name="absent hosts")
 
-    def application(self, pages: ASGIApp) -> ASGIApp:
-        """Git by its own addresses, everything else to `pages`."""
+    def application(self, pages: ASGIApp, remote: Remote | None = None) -> ASGIApp:
+        """Git by its own addresses, hosts by theirs to `remote`, everything else to `pages`."""
         git = GitHttp(
             authorise=self._authorise,
             locate=self._locate,
             hook_socket=self.state / "hook.sock",
         )
         router = Router(routes=git.routes())
+        doors = Router(routes=[] if remote is None else [remote.route()])
 
         async def front(scope: AsgiScope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "websocket":
+                await doors(scope, receive, send)
+                return
             path = str(scope.get("path", ""))
             is_git = path.endswith(("/info/refs", "/git-upload-pack", "/git-receive-pack"))
             await (router if is_git else pages)(scope, receive, send)

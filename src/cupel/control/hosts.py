@@ -104,13 +104,26 @@ class Hosts:
         self._sessions: dict[str, _Session] = {}
         self._connections: Counter[str] = Counter()
 
-    async def serve(self, transport: Transport) -> None:
-        """Talk with one host until it goes away; then it counts as lost."""
-        session = _Session(transport, self._engine, self._clock)
+    async def serve(
+        self,
+        transport: Transport,
+        *,
+        name: str | None = None,
+        url: str | None = None,
+        patience: float = 3 * HEARTBEAT,
+    ) -> None:
+        """Talk with one host until it goes away or is silent for so long; then it counts as lost.
+
+        `name` is what it must call itself. `url` is by what it reaches this server, if that is not
+        by what hosts in this process do.
+        """
+        session = _Session(transport, self._engine, self._clock, url or self._url, patience)
         try:
             hello = await session.hello()
             if hello is None:
                 return
+            if name is not None and hello.name != name:
+                raise InfraError(f"host {name} calls itself {hello.name}")
             # Welcome before anything else: once it is recorded, planning may send it work.
             images = await session.welcome(self._token, self._specs())
             if images is None:
@@ -124,9 +137,14 @@ class Hosts:
             reason = str(error) or "it fell silent"
         finally:
             transport.close()
+            session.close_logs()
         if self._sessions.get(session.name) is session:
             del self._sessions[session.name]
             await session.lose(reason)
+
+    def knows(self, name: str) -> bool:
+        """Whether a host of that name is connected."""
+        return name in self._sessions
 
     def connections(self, name: str) -> int:
         """How often the host has connected since the server started."""
@@ -162,7 +180,8 @@ class Hosts:
             artefacts=self._artefacts.receiver(build_id, self._config.artefact_limit),
         )
         session.begin(action.machine.id, running)
-        await session.say(messages.Run(machine=action.machine.id, build=self._build_spec(action)))
+        spec = _build_spec(action, session.url, self._config)
+        await session.say(messages.Run(machine=action.machine.id, build=spec))
 
     async def cancel(self, action: actions.CancelBuild) -> None:
         await self._session(action.host).say(messages.Cancel(machine=action.machine_id))
@@ -179,37 +198,39 @@ class Hosts:
     def _specs(self) -> tuple[messages.MachineSpec, ...]:
         return tuple(machine_spec(name, label) for name, label in self._config.labels.items())
 
-    def _build_spec(self, action: actions.RunBuild) -> messages.BuildSpec:
-        assert action.buildset.commit is not None
-        project, item, job = action.project, action.item, action.job
-        return messages.BuildSpec(
-            build=action.build.id,
-            project=project.name,
-            job=job.name,
-            source=messages.SourceSpec(
-                url=f"{self._url}/{project.name}.git",
-                ref=state_ref(action.buildset.id),
-                commit=action.buildset.commit,
-                branch=item.branch,
-            ),
-            steps=tuple(messages.StepSpec(name=step.name, run=step.run) for step in job.steps),
-            env=_env(job.env, item.change_id, item.patch_set, item.pipeline),
-            needs=tuple(
-                messages.NeedSpec(job=name, url=f"{self._url}/api/builds/{build}/artefacts.tar")
-                for name, build in action.needed
-            ),
-            beside=tuple(self._beside(beside, commit, item) for beside, commit in action.beside),
-            timeout=job.timeout,
-            log_limit=self._config.log_limit,
-            artefact_limit=self._config.artefact_limit,
-        )
 
-    def _beside(self, project: Project, commit: str, item: Item) -> messages.BesideSpec:
-        # By its id: no ref of that repository need name the state that the commit is of.
-        source = messages.SourceSpec(
-            url=f"{self._url}/{project.name}.git", ref=commit, commit=commit, branch=item.branch
-        )
-        return messages.BesideSpec(project=project.name, source=source)
+def _build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> messages.BuildSpec:
+    assert action.buildset.commit is not None
+    project, item, job = action.project, action.item, action.job
+    return messages.BuildSpec(
+        build=action.build.id,
+        project=project.name,
+        job=job.name,
+        source=messages.SourceSpec(
+            url=f"{url}/{project.name}.git",
+            ref=state_ref(action.buildset.id),
+            commit=action.buildset.commit,
+            branch=item.branch,
+        ),
+        steps=tuple(messages.StepSpec(name=step.name, run=step.run) for step in job.steps),
+        env=_env(job.env, item.change_id, item.patch_set, item.pipeline),
+        needs=tuple(
+            messages.NeedSpec(job=name, url=f"{url}/api/builds/{build}/artefacts.tar")
+            for name, build in action.needed
+        ),
+        beside=tuple(_beside(beside, commit, item, url) for beside, commit in action.beside),
+        timeout=job.timeout,
+        log_limit=config.log_limit,
+        artefact_limit=config.artefact_limit,
+    )
+
+
+def _beside(project: Project, commit: str, item: Item, url: str) -> messages.BesideSpec:
+    # By its id: no ref of that repository need name the state that the commit is of.
+    source = messages.SourceSpec(
+        url=f"{url}/{project.name}.git", ref=commit, commit=commit, branch=item.branch
+    )
+    return messages.BesideSpec(project=project.name, source=source)
 
 
 def _env(
@@ -239,8 +260,12 @@ def machine_spec(name: str, label: LabelConfig) -> messages.MachineSpec:
 class _Session:
     """One host's connection."""
 
-    def __init__(self, transport: Transport, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self, transport: Transport, engine: Engine, clock: Clock, url: str, patience: float
+    ) -> None:
         self.name = ""
+        self.url = url
+        self._patience = patience
         self.running: dict[int, _Running] = {}
         self._transport = transport
         self._engine = engine
@@ -301,13 +326,15 @@ class _Session:
 
     async def lose(self, reason: str) -> None:
         """Nothing of what ran will come any more."""
+        await self._record(events.HostLost(name=self.name, reason=reason))
+
+    def close_logs(self) -> None:
         for running in self.running.values():
             _close(running)
-        await self._record(events.HostLost(name=self.name, reason=reason))
 
     async def _next(self) -> messages.ToServer | None:
         while not self._pending:
-            async with asyncio.timeout(3 * HEARTBEAT):
+            async with asyncio.timeout(self._patience):
                 data = await self._transport.read()
             if not data:
                 return None

@@ -1,25 +1,23 @@
-"""The in-process pair: order, backpressure, ends."""
+"""The in-process pair."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 from cupel.host import transport
+from cupel.host.transport import Transport
+from unit.host_agent.transport_contract import TransportContract
 
 
-def test_bytes_arrive_in_order_both_ways():
-    async def scenario():
-        here, there = transport.pair()
-        await here.write(b"one")
-        await here.write(b"two")
-        await there.write(b"back")
-        assert await there.read() == b"onetwo"
-        assert await here.read() == b"back"
-
-    asyncio.run(scenario())
+class TestPair(TransportContract):
+    @contextlib.asynccontextmanager
+    async def ends(self) -> AsyncIterator[tuple[Transport, Transport]]:
+        yield transport.pair()
 
 
-def test_a_writer_waits_for_its_reader():
+def test_a_writer_waits_until_less_than_the_capacity_is_left():
     async def scenario():
         here, there = transport.pair(capacity=4)
         async with asyncio.TaskGroup() as group:
@@ -29,22 +27,5 @@ def test_a_writer_waits_for_its_reader():
             assert not writing.done()
             assert await there.read() == b"12345"
         assert writing.done()
-
-    asyncio.run(scenario())
-
-
-def test_close_ends_both_directions_after_what_was_written():
-    async def scenario():
-        here, there = transport.pair(capacity=4)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(here.write(b"12345"))
-            waiting = group.create_task(here.read())
-            await asyncio.sleep(0)
-            here.close()
-        assert waiting.result() == b""
-        assert await there.read() == b"12345"
-        assert await there.read() == b""
-        await there.write(b"nobody hears this")
-        assert await here.read() == b""
 
     asyncio.run(scenario())

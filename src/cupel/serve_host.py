@@ -1,0 +1,58 @@
+"""`cupel host run`: a host in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from cupel import serve
+from cupel.host import probe, remote
+from cupel.host.agent import Agent
+from cupel.host.providers.namespace import NamespaceProvider
+from cupel.host.providers.several import Several
+from cupel.host.providers.vm.provider import VmProvider
+
+_FAREWELL = 15.0
+"""Seconds that telling the server and deleting machines may take at a stop."""
+
+
+def run(
+    state: Path,
+    server: remote.Server,
+    *,
+    name: str,
+    slots: int | None,
+    labels: tuple[str, ...],
+) -> None:
+    """Make machines for a server until SIGINT or SIGTERM.
+
+    Raises `UserError` when the server refuses the host or its state directory is in use, and
+    `InfraError` when builds could not be sandboxed.
+    """
+    serve.log_plainly()
+    with serve.keeping(state), serve.sole_user(state) as held:
+        probe.can_isolate(probe.examine(held))
+        provider = NamespaceProvider(held)
+        agent = Agent(
+            name=name,
+            slots=slots or max(2, os.cpu_count() or 2),
+            provider=Several(provider, VmProvider(held)),
+            state=held,
+            labels=labels,
+            judge=provider.images.judge,
+        )
+        asyncio.run(
+            _until_stopped(remote.Remote(agent, server, name=name, state=held, say=serve.show))
+        )
+
+
+async def _until_stopped(host: remote.Remote) -> None:
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(host.run(), name="host")
+        stopping = group.create_task(serve.told_to_stop(), name="signals")
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        host.stop()
+        await asyncio.wait({running}, timeout=_FAREWELL)
+        running.cancel()
+        stopping.cancel()
