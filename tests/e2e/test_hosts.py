@@ -177,6 +177,7 @@ def test_a_host_that_is_killed_and_started_again_takes_its_place_at_once(tmp_pat
         assert world.numbers(builds[-1]) == list(range(1, 21))
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_has_its_hosts_back_and_its_builds_again(tmp_path: Path) -> None:
     with fleet(tmp_path, 1) as world:
         work, change = begin(world, tmp_path, a=TICKS.format(count=20))
@@ -188,6 +189,7 @@ def test_a_server_that_is_killed_has_its_hosts_back_and_its_builds_again(tmp_pat
         assert world.numbers(builds[-1]) == list(range(1, 21))
 
 
+@pytest.mark.slow
 def test_hosts_that_may_not_come_are_told_why(tmp_path: Path) -> None:
     with fleet(tmp_path, 1) as world:
         other = Host(world.network, 0, tmp_path / "other", world.server)

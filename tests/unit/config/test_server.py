@@ -140,7 +140,7 @@ def test_defaults(cpus: int | None, slots: int) -> None:
 WRONG = {
     "a": '1:1: expected a mapping with settings of the server, found the text "a"',
     "slot: 1": '1:1: unknown key "slot"\n  did you mean "slots"?',
-    "slots: 0": "1:8: 0 is out of bounds\n  1 to 10000 is possible",
+    "slots: 10001": "1:8: 10001 is out of bounds\n  0 to 10000 is possible",
     "slots: 1.5": '1:8: expected a count of machines, found "1.5"',
     "url: example.org": '1:6: "example.org" is not the server\'s own URL',
     "listen: 8470": '1:9: "8470" is not an address and a port\n  write it as in',
