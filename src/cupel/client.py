@@ -252,6 +252,22 @@ class Client:
     def machines(self, *, gone: bool = False) -> views.Page[views.MachineView]:
         return self._get(views.Page[views.MachineView], "/api/machines", gone=gone)
 
+    def machine(self, number: int) -> views.MachineView:
+        return self._get(views.MachineView, f"/api/machines/{number}")
+
+    def delete_machine(self, number: int) -> views.MachineView:
+        return self._send(views.MachineView, "DELETE", f"/api/machines/{number}")
+
+    def pools(self) -> list[views.PoolView]:
+        return self._get(list[views.PoolView], "/api/pools")
+
+    def host(self, name: str) -> views.HostView:
+        return self._get(views.HostView, f"/api/hosts/{name}")
+
+    def drain_host(self, name: str, *, draining: bool) -> views.HostView:
+        word = "drain" if draining else "undrain"
+        return self._send(views.HostView, "POST", f"/api/hosts/{name}/{word}")
+
     def hosts(self) -> list[views.HostView]:
         return self._get(list[views.HostView], "/api/hosts")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fastapi
 
-from cupel.api.caller import READER, Cupel
+from cupel.api.caller import READER, Administrator, Cupel
 from cupel.control import views
 
 router = fastapi.APIRouter(prefix="/api/hosts", tags=["hosts"], dependencies=[READER])
@@ -20,3 +20,15 @@ async def list_all(cupel: Cupel) -> list[views.HostView]:
 async def show(cupel: Cupel, name: str) -> views.HostView:
     async with cupel.store.read() as tx:
         return await views.host_view(tx, name, now=cupel.clock())
+
+
+@router.post("/{name}/drain", operation_id="host_drain", summary="Empty a host")
+async def drain(cupel: Cupel, admin: Administrator, name: str) -> views.HostView:
+    await cupel.commands.drain_host(name, draining=True, user=admin.user)
+    return await show(cupel, name)
+
+
+@router.post("/{name}/undrain", operation_id="host_undrain", summary="Use a host again")
+async def undrain(cupel: Cupel, admin: Administrator, name: str) -> views.HostView:
+    await cupel.commands.drain_host(name, draining=False, user=admin.user)
+    return await show(cupel, name)

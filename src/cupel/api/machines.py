@@ -6,7 +6,7 @@ from typing import Annotated
 
 import fastapi
 
-from cupel.api.caller import READER, Before, Cupel, Limit
+from cupel.api.caller import READER, Administrator, Before, Cupel, Limit
 from cupel.control import views
 
 router = fastapi.APIRouter(prefix="/api/machines", tags=["machines"], dependencies=[READER])
@@ -27,5 +27,12 @@ async def list_all(
 
 @router.get("/{id}", operation_id="machine", summary="One machine")
 async def show(cupel: Cupel, id: int) -> views.MachineView:
+    async with cupel.store.read() as tx:
+        return await views.machine_view(tx, id, now=cupel.clock())
+
+
+@router.delete("/{id}", operation_id="machine_delete", summary="Delete a machine")
+async def delete(cupel: Cupel, admin: Administrator, id: int) -> views.MachineView:
+    await cupel.commands.delete_machine(id, user=admin.user)
     async with cupel.store.read() as tx:
         return await views.machine_view(tx, id, now=cupel.clock())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cupel.cli import output
 from cupel.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from cupel.control import views
 
 
 @click.group()
@@ -90,4 +94,60 @@ def run(
         name=name or socket.gethostname(),
         slots=slots,
         labels=labels,
+    )
+
+
+@host.command()
+@click.argument("name", metavar="HOST")
+@output.json_option
+@pass_session
+def show(session: Session, name: str, as_json: bool) -> None:
+    """Show a host and the machines that are on it."""
+    with session.client() as client:
+        found = client.host(name)
+    _tell(found, as_json)
+
+
+@host.command()
+@click.argument("name", metavar="HOST")
+@output.json_option
+@pass_session
+def drain(session: Session, name: str, as_json: bool) -> None:
+    """Empty a host: builds that run end by themselves, nothing new begins.
+
+    Its ready machines are deleted. It stays so until `cupel host undrain`.
+    """
+    with session.client() as client:
+        found = client.drain_host(name, draining=True)
+    _tell(found, as_json)
+
+
+@host.command()
+@click.argument("name", metavar="HOST")
+@output.json_option
+@pass_session
+def undrain(session: Session, name: str, as_json: bool) -> None:
+    """Use a drained host again."""
+    with session.client() as client:
+        found = client.drain_host(name, draining=False)
+    _tell(found, as_json)
+
+
+def _tell(found: views.HostView, as_json: bool) -> None:
+    if as_json:
+        output.document(found)
+        return
+    output.fields(
+        (
+            ("host", found.name),
+            ("state", output.state(found.state)),
+            ("slots", f"{found.used} of {found.slots} used"),
+            ("labels", " ".join(found.labels) or "any"),
+            ("waiting", found.waiting),
+            ("detail", found.detail),
+            *(
+                (f"machine {each.id}", output.state(each.state, each.job or each.label))
+                for each in found.machines
+            ),
+        )
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cupel.cli import output
 from cupel.cli.session import Session, pass_session
 from cupel.web import text
+
+if TYPE_CHECKING:
+    from cupel.control import views
 
 
 @click.group()
@@ -41,4 +46,51 @@ def list_all(session: Session, gone: bool, as_json: bool) -> None:
             for each in page.entries
         ),
         empty="no machine is there now; --gone shows those that were",
+    )
+
+
+@machine.command()
+@click.argument("number", metavar="MACHINE", type=int)
+@output.json_option
+@pass_session
+def show(session: Session, number: int, as_json: bool) -> None:
+    """Show one machine."""
+    with session.client() as client:
+        found = client.machine(number)
+    _tell(found, as_json)
+
+
+@machine.command()
+@click.argument("number", metavar="MACHINE", type=int)
+@output.json_option
+@pass_session
+def delete(session: Session, number: int, as_json: bool) -> None:
+    """Delete a machine.
+
+    What it runs is lost and run again elsewhere, without using up an attempt.
+    """
+    with session.client() as client:
+        found = client.delete_machine(number)
+    _tell(found, as_json)
+
+
+def _tell(found: views.MachineView, as_json: bool) -> None:
+    if as_json:
+        output.document(found)
+        return
+    boot = found.boot_seconds
+    output.fields(
+        (
+            ("machine", found.id),
+            ("state", output.state(found.state, found.detail)),
+            ("label", found.label),
+            ("host", found.host),
+            ("image", found.image),
+            ("build", found.build),
+            ("job", found.job),
+            ("project", found.project),
+            ("change", found.change),
+            ("ready after", None if boot is None else text.duration(boot)),
+            ("existed", text.elapsed(found.seconds)),
+        )
     )

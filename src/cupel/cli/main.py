@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "change": "change:change",
     "build": "build:build",
     "machine": "machine:machine",
+    "pool": "pool:pool",
     "host": "host:host",
     "image": "image:image",
     "init": "init:init",

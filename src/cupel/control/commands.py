@@ -22,8 +22,11 @@ from cupel.core.model import (
     Change,
     ChangeState,
     Event,
+    Host,
     Item,
     ItemState,
+    Machine,
+    MachineState,
     Pipeline,
     Policy,
     Project,
@@ -166,6 +169,27 @@ class Commands:
             )
         async with self._store.read() as tx:
             return await _queue(tx, name)
+
+    async def delete_machine(self, number: int, *, user: str) -> None:
+        """Delete a machine; what it runs is lost, and run again elsewhere."""
+        async with self._store.read() as tx:
+            machine = await tx.get(Machine, number)
+        if machine is None:
+            raise NotFound(f"there is no machine {number}", hint="`cupel machine list` has them")
+        if machine.state in (MachineState.DELETING, MachineState.GONE):
+            raise Conflict(f"machine {number} is {machine.state} already")
+        await self._engine.record(events.MachineDeleteAsked(machine_id=number, user=user))
+
+    async def drain_host(self, name: str, *, draining: bool, user: str) -> None:
+        """Let a host get nothing more, and lose its idle machines; or end that."""
+        async with self._store.read() as tx:
+            known = await tx.select(Host, {"name": name})
+        if not known:
+            raise NotFound(f"there is no host {name}", hint="`cupel host list` has them all")
+        if known[0].draining == draining:
+            word = "is being drained already" if draining else "is not being drained"
+            raise Conflict(f"host {name} {word}")
+        await self._engine.record(events.HostDrainSet(name=name, draining=draining, user=user))
 
     async def close_queue(self, name: str, *, reason: str, user: str) -> Queue:
         """Let nothing land until the queue is opened again; changes are still proved."""

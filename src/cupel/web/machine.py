@@ -27,6 +27,7 @@ async def machines(request: fastapi.Request) -> Response:
     here = site.of(request)
     now = here.now()
     async with here.server.store.read() as tx:
+        pools = await views.pool_list(tx, now=now)
         hosts = await views.host_list(tx, now=now)
         present = (await views.machine_list(tx, now=now, limit=500)).entries
         recent = (await views.machine_list(tx, now=now, gone=True, limit=PAST)).entries
@@ -35,6 +36,7 @@ async def machines(request: fastapi.Request) -> Response:
         "machines.html",
         Frame(section="/machines", stream=live.address()),
         now=now,
+        pools=pools,
         hosts=hosts,
         present=present,
         past=[machine for machine in recent if machine.state is MachineState.GONE],

@@ -117,6 +117,18 @@ def test_machines_and_hosts(tmp_path: Path) -> None:
     assert get(tmp_path, "/api/hosts").json() == [host]
 
 
+def test_pools(tmp_path: Path) -> None:
+    [pool] = get(tmp_path, "/api/pools").json()
+    assert pool == get(tmp_path, "/api/pools/debian-12").json()
+    assert (pool["ready"], pool["ceiling"], pool["image"]) == (2, 8, "sha256:abc")
+    assert pool["counts"]["used"] == 1
+    assert pool["target"] == 2 + pool["queued"]
+    assert pool["why"].startswith("2 kept ready")
+    assert pool["why"].endswith("(at most 8 in all)")
+    assert len(pool["waits"]) == 3
+    assert get(tmp_path, "/api/pools/removed").status_code == 404
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -191,6 +203,9 @@ RULING = [
     ("POST", "/api/rules/demo/open", None),
     ("POST", "/api/changes/promote", {"changes": [23, 22]}),
     ("POST", "/api/changes/22/urgent", {"urgent": False}),
+    ("DELETE", "/api/machines/1223", None),
+    ("POST", "/api/hosts/here/drain", None),
+    ("POST", "/api/hosts/here/undrain", None),
 ]
 
 
@@ -212,6 +227,9 @@ def test_what_is_at_the_cost_of_others_is_for_administrators(tmp_path: Path) -> 
             ("open_queue", "demo", "ada"),
             ("promote", (23, 22), "ada"),
             ("set_urgent", 22, "ada", False),
+            ("delete_machine", 1223, "ada"),
+            ("drain_host", "here", True, "ada"),
+            ("drain_host", "here", False, "ada"),
         ]
 
     call(tmp_path, ask)

@@ -149,6 +149,24 @@ def test_machines_and_hosts(cupel: Command) -> None:
     assert json.loads(cupel("machine", "list", "--json").out)["entries"][0]["host"] == "here"
     assert "here  ✓ connected  1     4      any" in cupel("host", "list").out
     assert json.loads(cupel("host", "list", "--json").out)[0]["used"] == 1
+    assert "image        sha256:abc" in cupel("machine", "show", "1223").out
+    assert "machine 1223" in cupel("host", "show", "here").out
+    for words in (
+        ("machine", "show", "1223"),
+        ("machine", "delete", "1223"),
+        ("host", "show", "here"),
+        ("host", "drain", "here"),
+        ("host", "undrain", "here"),
+    ):
+        assert isinstance(json.loads(cupel(*words, "--json").out), dict), words
+
+
+def test_pools(cupel: Command) -> None:
+    [heading, row] = cupel("pool", "list").out.splitlines()
+    assert heading.split()[:3] == ["LABEL", "READY", "BUILDING"]
+    assert row.split()[:4] == ["debian-12", "0", "0", "1"]
+    assert "2 kept ready" in row
+    assert json.loads(cupel("pool", "list", "--json").out)[0]["boot_seconds"] == 0.25
 
 
 def test_tokens(cupel: Command) -> None:

@@ -33,6 +33,7 @@ from cupel.core.model import (
     PatchSet,
     Pipeline,
     Policy,
+    Pool,
     Project,
     Queue,
     Reason,
@@ -265,6 +266,7 @@ def rows() -> list[Row]:
             detail=None,
             created_at=9_890.0,
             ready_at=9_899.5,
+            used_at=9_900.0,
         ),
         Machine(
             id=1211,
@@ -278,6 +280,8 @@ def rows() -> list[Row]:
             ready_at=9_001.0,
             gone_at=9_071.0,
         ),
+        Pool(id=1, label="debian-12", ready=2, ceiling=8, definition="d", boot=0.25),
+        Pool(id=2, label="removed"),
         Artefact(id=1, build_id=211, path="dist/demo.whl", size=4, sha256="aa", created_at=9_070.0),
         Event(id=1, at=1.0, kind="project.added", project_id=1, text="demo"),
         Event(id=2, at=2.0, kind="change.pushed", project_id=1, change_id=21, user="ada"),
@@ -327,6 +331,12 @@ class Commands:
     async def close_queue(self, name: str, *, reason: str, user: str) -> Queue:
         self._ask("close_queue", name, reason, user)
         return await self._queue(closed=reason, closed_by=user)
+
+    async def delete_machine(self, number: int, *, user: str) -> None:
+        self._ask("delete_machine", number, user)
+
+    async def drain_host(self, name: str, *, draining: bool, user: str) -> None:
+        self._ask("drain_host", name, draining, user)
 
     async def open_queue(self, name: str, *, user: str) -> Queue:
         self._ask("open_queue", name, user)

@@ -42,6 +42,7 @@ from cupel.control.views.nouns import NeedView as NeedView
 from cupel.control.views.nouns import Page as Page
 from cupel.control.views.nouns import PatchSetView as PatchSetView
 from cupel.control.views.nouns import PolicyView as PolicyView
+from cupel.control.views.nouns import PoolView as PoolView
 from cupel.control.views.nouns import ProjectView as ProjectView
 from cupel.control.views.nouns import ProofView as ProofView
 from cupel.control.views.nouns import QueueView as QueueView
@@ -58,6 +59,8 @@ from cupel.control.views.plan import PlanView as PlanView
 from cupel.control.views.plan import ProvedView as ProvedView
 from cupel.control.views.plan import WantView as WantView
 from cupel.control.views.plan import plan_view as plan_view
+from cupel.control.views.pools import pool_list as pool_list
+from cupel.control.views.pools import pool_view as pool_view
 from cupel.control.views.queue import queue_view as queue_view
 from cupel.control.views.queue import queue_views as queue_views
 from cupel.control.views.queue import rules_list as rules_list

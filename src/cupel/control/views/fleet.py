@@ -109,6 +109,8 @@ def _host(host: Host, machines: list[MachineView], now: float) -> HostView:
         quarantined_until=host.quarantined_until,
         waiting=hosts.why_no_builds(host, now),
         machines=machines,
+        draining=host.draining,
+        refuses=host.refuses,
     )
 
 
@@ -135,6 +137,7 @@ async def _machines(tx: Transaction, rows: Sequence[Machine], now: float) -> lis
                 created_at=row.created_at,
                 ready_at=row.ready_at,
                 gone_at=row.gone_at,
+                used_at=row.used_at,
                 boot_seconds=row.ready_at and row.ready_at - row.created_at,
                 seconds=lookup.seconds(row.created_at, row.gone_at, now) or 0.0,
             )

@@ -463,6 +463,32 @@ class MachineView(View):
     gone_at: float | None
     boot_seconds: float | None
     seconds: float
+    used_at: float | None = None
+
+
+class PoolView(View):
+    """How many machines of a label there are and are to be, by state.
+
+    `target` is how many are wanted that nobody uses, and `why` says so in words: `ready` are kept
+    idle, `queued` builds wait, and `expected` is what the recent rate of builds asks for. `waits`
+    are the seconds that builds of the last day waited for a machine, at the 50th, 90th and 99th
+    percentile (None: there were no builds). `image_seconds` is since when machines have `image`.
+    """
+
+    label: str
+    ready: int
+    ceiling: int | None
+    quota: int | None
+    idle: float
+    target: int
+    expected: int
+    queued: int
+    why: str
+    counts: dict[MachineState, int]
+    boot_seconds: float | None
+    waits: tuple[float, float, float] | None
+    image: str | None
+    image_seconds: float | None
 
 
 class ImageView(View):
@@ -535,6 +561,8 @@ class HostView(View):
     quarantined_until: float | None
     waiting: str | None
     machines: list[MachineView]
+    draining: bool = False
+    refuses: str | None = None
 
 
 class EventView(View):
