@@ -227,14 +227,18 @@ class EscapeContract(ProviderContract):
             async with machine_of(provider, spec, 1) as neighbour:
                 told["neighbour"] = str(await _serve(neighbour))
                 machine = await provider.create(2, spec, binds={host.shown: SHOWN})
-                found.update(await attempts(machine, escapes.ATTEMPTS, told))
+                # Those that may well alter a kernel of the machine's own come last: others need it whole.
+                several = sorted(escapes.ATTEMPTS, key=lambda what: what.kernel)
+                found.update(await attempts(machine, several, told))
                 status, _, _ = await run(neighbour, "test -e /build/untouched")
                 assert status == 0
             host.unharmed()
 
         with baited() as (host, told):
             self.play(tmp_path, scenario)
-        aims = {what.name for what in escapes.ATTEMPTS if what.kernel and self.own_kernel}
+        aims = self.permitted | {
+            what.name for what in escapes.ATTEMPTS if what.kernel and self.own_kernel
+        }
         wrong = {name: how for name, how in escaped(found).items() if name not in aims}
         assert not wrong, listed(wrong)
         assert len(found) >= 100
