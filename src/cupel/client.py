@@ -17,7 +17,7 @@ import httpx2
 import pydantic
 
 import cupel
-from cupel.api.nouns import IssuedView, LineView, LoginView, Problem, TokenView
+from cupel.api.nouns import IssuedView, LineView, LoginView, MetricsView, Problem, TokenView
 from cupel.control import views
 from cupel.errors import Bug, Conflict, CupelError, Forbidden, InfraError, NotFound, UserError
 
@@ -232,6 +232,10 @@ class Client:
 
     def build(self, number: int) -> views.BuildView:
         return self._get(views.BuildView, f"/api/builds/{number}")
+
+    def metrics(self, build: int, *, first: int = 0) -> MetricsView:
+        """What a build's machine used, from row `first` on."""
+        return self._get(MetricsView, f"/api/builds/{build}/metrics", first=first)
 
     def log(self, build: int, *, follow: bool = False, start: int = 0) -> Iterator[LineView]:
         """The lines of a build's log from number `start` on; with `follow`, those to come too."""

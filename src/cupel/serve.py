@@ -33,6 +33,7 @@ from cupel.control.remote import Remote
 from cupel.errors import InfraError, UserError
 from cupel.host import probe, transport
 from cupel.host.agent import Agent
+from cupel.host.protection import Guard
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.host.providers.several import Several
 from cupel.host.providers.vm.provider import VmProvider
@@ -47,6 +48,9 @@ log = structlog.get_logger(__name__)
 
 HOST = "local"
 """The name of the embedded host."""
+
+KEPT_IMAGES = 1
+"""Images without a use that stay when the disk gets short; when it is nearly full, none."""
 
 _RECONNECT = 1.0
 """Seconds before the embedded host connects again."""
@@ -303,6 +307,7 @@ async def _make_machines(cupel: Cupel, hosts: Hosts, provider: NamespaceProvider
         provider=Several(provider, VmProvider(cupel.state)),
         state=cupel.state,
         judge=provider.images.judge,
+        guard=Guard(cupel.state, prune=lambda: cupel.images.prune(keep=KEPT_IMAGES)),
     )
     await embed(agent, hosts)
 

@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 
 from cupel import serve
-from cupel.host import probe, remote
+from cupel.host import probe, protection, remote
 from cupel.host.agent import Agent
+from cupel.host.protection import Guard
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.host.providers.several import Several
 from cupel.host.providers.vm.provider import VmProvider
+from cupel.image.keeper import Keeper
 
 _FAREWELL = 15.0
 """Seconds that telling the server and deleting machines may take at a stop."""
@@ -41,10 +43,18 @@ def run(
             state=held,
             labels=labels,
             judge=provider.images.judge,
+            guard=_guard(held, provider),
         )
         asyncio.run(
             _until_stopped(remote.Remote(agent, server, name=name, state=held, say=serve.show))
         )
+
+
+def _guard(state: Path, provider: NamespaceProvider) -> Guard:
+    """Sees to it that the computer lives; it does not know the server's images by name."""
+    protection.spare_me()
+    keeper = Keeper(provider.images, named=(), in_use=provider.images_in_use)
+    return Guard(state, prune=lambda: keeper.prune(keep=serve.KEPT_IMAGES))
 
 
 async def _until_stopped(host: remote.Remote) -> None:

@@ -7,8 +7,10 @@ from typing import Annotated
 import fastapi
 
 from cupel.api.caller import READER, Before, Cupel, Limit
+from cupel.api.nouns import MetricsView
 from cupel.control import views
 from cupel.core.model import BuildState
+from cupel.log import metrics as measures
 
 router = fastapi.APIRouter(prefix="/api/builds", tags=["builds"], dependencies=[READER])
 
@@ -32,3 +34,24 @@ async def show(cupel: Cupel, id: int) -> views.BuildView:
     lines = cupel.logs.reader(id).line_count
     async with cupel.store.read() as tx:
         return await views.build_view(tx, id, now=cupel.clock(), log_lines=lines)
+
+
+@router.get(
+    "/{id}/metrics",
+    operation_id="build_metrics",
+    summary="What a machine used, each second",
+)
+async def metrics(
+    cupel: Cupel,
+    id: int,
+    first: Annotated[int, fastapi.Query(ge=0, description="The first row, from 0.")] = 0,
+    count: Annotated[int, fastapi.Query(ge=1, le=3600, description="How many rows.")] = 3600,
+) -> MetricsView:
+    async with cupel.store.read() as tx:
+        await views.build_row(tx, id)
+    file = cupel.logs.metrics(id)
+    return MetricsView(
+        columns=list(measures.COLUMNS),
+        total=measures.count(file),
+        rows=[list(row) for row in measures.read(file, first, count)],
+    )

@@ -28,6 +28,14 @@ class LoginView(pydantic.BaseModel):
     url: str
 
 
+class MetricsView(pydantic.BaseModel):
+    """What a build's machine used: rows of numbers that `columns` names; None is not known."""
+
+    columns: list[str]
+    total: int
+    rows: list[list[float | None]]
+
+
 class LineView(pydantic.BaseModel):
     """A line of a log, or a piece of one, without its end.
 

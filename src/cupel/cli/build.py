@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -66,6 +67,63 @@ def list_all(
         click.echo(f"{reused} of {len(page.entries)} reused")
     if page.next is not None:
         click.echo(f"older ones: --before {page.next}")
+
+
+@build.command()
+@click.argument("number", metavar="BUILD", type=NUMBER)
+@output.json_option
+@pass_session
+def metrics(session: Session, number: int, as_json: bool) -> None:
+    """Show what a build's machine used, second by second."""
+    with session.client() as client:
+        found = client.metrics(number)
+        while len(found.rows) < found.total:
+            more = client.metrics(number, first=len(found.rows)).rows
+            if not more:
+                break
+            found.rows.extend(more)
+    if as_json:
+        output.document(found)
+        return
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    before = [rows[0], *rows] if rows else []
+    output.table(
+        ("AFTER", "CPU", "MEMORY", "PROCESSES", "DISK", "WAITS"),
+        (
+            (
+                text.duration((now["at"] or 0.0) - (rows[0]["at"] or 0.0)),
+                _cores(last, now),
+                _bytes(now["memory"]),
+                _whole(now["processes"]),
+                _bytes(now["disk"]),
+                _waits(now),
+            )
+            for last, now in zip(before, rows, strict=False)
+        ),
+    )
+
+
+def _cores(last: Mapping[str, float | None], now: Mapping[str, float | None]) -> str | None:
+    """Cores in use since the last row."""
+    used, had, at, since = now["cpu_seconds"], last["cpu_seconds"], now["at"], last["at"]
+    if used is None or had is None or at is None or since is None or at <= since:
+        return None
+    return f"{(used - had) / (at - since):.2f}"
+
+
+def _bytes(count: float | None) -> str | None:
+    return None if count is None else text.size(int(count))
+
+
+def _whole(count: float | None) -> str | None:
+    return None if count is None else f"{count:.0f}"
+
+
+def _waits(row: Mapping[str, float | None]) -> str | None:
+    known = [row["waits_cpu"], row["waits_memory"], row["waits_io"]]
+    if all(each is None for each in known):
+        return None
+    return " ".join("?" if each is None else f"{each:.0f}%" for each in known)
 
 
 @build.command()

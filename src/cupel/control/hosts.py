@@ -7,6 +7,7 @@ import collections
 import dataclasses
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -22,7 +23,7 @@ from cupel.git.repository import state_ref
 from cupel.host import messages
 from cupel.host.protocol import Phase, ServerConnection
 from cupel.host.transport import Transport
-from cupel.log import index
+from cupel.log import index, metrics
 from cupel.log.append import LogWriter
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
@@ -62,6 +63,7 @@ class _Running:
     build_id: int
     log: LogWriter
     artefacts: Receiver
+    metrics: Path
     steps: dict[int, StepResult] = dataclasses.field(default_factory=dict)
     stored: tuple[tuple[str, int, str], ...] = ()
     spoilt: tuple[Verdict, str] | None = None
@@ -178,6 +180,7 @@ class Hosts:
             build_id=build_id,
             log=self._logs.writer(build_id),
             artefacts=self._artefacts.receiver(build_id, self._config.artefact_limit),
+            metrics=self._logs.metrics(build_id),
         )
         session.begin(action.machine.id, running)
         spec = _build_spec(action, session.url, self._config)
@@ -409,6 +412,8 @@ class _Session:
             case messages.Progress():
                 text = f"{message.text}\n".encode()
                 _print(running, index.NO_STEP, "cupel", self._clock(), text)
+            case messages.Metrics():
+                await self._take_metrics(running, message)
             case messages.StepStarted():
                 running.steps[message.step] = StepResult(
                     name=message.name, started_at=message.at, finished_at=None, exit_status=None
@@ -426,6 +431,14 @@ class _Session:
 
     async def _tell_steps(self, machine: int, running: _Running) -> None:
         await self._record(events.StepsChanged(machine_id=machine, steps=running.results()))
+
+    async def _take_metrics(self, running: _Running, message: messages.Metrics) -> None:
+        """They prove nothing, so a build counts without them."""
+        rows = [dataclasses.astuple(each) for each in message.measures]
+        try:
+            await asyncio.to_thread(metrics.append, running.metrics, rows)
+        except InfraError as error:
+            log.warning("metrics are lost", build=running.build_id, error=error.message)
 
     async def _take_artefacts(self, running: _Running, message: messages.ArtefactData) -> None:
         """What cannot be taken spoils the build, which others may need the artefacts of."""

@@ -124,7 +124,10 @@ def _is_spent(last: Build, builds: list[Build], policy: Policy) -> bool:
     """
     mine = [b for b in builds if b.job == last.job and b.verdict is Verdict.INFRA]
     lost = sum(not hosts.is_hosts_fault(build) for build in mine)
-    restarts = sum(build.reason == hosts.RESTARTED for build in mine)
+    restarts = sum(
+        build.reason == hosts.RESTARTED or str(build.reason).startswith(hosts.PROTECTED)
+        for build in mine
+    )
     return lost >= policy.attempts or restarts >= _RESTARTS * policy.attempts
 
 

@@ -38,6 +38,9 @@ RESTARTED = "its host started anew"
 DELETED = "its machine was deleted"
 """What the reason of a build begins with whose machine a person deleted: no mark either."""
 
+PROTECTED = "its host protected itself"
+"""What the reason of a build begins with that a host stopped when it had too much to do."""
+
 _MARK = " (held against its host)"
 
 _BY_ITSELF = frozenset({Verdict.SUCCESS, Verdict.FAILURE, Verdict.TIMEOUT})
@@ -53,9 +56,9 @@ def is_hosts_fault(build: Build) -> bool:
 
 
 def is_nobodys_fault(build: Build) -> bool:
-    """Whether the build was lost with a restart of its host, or by a person's hand."""
+    """Whether the build was lost with a restart of its host, for its sake, or by a hand."""
     reason = str(build.reason)
-    return reason == RESTARTED or reason.startswith(DELETED)
+    return reason == RESTARTED or reason.startswith((DELETED, PROTECTED))
 
 
 def is_suspect(host: Host) -> bool:
@@ -76,6 +79,8 @@ def ended(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> s
     machine = draft.find(Machine, build.machine_id)
     host = draft.find(Host, machine.host_id) if machine is not None else None
     if host is None or host.state is not HostState.CONNECTED or reason == RESTARTED:
+        return reason
+    if verdict is Verdict.INFRA and str(reason).startswith(PROTECTED):
         return reason
     if verdict in _BY_ITSELF:
         if is_suspect(host):

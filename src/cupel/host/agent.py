@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import collections
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
 import structlog
 
 from cupel.errors import InfraError
-from cupel.host import messages, protocol
+from cupel.host import messages, metrics, protocol
 from cupel.host.messages import (
     BuildRefused,
     Cancel,
@@ -22,12 +22,15 @@ from cupel.host.messages import (
     Images,
     MachineGone,
     Make,
+    Metrics,
     Run,
     ToHost,
     ToServer,
     Welcome,
 )
-from cupel.host.providers.interface import Provider
+from cupel.host.pressure import Load
+from cupel.host.protection import Guard
+from cupel.host.providers.interface import Provider, Usage
 from cupel.host.source import Sources
 from cupel.host.tenancy import Judge, Means, Tenancy, no_judge
 from cupel.host.transport import Transport
@@ -63,7 +66,7 @@ class Agent:
         now: Callable[[], float] = time.time,
         pauses: tuple[float, ...] = PAUSES,
         grace: float = GRACE,
-        refuses: Callable[[], str | None] = lambda: None,
+        guard: Guard | None = None,
         judge: Judge = no_judge,
     ) -> None:
         self._name = name
@@ -75,7 +78,7 @@ class Agent:
         self._now = now
         self._pauses = pauses
         self._grace = grace
-        self._refuses = refuses
+        self._guard = guard
         self._judge = judge
         self._stopped = False
         self._transport: Transport | None = None
@@ -96,7 +99,7 @@ class Agent:
             self._state,
             self._now,
             self._pauses,
-            self._refuses,
+            self._guard,
             self._judge,
         )
         try:
@@ -135,11 +138,12 @@ class _Session:
         state: Path,
         now: Callable[[], float],
         pauses: tuple[float, ...],
-        refuses: Callable[[], str | None],
+        guard: Guard | None,
         judge: Judge,
     ) -> None:
         self.tenancies: dict[int, Tenancy] = {}
-        self._refuses = refuses
+        self._guard = guard
+        self._watching: asyncio.Task[None] | None = None
         self._transport = transport
         self._slots = slots
         self._labels: tuple[str, ...] = ()
@@ -194,8 +198,9 @@ class _Session:
                 self._obey(group, message)
 
     async def _end(self, seconds: float) -> None:
-        if self._heart is not None:
-            self._heart.cancel()
+        for task in (self._heart, self._watching):
+            if task is not None:
+                task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in self._tasks:
@@ -208,6 +213,7 @@ class _Session:
                 images = self._images(message)
                 self._start(group, self._send(images))  # before anything else
                 self._heart = group.create_task(self._beat(message, images))
+                self._watching = group.create_task(self._watch())
                 for tenancy in self.tenancies.values():
                     self._start(group, self._live(tenancy))
             case Make():
@@ -291,11 +297,46 @@ class _Session:
             await asyncio.sleep(welcome.heartbeat / 2)
             now = self._images(welcome)
             news = None if now == told else now.images
-            await self._send(Heartbeat(refuses=self._refuses(), images=news))
+            await self._send(Heartbeat(refuses=self._refuses, images=news))
             told = now
+
+    @property
+    def _refuses(self) -> str | None:
+        return self._guard.refuses if self._guard is not None else None
+
+    async def _watch(self) -> None:
+        """Each second, measure the machines and see to it that the host lives."""
+        record = metrics.Record()
+        while True:
+            await asyncio.sleep(metrics.SECONDS)
+            used = {number: each.usage() for number, each in self.tenancies.items()}
+            there = {number: usage for number, usage in used.items() if usage is not None}
+            for machine, measures in record.add(self._means.now(), there):
+                await self._send(Metrics(machine=machine, measures=measures))
+            if self._guard is not None:
+                await self._protect(self._guard, there)
+
+    async def _protect(self, guard: Guard, used: Mapping[int, Usage]) -> None:
+        before = guard.refuses
+        decision = guard.decide([_load(number, usage) for number, usage in used.items()])
+        if decision.stop is not None:
+            self.tenancies[decision.stop.machine].stop(decision.stop.reason)
+        if decision.prune:
+            await asyncio.to_thread(guard.free_disk)
+        if (before is None) != (guard.refuses is None):
+            await self._send(Heartbeat(refuses=guard.refuses))
 
     async def _send(self, message: ToServer) -> None:
         """Send once there is room; nothing after the end."""
         async with self._writing:
             if self._connection.phase is not protocol.Phase.CLOSED:
                 await self._transport.write(self._connection.send(message))
+
+
+def _load(machine: int, usage: Usage) -> Load:
+    return Load(
+        machine=machine,
+        memory=usage.memory or 0,
+        peak=usage.memory_peak or 0,
+        written=usage.disk or 0,
+    )

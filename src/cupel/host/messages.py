@@ -10,7 +10,7 @@ import dataclasses
 
 from cupel.config.image import ImageConfig
 
-VERSION = 3
+VERSION = 4
 
 
 ImageSpec = ImageConfig
@@ -209,6 +209,31 @@ class Progress:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """What a machine used at a time: `Usage` of the provider's interface, in its order and units.
+
+    `cpu_seconds` counts from the machine's beginning. None: not known.
+    """
+
+    at: float
+    cpu_seconds: float | None
+    memory: int | None
+    processes: int | None
+    disk: int | None
+    waits_cpu: float | None
+    waits_memory: float | None
+    waits_io: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What the machine of a build used since the last ones, one measure a second."""
+
+    machine: int
+    measures: tuple[Measure, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted:
     machine: int
     step: int
@@ -288,6 +313,7 @@ ToServer = (
     | MachineReady
     | MachineFailed
     | Progress
+    | Metrics
     | StepStarted
     | Output
     | StepFinished

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from cupel.core import host as hosts
 from cupel.errors import CupelError, InfraError
 from cupel.host import runner, source
 from cupel.host.messages import (
@@ -76,6 +77,8 @@ class Tenancy:
         self._machine: Machine | None = None
         self._build: BuildSpec | None = None
         self._refusal: str | None = None
+        self._stopped: str | None = None
+        self._ended = False
         self._ordered = asyncio.Event()
         self._cancelled = asyncio.Event()
         self._unwanted = asyncio.Event()
@@ -99,6 +102,20 @@ class Tenancy:
     def cancel(self) -> None:
         """Stop the build; it is reported as cancelled unless it has finished."""
         self._cancelled.set()
+
+    def stop(self, reason: str) -> None:
+        """End the build for the host's sake: its machine is killed as a whole, and goes."""
+        if self._stopped is None:
+            self._stopped = reason
+            self._cancelled.set()
+
+    def usage(self) -> Usage | None:
+        """What the machine uses while it has a build that has not ended; None else."""
+        if self._machine is None or self._build is None or self._ended or self._stopped:
+            return None
+        with contextlib.suppress(InfraError):
+            return self._machine.usage()
+        return None
 
     def destroy(self) -> None:
         """Delete the machine, whatever it is doing."""
@@ -170,9 +187,14 @@ class Tenancy:
         await _unless(self._cancelled, self._ordered.wait())
         if self._build is not None:
             outcome = await self._outcome(self._build, spec, making)
-            if self._machine is not None and outcome.verdict != "cancelled":
+            self._ended = True
+            finished = self._finished(outcome)
+            if self._stopped is not None:
+                await self._kill()
+                await self._means.send(Progress(machine=self.number, text=_plain(self._stopped)))
+            elif self._machine is not None and outcome.verdict != "cancelled":
                 self._means.judge(self._machine.image, by_itself=outcome.verdict != "infra")
-            await self._means.send(self._finished(outcome))
+            await self._means.send(finished)
         elif not self._unwanted.is_set():
             await self._means.send(self._finished(_CANCELLED))
 
@@ -183,9 +205,18 @@ class Tenancy:
             outcome = await _unless(self._cancelled, self._run(build, spec, making))
         except Exception as error:
             outcome = runner.Outcome(verdict="infra", reason=self._told(error))
+        if self._stopped is not None and (outcome is None or outcome.verdict == "infra"):
+            reason = f"{hosts.PROTECTED}: {self._stopped}"
+            return runner.Outcome(verdict="infra", reason=reason)
         if outcome is None or (self._cancelled.is_set() and outcome.verdict == "infra"):
             return _CANCELLED
         return outcome
+
+    async def _kill(self) -> None:
+        """End all that runs on the machine, at once; what that leaves awaits `Destroy`."""
+        if self._machine is not None:
+            with contextlib.suppress(InfraError):
+                await self._machine.destroy()
 
     def _told(self, error: Exception) -> str:
         if isinstance(error, CupelError):

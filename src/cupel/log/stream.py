@@ -132,6 +132,10 @@ class LogStore:
     def reader(self, build_id: int) -> LogReader:
         return LogReader(self._directory(build_id), lambda: self._live(build_id))
 
+    def metrics(self, build_id: int) -> Path:
+        """The file of what the build's machine used; see `log.metrics`."""
+        return self._directory(build_id) / "metrics"
+
     def delete(self, build_id: int) -> None:
         """Forget the log, if there is one; its writer is closed."""
         writer = self._live(build_id)

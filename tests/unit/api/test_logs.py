@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from cupel.api import logs, ranges
+from cupel.api.nouns import MetricsView
 from cupel.control import views
 from cupel.core.model import BuildState, Event, Verdict
+from cupel.log import metrics
 from unit.api.calls import Server, call
 from unit.control_views import world
 
@@ -141,3 +143,18 @@ def test_ranges(header: str | None, part: object) -> None:
 
 def test_an_empty_log_has_no_part() -> None:
     assert ranges.parse("bytes=0-", 0) == ranges.Unsatisfiable()
+
+
+def test_what_the_machine_used_by_rows(tmp_path: Path) -> None:
+    async def ask(server: Server) -> None:
+        write(server)
+        rows = [(float(at), 1.0, 5.0, 2.0, None, 0.5, None, None) for at in range(4)]
+        metrics.append(server.world.logs.metrics(223), rows)
+        answer = await server.client.get("/api/builds/223/metrics?first=1&count=2")
+        found = MetricsView.model_validate(answer.json())
+        assert found.columns == list(metrics.COLUMNS)
+        assert found.total == 4
+        assert found.rows == [list(row) for row in rows[1:3]]
+        assert (await server.client.get("/api/builds/9999/metrics")).status_code == 404
+
+    call(tmp_path, ask)

@@ -183,9 +183,10 @@ def test_a_restart_is_no_mark_against_a_build() -> None:
     assert advanced((job(),), *lost)[5:] == [("tests", 6, "queued")]
 
 
-def test_a_build_that_always_brings_its_host_down_ends_too() -> None:
+@pytest.mark.parametrize("reason", [host.RESTARTED, f"{host.PROTECTED}: its memory was short"])
+def test_a_build_that_always_brings_its_host_down_ends_too(reason: str) -> None:
     attempts = range(1, 31)
-    lost = [build(n, verdict=Verdict.INFRA, attempt=n, reason=host.RESTARTED) for n in attempts]
+    lost = [build(n, verdict=Verdict.INFRA, attempt=n, reason=reason) for n in attempts]
     assert standing((job(),), *lost[:-1]) == (Standing.PENDING, None, False)
     assert standing((job(),), *lost) == (Standing.FAILING, Reason.INFRASTRUCTURE, True)
 

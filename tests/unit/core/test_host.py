@@ -113,6 +113,19 @@ def test_what_is_lost_with_a_restart_or_with_the_host_is_no_strike() -> None:
     assert not hosts.is_hosts_fault(core.builds()[-1])
 
 
+def test_a_host_that_protected_itself_blames_neither_itself_nor_the_build() -> None:
+    core = bad_host(slots=1)
+    for _ in range(2 * hosts.STRIKES):
+        core.step()
+        core.now += 31.0
+        [action] = core.runs()
+        core.begin(action.machine.id)
+        core.finish(action.machine.id, INFRA, f"{hosts.PROTECTED}: its memory was short")
+        core.hear(events.MachineGone(machine_id=action.machine.id))
+        assert hosts.is_hosts_fault(core.builds()[-1])
+    assert host(core).strikes == 0
+
+
 def test_builds_that_were_there_before_the_quarantine_do_not_make_it_longer() -> None:
     core = bad_host(jobs=6)
     run(core)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cupel.errors import InfraError
-from cupel.host import agent, messages, protocol, runner, transport
+from cupel.host import agent, messages, pressure, protection, protocol, runner, transport
 from cupel.host.messages import (
     ArtefactData,
     BesideSpec,
@@ -33,6 +33,7 @@ from cupel.host.messages import (
     MachineReady,
     MachineSpec,
     Make,
+    Metrics,
     Output,
     Progress,
     Run,
@@ -77,6 +78,7 @@ class Server:
         self.transport = end
         self.connection = protocol.ServerConnection()
         self.heard: list[ToServer] = []
+        self.beats: list[Heartbeat] = []
         self._news = asyncio.Event()
 
     async def say(self, *said: ToHost) -> None:
@@ -86,6 +88,7 @@ class Server:
         while data := await self.transport.read():
             received = self.connection.receive(data)
             self.heard += [each for each in received if not isinstance(each, Heartbeat)]
+            self.beats += [each for each in received if isinstance(each, Heartbeat)]
             self._news.set()
         self._news.set()
 
@@ -667,10 +670,8 @@ def test_a_host_shows_that_it_lives(tmp_path):
     async def scenario() -> None:
         ours, theirs = transport.pair()
         connection = protocol.ServerConnection()
-        reasons = iter([None, "memory is short"])
-        host = agent.Agent(
-            "here", 1, fakes.FakeProvider(), tmp_path, refuses=lambda: next(reasons, None)
-        )
+        guard = protection.Guard(tmp_path)
+        host = agent.Agent("here", 1, fakes.FakeProvider(), tmp_path, guard=guard)
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             group.create_task(host.serve(ours))
             connection.receive(await theirs.read())
@@ -678,7 +679,10 @@ def test_a_host_shows_that_it_lives(tmp_path):
             await theirs.write(connection.send(welcome))
             assert connection.receive(await theirs.read()) == [Images(images=())]
             assert connection.receive(await theirs.read()) == [Heartbeat()]
-            assert connection.receive(await theirs.read()) == [Heartbeat(refuses="memory is short")]
+            guard.refuses = "memory is short"
+            connection.receive(await theirs.read())
+            last = connection.receive(await theirs.read())[-1]
+            assert last == Heartbeat(refuses="memory is short")
             host.stop()
 
     asyncio.run(scenario())
@@ -717,3 +721,29 @@ def test_a_build_that_is_cancelled_before_it_comes_never_runs(play):
         await world.destroy(1)
 
     play(scenario)
+
+
+def test_a_build_that_is_stopped_for_the_hosts_sake_says_so_and_its_machine_is_killed(play):
+    def look(state: Path, at: float, loads: Any) -> pressure.Sample:
+        gib = 1 << 30
+        short = 1 if loads else 8 * gib
+        return pressure.Sample(
+            at=at, memory=16 * gib, available=short, disk=gib << 9, disk_free=gib << 8, loads=loads
+        )
+
+    async def scenario(world: World) -> None:
+        await world.server.say(*world.both(1, "forever"))
+        finished = await world.server.hears(BuildFinished, 1)
+        assert finished.verdict == "infra"
+        assert finished.reason.startswith(
+            "its host protected itself: the host's memory had 1 bytes"
+        )
+        assert "this build had most of the builds' memory" in world.server.of(Progress)[-1].text
+        assert world.provider.existing.get(1) is None
+        refused = [each for each in world.server.beats if each.refuses]
+        assert "its memory has 1 bytes left" in refused[0].refuses
+        assert len((await world.server.hears(Metrics, 1)).measures) == 1
+        await world.destroy(1)
+
+    scripts = {"forever": fakes.Script(exit=fakes.FOREVER)}
+    play(scenario, scripts, guard=protection.Guard(Path("/"), look=look))

@@ -18,11 +18,20 @@ class Stream(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What was used so far: seconds of cpu, bytes of memory at the peak (None: not known)."""
+    """What was used so far: seconds of cpu, bytes of memory at the peak (None: not known).
+
+    And now: `memory` without page cache that can be dropped at once, `processes` with threads;
+    `disk` is what the machine's own disk holds. `waits` are the percents of the last ten seconds in
+    which some process waited for cpu, memory and io.
+    """
 
     cpu_seconds: float | None = None
     memory_peak: int | None = None
     oom_kills: int = 0
+    memory: int | None = None
+    processes: int | None = None
+    disk: int | None = None
+    waits: tuple[float | None, float | None, float | None] = (None, None, None)
 
 
 class Process(Protocol):

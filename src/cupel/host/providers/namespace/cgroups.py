@@ -130,6 +130,44 @@ class Group:
             return int((path / name).read_text())
         return None
 
+    def memory_now(self) -> int | None:
+        """Without what the kernel could drop at once: page cache that was not used lately."""
+        if self.memory is None:
+            return None
+        version, path = self.memory
+        used, idle = (
+            ("memory.usage_in_bytes", "total_inactive_file")
+            if version == 1
+            else ("memory.current", "inactive_file")
+        )
+        with contextlib.suppress(OSError):
+            cache = _keyed(path / "memory.stat").get(idle, 0)
+            return max(int((path / used).read_text()) - cache, 0)
+        return None
+
+    def processes(self) -> int | None:
+        """Processes and threads that run in the build."""
+        for top in self.tops:
+            with contextlib.suppress(OSError):
+                return int((top / "build" / "pids.current").read_text())
+        return None
+
+    def waits(self, resource: str) -> float | None:
+        """The percent of ten seconds in which something waited for `cpu`, `memory` or `io`."""
+        for top in self.tops:
+            line = _first_line(top / "build" / f"{resource}.pressure")
+            if line.startswith("some avg10="):
+                return float(line.split()[1].partition("=")[2])
+        return None
+
+    def disk(self) -> int | None:
+        """Bytes on the machine's own disk, as a process of the build sees it."""
+        for pid in _members(self.tops)[:1]:
+            with contextlib.suppress(OSError):
+                disk = os.statvfs(f"/proc/{pid}/root")
+                return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        return None
+
     def oom_kills(self) -> int:
         if self.memory is None:
             return 0
@@ -300,6 +338,12 @@ def _words(path: Path) -> list[str]:
         return path.read_text().split()
     except OSError:
         return []
+
+
+def _first_line(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text().partition("\n")[0]
+    return ""
 
 
 def _keyed(path: Path) -> dict[str, int]:

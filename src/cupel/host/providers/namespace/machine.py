@@ -194,6 +194,14 @@ class NamespaceMachine:
             cpu_seconds=self._group.cpu_seconds(),
             memory_peak=self._group.memory_peak(),
             oom_kills=self._group.oom_kills(),
+            memory=self._group.memory_now(),
+            processes=self._group.processes(),
+            disk=self._group.disk(),
+            waits=(
+                self._group.waits("cpu"),
+                self._group.waits("memory"),
+                self._group.waits("io"),
+            ),
         )
 
     async def fault(self) -> str | None:

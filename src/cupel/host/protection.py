@@ -1,0 +1,117 @@
+"""How a host keeps itself alive: looks each second, and obeys `pressure`'s decisions.
+
+It reads the computer's pressure, memory and disk; it writes nothing but its own OOM score. The
+control groups of builds are the provider's; those of others are not touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+import structlog
+
+from cupel.host import pressure
+from cupel.host.pressure import Decision, History, Load, Sample
+
+log = structlog.get_logger(__name__)
+
+PRESSURE = Path("/proc/pressure/memory")
+
+SPARED = -900
+"""The OOM score of the agent: the kernel takes almost anything else first, builds above all."""
+
+PRUNE_SECONDS = 60.0
+"""Seconds between two prunings."""
+
+
+class Guard:
+    """Decides for one host, whose files are below `state`.
+
+    `prune` frees disk, `look` reads the computer. Both may block for a moment.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        prune: Callable[[], object] = lambda: None,
+        now: Callable[[], float] = time.monotonic,
+        look: Callable[[Path, float, Sequence[Load]], Sample] | None = None,
+    ) -> None:
+        self._state = state
+        self._prune = prune
+        self._now = now
+        self._look = look or examine
+        self._history = History()
+        self._pruned_at = float("-inf")
+        self.refuses: str | None = None
+        """Why the host takes no more machines for now, in words."""
+
+    def decide(self, loads: Sequence[Load]) -> Decision:
+        """What to do about machines that have such loads."""
+        now = self._now()
+        self._history, decision = pressure.decide(
+            self._history, self._look(self._state, now, loads)
+        )
+        if decision.refuses is not None and self.refuses is None:
+            log.warning("no more machines for now", reason=decision.refuses)
+        self.refuses = decision.refuses
+        if decision.stop is not None:
+            log.warning("stopping a build", machine=decision.stop.machine, why=decision.stop.reason)
+        return decision
+
+    def free_disk(self) -> None:
+        """Prune, unless that was done a moment ago."""
+        if self._now() - self._pruned_at >= PRUNE_SECONDS:
+            self._pruned_at = self._now()
+            self._prune()
+
+
+def examine(state: Path, now: float, loads: Sequence[Load]) -> Sample:
+    """The computer as it is. Where the kernel tells no pressure, there is none."""
+    felt = pressures(_text(PRESSURE))
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    disk = os.statvfs(state)
+    return Sample(
+        at=now,
+        some=felt.get("some", 0.0),
+        full=felt.get("full", 0.0),
+        memory=memory.total,
+        available=memory.available,
+        swap=swap.total,
+        swap_free=swap.free,
+        disk=disk.f_blocks * disk.f_frsize,
+        disk_free=disk.f_bavail * disk.f_frsize,
+        loads=tuple(loads),
+    )
+
+
+def pressures(text: str) -> Mapping[str, float]:
+    """`avg10` by `some` and `full`, of a pressure file (kernel: accounting/psi.rst)."""
+    found = {}
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        for word in rest.split():
+            name, _, value = word.partition("=")
+            if name == "avg10":
+                found[kind] = float(value)
+    return found
+
+
+def spare_me() -> None:
+    """Have the kernel kill others before this process, builds first, where that is allowed."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text(str(SPARED))
+    except OSError as error:
+        log.info("the kernel may kill the agent when memory is short", reason=error.strerror)
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text()
+    return ""
