@@ -50,8 +50,12 @@ async def _run(directory: Path, console: Console, *, keep: bool, report: Path | 
         console.print(text, markup=False, soft_wrap=True)
 
     say(f"cupel up --state {directory / 'state'}")
-    async with server.running(directory / "state") as client:
+    async with server.running(directory / "state", releases.SETTINGS) as client:
         say(f"Cupel is up at {client.url}")
+        say(
+            "its machines have no network: their image holds what the jobs install, and two of them"
+        )
+        say("are kept ready. The image is being built meanwhile:")
         outcome = await play(client, directory, Watch(console), say)
         _tell(console, outcome)
         if report is not None:

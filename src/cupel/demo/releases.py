@@ -16,33 +16,47 @@ PACKAGE = "cachetools"
 RELEASES = ("5.3.0", "5.3.1", "5.3.2", "5.3.3")
 """Released between January 2023 and February 2024; the first is where the demo begins."""
 
+SETTINGS = """\
+# The jobs' machines: a pool of two that stand ready, of an image that holds what jobs install. So
+# they need no network, and get none.
+images:
+  python:
+    packages: [ca-certificates, git, python3, python3-pip]
+    prefetch:
+      pip: [pytest, ruff]
+    tests:
+      - pip install --quiet pytest ruff
+labels:
+  python:
+    image: python
+    network: none
+    pool: {ready: 2}
+"""
+"""For the server's `cupel.yaml`."""
+
 CONFIG = """\
 # What proves a change to this package: its own test suite, a linter, and its examples.
 jobs:
   tests:
-    machine: debian-12-net
+    machine: python
     inputs: ["*", "!/CONTRIBUTING.rst", "!/examples/**"]
     steps:
       - name: install
-        run: |
-          python3 -m venv /tmp/venv
-          /tmp/venv/bin/pip install --quiet pytest .
+        run: pip install --quiet pytest .
       - name: pytest
-        run: /tmp/venv/bin/pytest --quiet --junitxml="$CUPEL_RESULTS/pytest.xml" tests
+        run: pytest --quiet --junitxml="$CUPEL_RESULTS/pytest.xml" tests
     timeout: 10m
   lint:
-    machine: debian-12-net
+    machine: python
     inputs: [/src/, /tests/]
     steps:
       - name: install
-        run: |
-          python3 -m venv /tmp/venv
-          /tmp/venv/bin/pip install --quiet ruff
+        run: pip install --quiet ruff
       - name: ruff
-        run: /tmp/venv/bin/ruff check --select E9,F63,F7,F82 src tests
+        run: ruff check --select E9,F63,F7,F82 src tests
     timeout: 5m
   examples:
-    machine: debian-12-net
+    machine: python
     inputs: [/examples/]
     steps:
       - name: unittest

@@ -14,17 +14,20 @@ from cupel.client import Client
 from cupel.errors import InfraError
 
 SLOTS = 4
-"""Machines at a time, on any computer: the jobs mostly wait for the network."""
+"""Machines at a time, on any computer."""
 
 _START = 60.0
 """Seconds that the server may take until it answers."""
 
 
 @contextlib.asynccontextmanager
-async def running(state: Path) -> AsyncIterator[Client]:
-    """Start `cupel up` on a free port and a state directory; stop it at the end."""
+async def running(state: Path, settings: str = "") -> AsyncIterator[Client]:
+    """Start `cupel up` on a free port and a state directory; stop it at the end.
+
+    `settings` are more of its `cupel.yaml`.
+    """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (state / "cupel.yaml").write_text(f"slots: {SLOTS}\n")
+    (state / "cupel.yaml").write_text(f"slots: {SLOTS}\n{settings}")
     known = state / client.FILE
     known.unlink(missing_ok=True)
     with (state / "up.log").open("wb") as log:
