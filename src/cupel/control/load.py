@@ -286,11 +286,23 @@ async def _on_host(tx: Transaction, name: str) -> list[Row]:
 
 async def _on_machines(tx: Transaction, ids: Sequence[int]) -> list[Row]:
     machines = await tx.select(Machine, {"id": ids})
+    builds = await tx.select(Build, {"machine_id": ids, "state": _UNFINISHED})
+    builds += await _of_parts(tx, machines)
+    several = {build.id for build in builds if build.parts}
+    if several:
+        where = {"state": (MachineState.USED,), "build_id": several}
+        machines = [*machines, *await tx.select(Machine, where)]
     return [
         *machines,
         *await tx.select(Host, {"id": {machine.host_id for machine in machines}}),
-        *await tx.select(Build, {"machine_id": ids, "state": _UNFINISHED}),
+        *builds,
     ]
+
+
+async def _of_parts(tx: Transaction, machines: Iterable[Machine]) -> list[Build]:
+    """The builds that have these machines beside their own ones."""
+    ids = {machine.build_id for machine in machines if machine.part}
+    return await tx.select(Build, {"id": ids, "state": _UNFINISHED}) if ids else []
 
 
 async def _whose_fault(tx: Transaction, rows: Iterable[Row]) -> list[Row]:
@@ -300,7 +312,10 @@ async def _whose_fault(tx: Transaction, rows: Iterable[Row]) -> list[Row]:
     if not labels:
         return []
     queued = await tx.select(Build, {"state": (BuildState.QUEUED,)})
-    return [*await tx.select(Host), *(build for build in queued if build.label in labels)]
+    return [
+        *await tx.select(Host),
+        *(build for build in queued if labels.intersection(build.labels)),
+    ]
 
 
 async def _attempts(tx: Transaction, rows: Iterable[Row]) -> list[Row]:

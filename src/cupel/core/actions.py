@@ -69,6 +69,8 @@ class RunBuild:
     host: str
     needed: tuple[tuple[str, int], ...]
     beside: tuple[tuple[Project, str], ...] = ()
+    others: tuple[Machine, ...] = ()
+    """The machines that it has beside its own one, on the same host."""
 
     @property
     def key(self) -> tuple[str, int]:

@@ -284,6 +284,7 @@ def _new_build(
         queued_at=draft.now,
         purpose=purpose,
         key=evidence.awaited(draft, buildset, job),
+        parts=job.parts,
     )
     draft.tell("build.queued", job.name, **_about(item, build))
     return draft.put(build)

@@ -29,9 +29,10 @@ def count(draft: Draft) -> None:
         return
     news: defaultdict[str, list[int]] = defaultdict(list)
     for build in draft.all(Build):
-        pool = pools.get(build.label)
-        if pool is not None and build.id > pool.counted and build.queued_at <= draft.now:
-            news[build.label].append(build.id)
+        for label in build.labels:
+            pool = pools.get(label)
+            if pool is not None and build.id > pool.counted and build.queued_at <= draft.now:
+                news[label].append(build.id)
     for label, ids in news.items():
         pool = pools[label]
         draft.put(

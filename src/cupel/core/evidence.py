@@ -79,11 +79,22 @@ def key_of(draft: Draft, buildset: Buildset, job: Job) -> str | None:
     do not all have the same image, or a job that it needs has not passed.
     """
     state = next((key for name, key in buildset.keys if name == job.name), None)
-    image = image_of(draft, job.label) if state is not None else None
+    image = images_of(draft, job) if state is not None else None
     needed = _needed(draft.builds(buildset.id), job) if job.needs else []
     if state is None or image is None or needed is None:
         return None
     return combine(state, image, needed)
+
+
+def images_of(draft: Draft, job: Job) -> str | None:
+    """What the images of all the job's machines are; None if one is not known."""
+    return _together([image_of(draft, label) for label in job.labels])
+
+
+def _together(images: Sequence[str | None]) -> str | None:
+    """Images as one: in the order of the machines, and that of a single machine as it is."""
+    known = [image for image in images if image is not None]
+    return " ".join(known) if len(known) == len(images) else None
 
 
 def image_of(draft: Draft, label: str) -> str | None:
@@ -114,11 +125,22 @@ def proved_key(draft: Draft, build: Build) -> str | None:
     buildset = draft.find(Buildset, build.buildset_id)
     machine = draft.find(Machine, build.machine_id)
     job = _job(buildset, build.job)
-    if buildset is None or job is None or machine is None or machine.image is None:
+    if buildset is None or job is None or machine is None:
+        return None
+    images = _images_had(draft, build, machine)
+    if images is None:
         return None
     state = dict(buildset.keys).get(job.name)
     needed = _needed(draft.builds(buildset.id), job)
-    return None if state is None or needed is None else combine(state, machine.image, needed)
+    return None if state is None or needed is None else combine(state, images, needed)
+
+
+def _images_had(draft: Draft, build: Build, own: Machine) -> str | None:
+    """What the images of all the build's machines were."""
+    if not build.parts:
+        return own.image
+    had = {m.part: m.image for m in draft.all(Machine) if m.build_id == build.id}
+    return _together([had.get(part.name) for part in build.parts])
 
 
 def _job(buildset: Buildset | None, name: str) -> Job | None:
@@ -152,15 +174,15 @@ def _keys_without_needs(draft: Draft, buildset: Buildset) -> dict[str, str]:
     if not _is_proof(draft, buildset):
         return {}
     states = dict(buildset.keys)
-    images: dict[str, str | None] = {}
+    images: dict[tuple[str, ...], str | None] = {}
     found: dict[str, str] = {}
     for job in buildset.jobs:
         state = states.get(job.name)
         if state is None or job.needs or not job.evidence:
             continue
-        if job.label not in images:
-            images[job.label] = image_of(draft, job.label)
-        image = images[job.label]
+        if job.labels not in images:
+            images[job.labels] = images_of(draft, job)
+        image = images[job.labels]
         if image is not None:
             found[job.name] = combine(state, image, ())
     return found
@@ -241,6 +263,7 @@ def _new(draft: Draft, item: Item, buildset: Buildset, job: Job, purpose: Purpos
         usage=Usage(),
         queued_at=draft.now,
         purpose=purpose,
+        parts=job.parts,
     )
 
 

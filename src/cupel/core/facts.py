@@ -426,14 +426,22 @@ def _host_lost(draft: Draft, fact: events.HostLost) -> None:
 
 def _fail_machine(draft: Draft, machine: Machine, why: str) -> None:
     """What ran on the machine is lost; the machine itself is still to be deleted."""
-    _lose_build(draft, machine.id, why)
+    _lose_build(draft, machine, why)
     if machine.state in UNDELETED:
         state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
         draft.put(replace(machine, state=state, detail=why))
 
 
-def _lose_build(draft: Draft, machine_id: int, why: str) -> None:
-    build = draft.unfinished_build_on(machine_id)
+def _unfinished_build(draft: Draft, machine: Machine) -> Build | None:
+    """The build that the machine works for, as its own one or beside it."""
+    if not machine.part:
+        return draft.unfinished_build_on(machine.id)
+    build = draft.find(Build, machine.build_id)
+    return None if build is None or build.state is BuildState.FINISHED else build
+
+
+def _lose_build(draft: Draft, machine: Machine, why: str) -> None:
+    build = _unfinished_build(draft, machine)
     if build is not None:
         cancelled = build.state is BuildState.CANCELLING
         verdict = Verdict.CANCELLED if cancelled else Verdict.INFRA
@@ -473,7 +481,7 @@ def _machine_delete_asked(draft: Draft, fact: events.MachineDeleteAsked) -> None
     if machine is None or machine.state not in UNDELETED:
         return
     why = f"{hosts.DELETED} by {fact.user}"
-    build = draft.unfinished_build_on(machine.id)
+    build = _unfinished_build(draft, machine)
     if build is not None:
         cancelled = build.state is BuildState.CANCELLING
         verdict = Verdict.CANCELLED if cancelled else Verdict.INFRA

@@ -128,7 +128,7 @@ def could_not_make(draft: Draft, host: Host, label: str, reason: str) -> None:
     count = 1 if before is None else before.count + 1
     now = Failure(label=label, count=count, at=draft.now, reason=reason)
     host = draft.put(replace(host, failures=(*_without(host, label), now)))
-    wanted = any(b.state is BuildState.QUEUED and b.label == label for b in draft.all(Build))
+    wanted = any(b.state is BuildState.QUEUED and label in b.labels for b in draft.all(Build))
     fails_everywhere = any(
         other.id != host.id and not is_suspect(other) and failure(other, label) is not None
         for other in draft.all(Host)

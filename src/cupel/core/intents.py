@@ -119,4 +119,13 @@ def _run(draft: Draft, build: Build, machine: Machine, host: Host) -> Iterator[R
         host=host.name,
         needed=tuple((name, passed[name]) for name in job.needs if name in passed),
         beside=tuple(each for each in _beside(draft, buildset) if each[0].name in job.projects),
+        others=_others(draft, build),
     )
+
+
+def _others(draft: Draft, build: Build) -> tuple[Machine, ...]:
+    """The machines of the build beside its own one, in the order of its parts."""
+    if not build.parts:
+        return ()
+    mine = {m.part: m for m in draft.all(Machine) if m.build_id == build.id}
+    return tuple(mine[part.name] for part in build.parts[1:])

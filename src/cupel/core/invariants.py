@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cupel.core import actions, admission, demand, intents, lifecycle
+from cupel.core import actions, admission, demand, intents, lifecycle, together
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -73,7 +73,16 @@ def changes(made: Iterable[tuple[Row | None, Row]], after: Draft) -> list[str]:
 
 def plan(draft: Draft) -> list[str]:
     """What is wrong with the rows just after planning."""
-    checks = (_queues, _items, _nothing_lost, _builds, _machines, _none_waits_in_vain, _drained)
+    checks = (
+        _queues,
+        _items,
+        _nothing_lost,
+        _builds,
+        _machines,
+        _all_or_none,
+        _none_waits_in_vain,
+        _drained,
+    )
     return [wrong for check in checks for wrong in check(draft)]
 
 
@@ -234,11 +243,11 @@ def _build_changed(old: Row | None, new: Build, after: Draft) -> Iterator[str]:
 def _within_quota(new: Build, after: Draft) -> Iterator[str]:
     for pool in after.all(Pool):
         used = sum(
-            build.state in _ON_A_MACHINE
-            and (build.project_id, build.label) == (new.project_id, pool.label)
+            build.labels.count(pool.label)
             for build in after.all(Build)
+            if build.state in _ON_A_MACHINE and build.project_id == new.project_id
         )
-        if pool.label == new.label and pool.quota is not None and used > pool.quota:
+        if pool.label in new.labels and pool.quota is not None and used > pool.quota:
             yield f"project {new.project_id} uses {used} machines of {pool.label}"
 
 
@@ -395,22 +404,58 @@ def _is_in_use(draft: Draft, machine: Machine) -> Iterator[str]:
     build = draft.find(Build, machine.build_id)
     if build is None:
         yield f"{_name(machine)} is used by nobody"
-    elif build.state is BuildState.FINISHED or build.machine_id != machine.id:
+    elif build.state is BuildState.FINISHED or (
+        build.machine_id != machine.id and machine.part not in _names_beside(build)
+    ):
         yield f"{_name(machine)} is kept for nothing: {_name(build)}"
+
+
+def _names_beside(build: Build) -> set[str]:
+    return {part.name for part in build.parts[1:]}
+
+
+def _all_or_none(draft: Draft) -> Iterator[str]:
+    """A build that has a machine has all of its machines, on one host."""
+    for build in draft.all(Build):
+        if not build.parts or build.state not in _ON_A_MACHINE:
+            continue
+        mine = [m for m in draft.all(Machine) if m.build_id == build.id]
+        had = sorted((m.part, m.label) for m in mine if m.state is MachineState.USED)
+        if had != sorted((part.name, part.label) for part in build.parts):
+            yield f"{_name(build)} has the machines {had}"
+        if len({machine.host_id for machine in mine}) > 1:
+            yield f"{_name(build)} has machines on several hosts"
 
 
 def _none_waits_in_vain(draft: Draft) -> Iterator[str]:
     """After planning, no machine stands ready that a queued build may use."""
     room = Room(draft)
+    queued = [build for build in draft.all(Build) if build.state is BuildState.QUEUED]
+    several = [b for b in queued if b.parts and room.in_the_way(b) is None]
+    yield from _waits_beside_all(room, several)
     for machine in draft.all(Machine):
         host = draft.get(Host, machine.host_id)
         if machine.state is not MachineState.READY or not hosts.takes_more(host, draft.now):
             continue
+        if any(machine.label in build.labels for build in several):
+            continue  # it may be kept for one of these
         for build in draft.all(Build):
             if build.state is not BuildState.QUEUED or build.label != machine.label:
                 continue
             if room.may_go(host, build) and room.in_the_way(build) is None:
                 yield f"{_name(build)} waits beside {_name(machine)}"
+
+
+def _waits_beside_all(room: Room, several: list[Build]) -> Iterator[str]:
+    """The only build that needs several machines does not wait where all of them are ready."""
+    ready: dict[str, list[Machine]] = {}
+    for machine in room.there:
+        if machine.state is MachineState.READY:
+            ready.setdefault(machine.label, []).append(machine)
+    for build in several if len(several) == 1 else ():
+        for host in together.usable(room, build):
+            if all(together.pick(build.labels, ready, host)):
+                yield f"{_name(build)} waits beside all its machines on {host.name}"
 
 
 def _drained(draft: Draft) -> Iterator[str]:

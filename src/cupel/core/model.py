@@ -278,10 +278,54 @@ class Item:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A shell script that a build runs; `name` is shown, `run` is the script."""
+    """A shell script that a build runs; `name` is shown, `run` is the script.
+
+    `on` names the machine of the job that it runs on; empty: the job's own.
+    """
 
     name: str
     run: str
+    on: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of the machines of a job that has several: its name in the job, and its label."""
+
+    name: str
+    label: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What runs on the machine `name` of a job from before its first step on.
+
+    `run` is the script that is the service (empty: the image's own). It is ready when the script
+    `health` passes and its `ports` accept connections; if not within `timeout` seconds, the job
+    has failed.
+    """
+
+    name: str
+    run: str = ""
+    health: str = ""
+    ports: tuple[int, ...] = ()
+    timeout: float = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What happens to packets between two machines of a job, in either direction.
+
+    `delay` in seconds, `loss` from 0 to 1, `rate` in bits per second; None: as fast as it goes. One
+    that is `cut` lets nothing through.
+    """
+
+    one: str
+    other: str
+    delay: float = 0.0
+    loss: float = 0.0
+    rate: float | None = None
+    cut: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +335,8 @@ class Job:
     `name` is unique in the buildset; a matrix cell's is `base (key=value, …)`. `needs` are names of
     jobs in the same buildset. `inputs` are gitignore-style patterns; empty means everything.
     `projects` are names of projects of the same queue that are checked out beside. A semaphore is
-    a name with the number of builds that may hold it at a time.
+    a name with the number of builds that may hold it at a time. `parts` are all machines of a job
+    that has several, its own, which has `label`, first; empty for a job with one.
     """
 
     name: str
@@ -308,6 +353,14 @@ class Job:
     """Whether a pass may be reused where nothing that the job depends on has changed."""
     projects: tuple[str, ...] = ()
     semaphores: tuple[tuple[str, int], ...] = ()
+    parts: tuple[Part, ...] = ()
+    services: tuple[Service, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of all its machines, its own first."""
+        return tuple(part.label for part in self.parts) or (self.label,)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,7 +417,7 @@ class Build:
 
     `key` names all that the verdict depends on (`evidence.key`); None when that is not known.
     A build that was not run because its key has passed before names that build as `reused_from`.
-    `outputs` is the digest of its artefacts.
+    `outputs` is the digest of its artefacts. `parts` are those of its job.
     """
 
     id: int
@@ -389,6 +442,12 @@ class Build:
     key: str | None = None
     reused_from: int | None = None
     outputs: str | None = None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of all the machines that it needs, its own first."""
+        return tuple(part.label for part in self.parts) or (self.label,)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -449,6 +508,8 @@ class Machine:
     used_at: float | None = None
     definition: str = ""
     """That of its label when it was ordered (`Pool.definition`)."""
+    part: str = ""
+    """Its name in a build that has several machines; the build's `machine_id` is its own one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Which machines are made and deleted, and which queued build gets which. Decides only; hosts do.
 
 A build waits for *a* machine of its label: it takes one that is ready at once, and whichever is
-ready first otherwise. So many machines of a label are wanted as builds wait for, and on top of
+ready first otherwise. One that needs several takes all of them, on one host, or none (see
+`together`). So many machines of a label are wanted as builds wait for, and on top of
 that those that its pool keeps ready (`demand.target`), as far as ceilings and slots allow. A ready
 machine that nobody waits for gives way to a build of another label. `Room` says what there is
 room for.
@@ -9,11 +10,11 @@ room for.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from cupel.core import demand, lifecycle
+from cupel.core import demand, lifecycle, together
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -92,6 +93,10 @@ class _Fleet:
         self.room = room
         self.ready: defaultdict[str, list[Machine]] = defaultdict(list)
         self.building: defaultdict[str, list[Machine]] = defaultdict(list)
+        self.place: dict[int, Host] = {}
+        """The host of each build that needs several machines."""
+        self.kept: dict[int, list[Machine]] = {}
+        """Ready machines that are kept for such a build until it has all, by build."""
         for machine in room.there:
             if hosts.takes_more(draft.get(Host, machine.host_id), draft.now):
                 if machine.state is MachineState.READY:
@@ -157,6 +162,8 @@ def _clear(draft: Draft) -> None:
         for machine in mine:
             if machine.state is MachineState.ERROR:
                 _delete(draft, machine, machine.detail or "")
+            elif machine.part and _is_left(draft, machine):
+                _delete(draft, machine, "its build has ended")
         idle = [m for m in mine if m.state in (MachineState.READY, MachineState.BUILDING)]
         if host.draining:
             for machine in idle:
@@ -165,6 +172,13 @@ def _clear(draft: Draft) -> None:
             used = any(machine.state is MachineState.USED for machine in mine)
             for machine in idle if used else idle[1:]:
                 _delete(draft, machine, f"host {host.name} may have one machine, as a probe")
+
+
+def _is_left(draft: Draft, machine: Machine) -> bool:
+    """Whether a machine of several is used, but the build that it is for has ended."""
+    build = draft.find(Build, machine.build_id)
+    ended = build is None or build.state is BuildState.FINISHED
+    return ended and machine.state is MachineState.USED
 
 
 # What builds wait for.
@@ -179,6 +193,10 @@ def _hand_over(fleet: _Fleet, queued: Sequence[Build]) -> list[Build]:
     waiting: list[Build] = []
     put_off: list[Build] = []
     for build in in_turn(draft, room, queued):
+        if build.parts:
+            if not _take_all(fleet, build):
+                waiting.append(build)
+            continue
         machine = _pick(fleet, build)
         if machine is None:
             waiting.append(build)
@@ -210,12 +228,58 @@ def _is_last_resort(room: Room, host: Host, build: Build) -> bool:
     return hosts.is_suspect(host) and room.has_failed(host, build)
 
 
+def _take_all(fleet: _Fleet, build: Build) -> bool:
+    """Give the build all its machines if they are ready on one host; if not, keep those that are
+    ready there from builds that are behind it."""
+    room = fleet.room
+    if room.in_the_way(build) is not None:
+        return False
+    host = together.choose(room, build, fleet.ready, fleet.building)
+    if host is None:
+        return False
+    fleet.place[build.id] = host
+    found = together.pick(build.labels, fleet.ready, host)
+    there = [machine for machine in found if machine is not None]
+    for machine in there:
+        fleet.ready[machine.label].remove(machine)
+    if len(there) < len(build.parts):
+        fleet.kept[build.id] = there
+        return False
+    for part, machine in zip(build.parts[1:], there[1:], strict=True):
+        _mark_used(fleet, machine, build, part.name)
+    _begin(fleet, there[0], build, build.parts[0].name)
+    return True
+
+
+def _make_all(fleet: _Fleet, build: Build) -> None:
+    """See to it that the machines come that the build still lacks, all on its host."""
+    room, host = fleet.room, fleet.place.get(build.id)
+    if host is None or room.in_the_way(build) is not None:
+        return
+    missing = Counter(build.labels)
+    missing.subtract(machine.label for machine in fleet.kept.get(build.id, ()))
+    room.use(build)
+    for label, count in sorted(missing.items()):
+        for _ in range(count):
+            _claim(fleet, label, [host])
+
+
 def _use(fleet: _Fleet, machine: Machine, build: Build) -> None:
-    draft = fleet.draft
     fleet.ready[machine.label].remove(machine)
-    fleet.room.use(build)
+    _begin(fleet, machine, build, "")
+
+
+def _mark_used(fleet: _Fleet, machine: Machine, build: Build, part: str) -> None:
     state = lifecycle.step(lifecycle.MACHINE, machine.state, "use")
-    draft.put(replace(machine, state=state, build_id=build.id, used_at=draft.now))
+    now = fleet.draft.now
+    fleet.draft.put(replace(machine, state=state, build_id=build.id, used_at=now, part=part))
+
+
+def _begin(fleet: _Fleet, machine: Machine, build: Build, part: str) -> None:
+    """The build starts on its own machine."""
+    draft = fleet.draft
+    fleet.room.use(build)
+    _mark_used(fleet, machine, build, part)
     started = lifecycle.step(lifecycle.BUILD, build.state, "assign")
     draft.put(replace(build, state=started, machine_id=machine.id))
     draft.tell(
@@ -234,6 +298,9 @@ def _make_for(fleet: _Fleet, waiting: Iterable[Build]) -> None:
     hopeless: set[str] = set()
     put_off: list[Build] = []
     for build in in_turn(draft, room, waiting):
+        if build.parts:
+            _make_all(fleet, build)
+            continue
         if build.label in hopeless or not room.is_known(build.label):
             continue
         if room.in_the_way(build) is not None:
@@ -276,7 +343,7 @@ def _claim(fleet: _Fleet, label: str, fit: Sequence[Host] | None) -> bool:
             fleet.building[label].remove(machine)
             return True
     if room.is_full(label):
-        return False
+        return fit is not None and _make_way_elsewhere(fleet, label, numbers or set())
     asked = (
         [host for host in room.hosts if room.is_asked(host, label)]
         if fit is None
@@ -310,6 +377,15 @@ def _make_way(fleet: _Fleet, label: str, asked: Sequence[Host]) -> bool:
     fleet.release(cheapest, f"makes way for a machine of {label}")
     room.of_label[label] += 1
     return True
+
+
+def _make_way_elsewhere(fleet: _Fleet, label: str, here: set[int]) -> bool:
+    """Whether an idle machine of the label on another host gives way to one on these hosts."""
+    idle = [machine for machine in fleet.ready[label] if machine.host_id not in here]
+    if idle:
+        cheapest = min(idle, key=lambda each: _cost(fleet, each))
+        fleet.release(cheapest, f"makes way for a machine of {label} on another host")
+    return bool(idle)
 
 
 def _cost(fleet: _Fleet, machine: Machine) -> tuple[bool, float, float]:

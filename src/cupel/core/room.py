@@ -49,9 +49,12 @@ class Room:
         self.coming: dict[int, int] = {}
         """How many more may be made there when what is being deleted is gone."""
         self._count_slots()
-        self._used = Counter((b.project_id, b.label) for b in builds if b.state in HOLDING)
-        self.in_use = Counter(b.project_id for b in builds if b.state in HOLDING)
+        self._used: Counter[tuple[int, str]] = Counter()
+        self.in_use: Counter[int] = Counter()
         """How many machines each project uses, of any label."""
+        for build in builds:
+            if build.state in HOLDING:
+                self._count(build)
         self._lost = _losses(draft, builds)
         self._by_label: dict[str, list[tuple[int, int, Host]]] = {}
 
@@ -76,18 +79,36 @@ class Room:
         taken = self.held.in_the_way(build)
         if taken is not None:
             return taken
-        pool = self.pools.get(build.label)
-        used = self._used[build.project_id, build.label]
-        if pool is not None and pool.quota is not None and used >= pool.quota:
-            machines = "machine" if used == 1 else "machines"
-            return f"its project uses {used} {machines} of {build.label} already, its quota"
-        return None
+        if not build.parts:
+            return self._over_quota(build, build.label, 1)
+        wanted = Counter(build.labels)
+        reasons = (self._over_quota(build, label, count) for label, count in wanted.items())
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def _over_quota(self, build: Build, label: str, count: int) -> str | None:
+        pool = self.pools.get(label)
+        if pool is None or pool.quota is None:
+            return None
+        used = self._used[build.project_id, label]
+        if used + count <= pool.quota:
+            return None
+        machines = "machine" if used == 1 else "machines"
+        if used == 0 or used < pool.quota:
+            return (
+                f"it needs {count} machines of {label} at a time, and its project uses {used} "
+                f"of the {pool.quota} that are its quota"
+            )
+        return f"its project uses {used} {machines} of {label} already, its quota"
 
     def use(self, build: Build) -> None:
         """The build gets a machine, or will."""
         self.held.take(build)
-        self._used[build.project_id, build.label] += 1
-        self.in_use[build.project_id] += 1
+        self._count(build)
+
+    def _count(self, build: Build) -> None:
+        for label in build.labels:
+            self._used[build.project_id, label] += 1
+        self.in_use[build.project_id] += len(build.labels)
 
     def has_failed(self, host: Host, build: Build) -> bool:
         return host.id in self._lost.get((build.buildset_id, build.job), ())

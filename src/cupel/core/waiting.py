@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from cupel.core import host as hosts
+from cupel.core import together
 from cupel.core.draft import Draft
 from cupel.core.model import Build, BuildState, Host, Machine, MachineState
 from cupel.core.room import Room, makes
@@ -38,16 +39,19 @@ def _served(draft: Draft) -> frozenset[int]:
     if coming:
         queued = [build for build in draft.all(Build) if build.state is BuildState.QUEUED]
         for build in sorted(queued, key=lambda each: each.id):
-            if coming[build.label] > 0:
-                coming[build.label] -= 1
+            wanted = Counter(build.labels)
+            if all(coming[label] >= count for label, count in wanted.items()):
+                coming.subtract(wanted)
                 found.add(build.id)
     return frozenset(found)
 
 
 def _why(room: Room, build: Build) -> str | None:
-    own = room.in_the_way(build)
+    own = together.why_never(room, build) or room.in_the_way(build)
     if own is not None:
         return own
+    if build.parts:
+        return together.why_not_yet(room, build)
     if not room.is_known(build.label):
         return f"{build.label} is not in the server's configuration"
     fit = [host for host in room.hosts if makes(host, build.label)]

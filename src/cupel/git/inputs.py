@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pathspec
 
-from cupel.core.model import Job, Step
+from cupel.core.model import Job, Link, Service, Step
+from cupel.core.model import Part as JobPart
 from cupel.errors import Bug
 from cupel.git import commits, run
 from cupel.git.commits import Env
@@ -31,7 +32,7 @@ IRRELEVANT = frozenset({"base", "voting", "evidence", "semaphores"})
 """What of a frozen job cannot change its verdict; `base` is in its name."""
 
 Patterns = tuple[str, ...]
-Part = str | bytes | float | Step | tuple["Part", ...]
+Part = str | bytes | float | Step | JobPart | Service | Link | None | tuple["Part", ...]
 
 _SUBMODULE = "160000"
 
@@ -106,8 +107,12 @@ def _encoded(part: Part) -> Iterator[bytes]:
             yield b"t%d:%b" % (len(text), text)
         case bytes():
             yield b"b%d:%b" % (len(part), part)
-        case Step():
-            yield from _encoded((part.name, part.run))
+        case Step() | JobPart() | Service() | Link():
+            yield from _encoded(
+                tuple(getattr(part, field.name) for field in dataclasses.fields(part))
+            )
+        case None:
+            yield b"x"
         case tuple():
             yield b"l%d:" % len(part)
             for each in part:

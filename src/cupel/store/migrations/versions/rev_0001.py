@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("key", TEXT, nullable=True),
         sa.Column("reused_from", sa.BigInteger(), nullable=True),
         sa.Column("outputs", TEXT, nullable=True),
+        sa.Column("parts", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
     op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
@@ -277,6 +278,7 @@ def upgrade() -> None:
         sa.Column("gone_at", sa.Double(), nullable=True),
         sa.Column("used_at", sa.Double(), nullable=True),
         sa.Column("definition", TEXT, nullable=False),
+        sa.Column("part", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_machines")),
     )
     op.create_index(
