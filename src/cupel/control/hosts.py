@@ -144,6 +144,11 @@ class Hosts:
             del self._sessions[session.name]
             await session.lose(reason)
 
+    async def doubt(self, name: str, reason: str) -> None:
+        """Give the host nothing more until it is heard again."""
+        if name in self._sessions:
+            await self._engine.record(events.HostSeen(name=name, refuses=reason))
+
     def knows(self, name: str) -> bool:
         """Whether a host of that name is connected."""
         return name in self._sessions

@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 FIRST_WORDS = 10.0
 """Seconds that a host gets to say what it wants."""
 
+DOUBT = 3.0
+"""Seconds without a connection after which a host is given nothing more."""
+
 LOOKS = 0.5
 """Seconds between two looks at whether a lease has ended."""
 
@@ -171,12 +174,24 @@ class Remote:
 
     async def _watch(self, session: _Session) -> None:
         """End the session when its lease does."""
+        doubted = False
         while (left := session.wire.heard + self._lease - self._now()) > 0:
+            if session.wire.attached:
+                doubted = False
+            elif not doubted and self._now() - session.wire.heard > DOUBT:
+                doubted = True
+                await self._doubt(session)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOKS)):
                     await session.wire.ended.wait()
                 return
         session.wire.give_up(f"nothing was heard of it for {self._lease:g} s")
+
+    async def _doubt(self, session: _Session) -> None:
+        try:
+            await self._hosts.doubt(session.join.name, "the connection to it is lost")
+        except InfraError as error:
+            log.warning("cannot tell that a host is out of reach", error=error.message)
 
 
 _OVER = Refused(why=Why.OVER, reason="the session is over: its lease has ended")

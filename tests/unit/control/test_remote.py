@@ -16,6 +16,7 @@ from starlette.routing import Router
 
 from cupel import serve
 from cupel.control import auth as authentication
+from cupel.control import remote as control
 from cupel.control.auth import Auth, Means, Principal, Scope
 from cupel.control.hosts import Hosts
 from cupel.control.remote import Remote
@@ -49,10 +50,14 @@ class Lobby:
     def __init__(self, talk: bool = True) -> None:
         self.came: asyncio.Queue[Transport] = asyncio.Queue()
         self.ended: asyncio.Queue[str] = asyncio.Queue()
+        self.doubted: asyncio.Queue[str] = asyncio.Queue()
         self._talk = talk
 
     def knows(self, name: str) -> bool:
         return name == "local"
+
+    async def doubt(self, name: str, reason: str) -> None:
+        self.doubted.put_nowait(f"{name}: {reason}")
 
     async def serve(self, transport: Transport, *, name: str, url: str, patience: float) -> None:
         self.came.put_nowait(transport)
@@ -191,6 +196,19 @@ def test_a_session_goes_on_over_another_connection_within_the_lease():
                 group.create_task(wire.carry(line, joined.received))
                 assert await there.read() == b"two"
                 wire.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_host_that_is_out_of_reach_is_given_nothing_more(monkeypatch):
+    monkeypatch.setattr(control, "DOUBT", 0.1)
+
+    async def scenario() -> None:
+        lobby = Lobby()
+        async with asyncio.timeout(10), door(lobby) as url:
+            line, _ = await asks(url)
+            await line.close()
+            assert await lobby.doubted.get() == "h: the connection to it is lost"
 
     asyncio.run(scenario())
 

@@ -11,6 +11,8 @@ from cupel.config.server import ServerConfig
 from cupel.control import app
 from cupel.core.model import BuildsetState, BuildState, Evidence, ItemState
 from cupel.git import repository
+from cupel.image.catalogue import Catalogue
+from cupel.image.keeper import Keeper
 from cupel.store.memory import MemoryStore
 from unit.core import making
 
@@ -23,9 +25,11 @@ def test_old_passes_are_forgotten_and_young_ones_kept(tmp_path: Path) -> None:
         async with store.write() as tx:
             await tx.put(passes)
         config = ServerConfig(slots=1)
+        images = Keeper(Catalogue(tmp_path / "images"), named=())
         cupel = app.Cupel(
-            state=tmp_path, config=config, store=store, clock=lambda: 0.0, url="", inner=""
-        )
+            state=tmp_path, config=config, store=store, clock=lambda: 0.0, url="", inner="",
+            images=images,
+        )  # fmt: skip
         await cupel._forget_passes(2 * app._BATCH)
         async with store.read() as tx:
             return [row.id for row in await tx.select(Evidence)]
@@ -57,9 +61,11 @@ def test_every_state_of_a_live_item_is_kept_and_what_it_has_beside(tmp_path: Pat
         async with store.write() as tx:
             await tx.put([live, ended, other, *states, runs])
         config = ServerConfig(slots=1)
+        images = Keeper(Catalogue(tmp_path / "images"), named=())
         cupel = app.Cupel(
-            state=tmp_path, config=config, store=store, clock=lambda: 0.0, url="", inner=""
-        )
+            state=tmp_path, config=config, store=store, clock=lambda: 0.0, url="", inner="",
+            images=images,
+        )  # fmt: skip
         kept = {number: f"c{number}" for number in (50, 51, 52, 60, 61, 62, 99)}
         dropped: set[int] = set()
 
