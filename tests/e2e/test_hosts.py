@@ -97,7 +97,7 @@ class Fleet:
         self.token = token
 
     def host_of(self, build: Any) -> Host:
-        name = self.server.get(f"/api/builds/{build['id']}")["machine"]["host"]
+        name = self.server.get(f"/api/builds/{build['id']}")["on"]["host"]
         return next(host for host in self.hosts if host.name == name)
 
     def numbers(self, build: Any) -> list[int]:
@@ -242,8 +242,9 @@ def test_a_host_that_dies_for_good_has_its_builds_done_elsewhere(tmp_path: Path)
 def test_a_slow_line_slows_the_build_and_fills_no_memory(tmp_path: Path) -> None:
     with fleet(tmp_path, 1) as world:
         world.network.slow(0, "4mbit")
-        size = 12 << 20
-        work, change = begin(world, tmp_path, a=f"yes 0123456789abcde | head -c {size}")
+        size = 4 << 20
+        script = f"""python3 -c 'print("0123456789abcde\\n" * {size // 16}, end="")'"""
+        work, change = begin(world, tmp_path, a=script)
         host = world.hosts[0]
         assert host.process is not None
         process = psutil.Process(host.process.pid)
