@@ -59,6 +59,10 @@ class Sources:
         self._lent = state / "lent"
         self._sound: set[str] = set()
         """Projects whose mirrors were made, or mended, in this life."""
+        self._fetched: collections.defaultdict[str, set[str]] = collections.defaultdict(set)
+        """By project, the commits that are known to be in its mirror."""
+        self._tags: dict[str, bytes] = {}
+        """By project, its tags as of the last fetch, as a packed-refs file."""
         self._locks: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(
             asyncio.Lock
         )
@@ -71,9 +75,9 @@ class Sources:
         async with self._locks[project]:
             if project not in self._sound:
                 path.mkdir(parents=True, exist_ok=True)
+                _unlock(path)  # a git that was killed with its build may have been at this as well
                 # Machines read it as other users, whatever the umask of this process is.
                 await _git("init", "--quiet", "--bare", "--shared=0644", str(path))
-                _unlock(path)
                 self._sound.add(project)
         return path
 
@@ -145,27 +149,32 @@ class Sources:
             config={"core.bare": "false"},
             env={"GIT_INDEX_FILE": str(git / "index")},
         )
+        if project not in self._tags:
+            self._tags[project] = await _tags(mirror)
         (git / "HEAD").write_text(f"{source.commit}\n")
         (git / "config").write_text(_CONFIG)
         (git / "objects" / "info" / "alternates").write_text(
             f"{MIRRORS}/{_file_name(project)}/objects\n"
         )
-        (git / "packed-refs").write_bytes(await _tags(mirror))
+        (git / "packed-refs").write_bytes(self._tags[project])
 
     async def _fetch(self, mirror: Path, project: str, source: SourceSpec, lent: Path) -> None:
         """Bring the commit into the mirror, and lend what the mirror has at `lent`."""
         async with self._locks[project]:
-            if not await _has(mirror, source.commit):
-                await self._fetch_commit(mirror, project, source)
+            known = self._fetched[project]
+            if source.commit not in known:
+                if not await _has(mirror, source.commit):
+                    await self._fetch_commit(mirror, project, source)
+                known.add(source.commit)
             _link_packs(mirror, lent)
 
     async def _fetch_commit(self, mirror: Path, project: str, source: SourceSpec) -> None:
         branch = urllib.parse.quote(source.branch, safe="/")
-        # A ref per branch is enough for git to know what it need not fetch again.
-        wanted = (f"+{source.ref}:refs/mirror/{branch}", "+refs/tags/*:refs/tags/*")
+        # By its id: its ref may have moved on. A ref per branch of ours is enough for git to know
+        # what it need not fetch again.
+        wanted = (f"+{source.commit}:refs/mirror/{branch}", "+refs/tags/*:refs/tags/*")
         await self._fetch_refs(mirror, project, source.url, *wanted)
-        if not await _has(mirror, source.commit):  # the ref has moved on
-            await self._fetch_refs(mirror, project, source.url, source.commit)
+        self._tags.pop(project, None)
         if len(list((mirror / "objects" / "pack").glob("*.pack"))) > _MANY_PACKS:
             await _git(f"--git-dir={mirror}", "repack", "-d", "--quiet", "--geometric=2")
 

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -35,6 +35,9 @@ U = TypeVar("U")
 LONGEST_REASON = 4000
 """Characters of an error, which may quote what a tool printed, in a report."""
 
+RUSH_SECONDS = 2.0
+"""The longest that making a machine is put off for builds that are about to begin."""
+
 PROGRESS_KEPT = 200
 """Lines of progress that wait for a slow connection; older ones are dropped."""
 
@@ -52,6 +55,34 @@ def no_judge(digest: str, *, by_itself: bool) -> None:
     """For hosts whose images nobody keeps."""
 
 
+class Rush:
+    """Builds that are about to begin. Machines for nobody in particular are not made meanwhile: a
+    build that has just taken a ready one would share the computer with the making of the next."""
+
+    def __init__(self) -> None:
+        self._builds = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[None]:
+        """While a build's sources are brought to its machine."""
+        self._builds += 1
+        self._calm.clear()
+        try:
+            yield
+        finally:
+            self._builds -= 1
+            if not self._builds:
+                self._calm.set()
+
+    async def over(self) -> None:
+        """Until no build is about to begin; not for ever, where they come one after the other."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RUSH_SECONDS):
+                await self._calm.wait()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What every machine of a host is made and reported with.
@@ -65,6 +96,7 @@ class Means:
     now: Callable[[], float]
     pauses: tuple[float, ...]
     judge: Judge = no_judge
+    rush: Rush = dataclasses.field(default_factory=Rush)
 
 
 class Tenancy:
@@ -159,6 +191,7 @@ class Tenancy:
         why = self._refusal
         try:
             if why is None:
+                await _unless(self._ordered, self._means.rush.over())
                 await _unless(self._unwanted, self._create(spec))
                 return None
         except Exception as error:
@@ -242,14 +275,15 @@ class Tenancy:
     ) -> runner.Outcome:
         """The checkout is laid out while the machine is still being made."""
         sources = self._means.sources
-        try:
-            machine, tar = await _both(
-                self._made(making),
-                sources.lay_out(self.number, build, shared=self._means.provider.shares(spec)),
-            )
-            await machine.copy_in(source.read(tar), "/build")
-        finally:
-            sources.discard(self.number)
+        with self._means.rush.begin():
+            try:
+                machine, tar = await _both(
+                    self._made(making),
+                    sources.lay_out(self.number, build, shared=self._means.provider.shares(spec)),
+                )
+                await machine.copy_in(source.read(tar), "/build")
+            finally:
+                sources.discard(self.number)
         for need in build.needs:
             target = f"{runner.NEEDS}/{source.directory_of(need)}"
             await machine.copy_in(sources.needed(need), target)
