@@ -17,6 +17,7 @@ from cupel.config.server import LabelConfig, ServerConfig
 from cupel.control.clock import Clock
 from cupel.control.engine import Engine
 from cupel.core import actions, events
+from cupel.core import host as hosts
 from cupel.core.model import Artefact, Host, HostState, Item, Project, StepResult, Usage, Verdict
 from cupel.errors import Bug, InfraError, UserError
 from cupel.git.repository import state_ref
@@ -460,7 +461,7 @@ class _Session:
     async def _finish(self, running: _Running, message: messages.BuildFinished) -> None:
         _close(running)
         now = self._clock()
-        verdict, reason = running.judged(Verdict(message.verdict), message.reason)
+        verdict, reason = running.judged(*_verdict(message))
         await self._record(
             events.BuildFinished(
                 machine_id=message.machine,
@@ -496,6 +497,12 @@ class _Session:
         running = self.running.pop(machine, None)
         if running is not None:
             _close(running)
+
+
+def _verdict(message: messages.BuildFinished) -> tuple[Verdict, str | None]:
+    if message.verdict == "protected":
+        return Verdict.INFRA, f"{hosts.PROTECTED}: {message.reason}"
+    return Verdict(message.verdict), message.reason
 
 
 def _never_ran(message: messages.BuildFinished) -> events.BuildFinished:

@@ -279,7 +279,8 @@ class ArtefactData:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFinished:
-    """The end of a build. `verdict` is success, failure, timeout, infra or cancelled.
+    """The end of a build. `verdict` is success, failure, timeout, infra, cancelled, or protected:
+    its host stopped it for its own sake.
 
     `reason` says in words why it is not a success. The machine still exists until `Destroy`.
     """

@@ -13,7 +13,6 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from cupel.core import host as hosts
 from cupel.errors import CupelError, InfraError
 from cupel.host import runner, source
 from cupel.host.messages import (
@@ -239,8 +238,7 @@ class Tenancy:
         except Exception as error:
             outcome = runner.Outcome(verdict="infra", reason=self._told(error))
         if self._stopped is not None and (outcome is None or outcome.verdict == "infra"):
-            reason = f"{hosts.PROTECTED}: {self._stopped}"
-            return runner.Outcome(verdict="infra", reason=reason)
+            return runner.Outcome(verdict="protected", reason=self._stopped)
         if outcome is None or (self._cancelled.is_set() and outcome.verdict == "infra"):
             return _CANCELLED
         return outcome

@@ -218,6 +218,23 @@ def test_a_build_that_was_cancelled_before_its_host_heard_of_it_ends(tmp_path: P
     assert (ended.machine_id, ended.verdict) == (6, "cancelled")
 
 
+def test_a_build_that_its_host_stopped_for_its_own_sake_is_nobodys_fault(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        await hosts.run(_run())
+        await host.hears()
+        await host.say(
+            messages.BuildFinished(
+                machine=6, verdict="protected", reason="short", cpu_seconds=None, memory_peak=None
+            )
+        )
+        await recorder.hears(events.BuildFinished)
+
+    facts = play(tmp_path, scenario)
+    [ended] = [fact for fact in facts if isinstance(fact, events.BuildFinished)]
+    assert (ended.verdict, ended.reason) == ("infra", "its host protected itself: short")
+
+
 async def connect(host: Host, recorder: Recorder) -> None:
     await host.say(HELLO)
     await host.hears()
