@@ -14,6 +14,7 @@ import structlog
 from cupel.errors import InfraError
 from cupel.host import messages, metrics, protocol
 from cupel.host.messages import (
+    BuildFinished,
     BuildRefused,
     Cancel,
     Destroy,
@@ -143,6 +144,7 @@ class _Session:
     ) -> None:
         self.tenancies: dict[int, Tenancy] = {}
         self._guard = guard
+        self._record = metrics.Record()
         self._watching: asyncio.Task[None] | None = None
         self._transport = transport
         self._slots = slots
@@ -306,12 +308,11 @@ class _Session:
 
     async def _watch(self) -> None:
         """Each second, measure the machines and see to it that the host lives."""
-        record = metrics.Record()
         while True:
             await asyncio.sleep(metrics.SECONDS)
             used = {number: each.usage() for number, each in self.tenancies.items()}
             there = {number: usage for number, usage in used.items() if usage is not None}
-            for machine, measures in record.add(self._means.now(), there):
+            for machine, measures in self._record.add(self._means.now(), there):
                 await self._send(Metrics(machine=machine, measures=measures))
             if self._guard is not None:
                 await self._protect(self._guard, there)
@@ -327,7 +328,14 @@ class _Session:
             await self._send(Heartbeat(refuses=guard.refuses))
 
     async def _send(self, message: ToServer) -> None:
-        """Send once there is room; nothing after the end."""
+        """Send once there is room; nothing after the end.
+
+        What was measured goes before the end of its build: nobody wants it after.
+        """
+        if isinstance(message, BuildFinished):
+            measures = self._record.rest(message.machine)
+            if measures:
+                await self._send(Metrics(machine=message.machine, measures=measures))
         async with self._writing:
             if self._connection.phase is not protocol.Phase.CLOSED:
                 await self._transport.write(self._connection.send(message))

@@ -28,15 +28,19 @@ class Record:
     def add(
         self, now: float, used: Mapping[int, Usage]
     ) -> Iterator[tuple[int, tuple[Measure, ...]]]:
-        """Take what all machines use now; the batches to send, and what is left of ended builds."""
+        """Take what all machines use now; the batches to send."""
         for machine, usage in used.items():
             count = self._taken[machine] = self._taken.get(machine, 0) + 1
             if count <= DENSE or count % SPARSE == 0:
                 self._waiting.setdefault(machine, []).append(_measure(now, usage))
         for machine in [*self._waiting]:
-            if machine not in used or len(self._waiting[machine]) >= BATCH:
-                yield machine, tuple(self._waiting.pop(machine))
+            if len(self._waiting[machine]) >= BATCH:
+                yield machine, self.rest(machine)
         self._taken = {machine: self._taken[machine] for machine in used}
+
+    def rest(self, machine: int) -> tuple[Measure, ...]:
+        """What waits of a machine, which is its last when its build has ended."""
+        return tuple(self._waiting.pop(machine, ()))
 
 
 def _measure(now: float, usage: Usage) -> Measure:

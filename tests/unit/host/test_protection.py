@@ -79,13 +79,15 @@ def test_what_no_group_tells_is_not_known(tmp_path):
     assert (group.memory_now(), group.processes(), group.disk(), group.waits("cpu")) == (None,) * 4
 
 
-def test_measures_are_sent_in_batches_and_the_rest_when_a_build_ends():
+def test_measures_are_sent_in_batches_and_the_rest_is_there_for_the_end():
     record = metrics.Record()
     sent = []
     for at in range(12):
         used = {1: Usage(memory=at)} if at < 7 else {}
         sent += [(m, [each.memory for each in rows]) for m, rows in record.add(float(at), used)]
-    assert sent == [(1, [0, 1, 2, 3, 4]), (1, [5, 6])]
+    assert sent == [(1, [0, 1, 2, 3, 4])]
+    assert [each.memory for each in record.rest(1)] == [5, 6]
+    assert record.rest(1) == ()
 
 
 def test_after_an_hour_every_tenth_measure_is_kept():

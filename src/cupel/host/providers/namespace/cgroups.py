@@ -162,10 +162,11 @@ class Group:
 
     def disk(self) -> int | None:
         """Bytes on the machine's own disk, as a process of the build sees it."""
-        for pid in _members(self.tops)[:1]:
-            with contextlib.suppress(OSError):
-                disk = os.statvfs(f"/proc/{pid}/root")
-                return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        for top in self.tops[:1]:
+            for pid in _words(top / "build" / "cgroup.procs"):
+                with contextlib.suppress(OSError):
+                    disk = os.statvfs(f"/proc/{pid}/root")
+                    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
         return None
 
     def oom_kills(self) -> int:
