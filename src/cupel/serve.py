@@ -31,7 +31,7 @@ from cupel.control.auth import Scope
 from cupel.control.hosts import Hosts
 from cupel.control.remote import Remote
 from cupel.errors import InfraError, UserError
-from cupel.host import probe, transport
+from cupel.host import probe, protection, transport
 from cupel.host.agent import Agent
 from cupel.host.protection import Guard
 from cupel.host.providers.namespace import NamespaceProvider
@@ -309,6 +309,7 @@ async def _make_machines(cupel: Cupel, hosts: Hosts, provider: NamespaceProvider
         judge=provider.images.judge,
         guard=Guard(cupel.state, prune=lambda: cupel.images.prune(keep=KEPT_IMAGES)),
     )
+    protection.spare_me()
     await embed(agent, hosts)
 
 

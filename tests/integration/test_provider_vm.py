@@ -270,6 +270,7 @@ def test_qemu_has_no_privilege_and_sees_nothing_of_the_host(tmp_path: Path) -> N
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
         assert status["NoNewPrivs"] == "1"
         assert status["Seccomp"] == "2"
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "500\n"
         root = Path(f"/proc/{pid}/root")
         assert {path.name for path in root.iterdir()} <= {
             *("usr", "lib", "lib64", "bin", "nix", "gnu"), *("dev", "vm", "etc", "proc")

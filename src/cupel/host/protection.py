@@ -108,7 +108,7 @@ def spare_me() -> None:
     try:
         Path("/proc/self/oom_score_adj").write_text(str(SPARED))
     except OSError as error:
-        log.info("the kernel may kill the agent when memory is short", reason=error.strerror)
+        log.debug("the kernel may kill the agent when memory is short", reason=error.strerror)
 
 
 def _text(path: Path) -> str:
