@@ -166,6 +166,7 @@ def test_a_short_partition_costs_nothing_whatever_the_hosts_clock_says(tmp_path:
         assert [file["path"] for file in kept] == ["file"]
 
 
+@pytest.mark.slow
 def test_a_host_that_is_killed_and_started_again_takes_its_place_at_once(tmp_path: Path) -> None:
     with fleet(tmp_path, 1) as world:
         work, change = begin(world, tmp_path, a=TICKS.format(count=20))

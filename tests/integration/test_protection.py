@@ -108,7 +108,7 @@ def test_the_build_that_eats_the_memory_goes_and_the_others_stay(tmp_path: Path)
         heard.extend(server.receive(await theirs.read()))
         await say(Welcome(version=messages.VERSION, heartbeat=60.0, token="t"))
         await build(1, "python3 - <<'END'\n" + HOG + "\nEND")
-        await build(2, "sleep 12; echo still here")
+        await build(2, "sleep 8; echo still here")
         stopped = await hears(BuildFinished, 1)
         assert stopped.verdict == "protected"
         assert "the host's memory had" in stopped.reason
