@@ -13,8 +13,8 @@ import tarfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from cupel.errors import InfraError
-from cupel.host.messages import MachineSpec
+from cupel.errors import InfraError, UserError
+from cupel.host.messages import LinkSpec, MachineSpec
 from cupel.host.providers.interface import Machine, Process, Progress, Stream, Usage
 
 OOM = "out of memory"
@@ -47,6 +47,7 @@ class Faults:
     copy_out: str | None = None
     destroy: int = 0
     purge: int = 0
+    join: str | None = None
 
 
 class FakeProvider:
@@ -60,6 +61,7 @@ class FakeProvider:
         self.existing: dict[int, FakeMachine | None] = {}
         """What is there by number; None: something left of an earlier life."""
         self.made: list[FakeMachine] = []
+        self.networks: list[FakeNetwork] = []
         self.may_create = asyncio.Event()
         self.may_create.set()
         self.creating = asyncio.Event()
@@ -104,6 +106,15 @@ class FakeProvider:
         self.made.append(made)
         return made
 
+    async def join(
+        self, spec: MachineSpec, machines: Mapping[str, Machine], links: Sequence[LinkSpec]
+    ) -> FakeNetwork:
+        if self.faults.join:
+            raise UserError(self.faults.join)
+        network = FakeNetwork(tuple(machines), list(links))
+        self.networks.append(network)
+        return network
+
     async def list(self) -> Sequence[int]:
         return sorted(self.existing)
 
@@ -116,6 +127,21 @@ class FakeProvider:
 
     async def close(self) -> None:
         pass
+
+
+class FakeNetwork:
+    """The network of a build: remembers what it was told."""
+
+    def __init__(self, names: Sequence[str], links: list[LinkSpec]) -> None:
+        self.addresses = {name: f"198.19.0.{at}" for at, name in enumerate(names, 1)}
+        self.links = links
+        self.closed = False
+
+    async def set(self, link: LinkSpec) -> None:
+        self.links.append(link)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class FakeMachine:

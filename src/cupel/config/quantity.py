@@ -9,6 +9,11 @@ _DURATION = re.compile(
 )
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([KMGT]?)(?:iB|B)?", re.ASCII)
+_SHORT = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(us|ms|s|)", re.ASCII)
+_SHORT_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)(%?)", re.ASCII)
+_BITS = re.compile(r"(\d{1,11}(?:\.\d{1,6})?)(kbit|mbit|gbit|)", re.ASCII)
+_BIT_UNITS = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9, "": 1.0}
 _POWER = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -48,3 +53,28 @@ def bytes_text(value: int) -> str:
         if value and value % (1 << power) == 0:
             return f"{value >> power}{unit}"
     return str(value)
+
+
+LONGEST_DELAY = 10.0
+FASTEST = 1e10
+
+
+def short_seconds(text: str) -> float | None:
+    """Seconds from `50ms`, `200us`, `1.5s` or a bare number of seconds."""
+    match = _SHORT.fullmatch(text)
+    return None if match is None else float(match[1]) * _SHORT_UNITS[match[2]]
+
+
+def share(text: str) -> float | None:
+    """A share from 0 to 1, from `30%` or `0.3`."""
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        return None
+    value = float(match[1]) / (100 if match[2] else 1)
+    return value if value <= 1 else None
+
+
+def bits(text: str) -> float | None:
+    """Bits per second from `10mbit`, `500kbit`, `1gbit` or a bare number; units of 1000."""
+    match = _BITS.fullmatch(text)
+    return None if match is None else float(match[1]) * _BIT_UNITS[match[2]]

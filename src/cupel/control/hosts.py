@@ -221,7 +221,9 @@ def _build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> mes
             commit=action.buildset.commit,
             branch=item.branch,
         ),
-        steps=tuple(messages.StepSpec(name=step.name, run=step.run) for step in job.steps),
+        steps=tuple(
+            messages.StepSpec(name=step.name, run=step.run, on=step.on) for step in job.steps
+        ),
         env=_env(job.env, item.change_id, item.patch_set, item.pipeline),
         needs=tuple(
             messages.NeedSpec(job=name, url=f"{url}/api/builds/{build}/artefacts.tar")
@@ -231,6 +233,18 @@ def _build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> mes
         timeout=job.timeout,
         log_limit=config.log_limit,
         artefact_limit=config.artefact_limit,
+        parts=_parts(action),
+        services=tuple(messages.ServiceSpec(**dataclasses.asdict(each)) for each in job.services),
+        links=tuple(messages.LinkSpec(**dataclasses.asdict(each)) for each in job.links),
+    )
+
+
+def _parts(action: actions.RunBuild) -> tuple[messages.PartSpec, ...]:
+    machines = (action.machine, *action.others)
+    parts = action.job.parts
+    return tuple(
+        messages.PartSpec(name=part.name, machine=machine.id)
+        for part, machine in zip(parts, machines if parts else (), strict=True)
     )
 
 
@@ -414,7 +428,9 @@ class _Session:
     async def _take_from(self, running: _Running, message: messages.ToServer) -> None:
         match message:
             case messages.Output():
-                _print(running, message.step, message.stream, message.at, message.data)
+                _print(
+                    running, message.step, message.stream, message.at, message.data, message.part
+                )
             case messages.Progress():
                 text = f"{message.text}\n".encode()
                 _print(running, index.NO_STEP, "cupel", self._clock(), text)
@@ -528,11 +544,13 @@ def _finish_step(running: _Running, message: messages.StepFinished) -> None:
         )
 
 
-def _print(running: _Running, step: int, stream: str, at: float, data: bytes) -> None:
+def _print(
+    running: _Running, step: int, stream: str, at: float, data: bytes, part: int = 0
+) -> None:
     """Add to the log; one that lacks anything is as good as none."""
     if running.spoilt is None:
         try:
-            running.log.append(step, stream, at, data)
+            running.log.append(step, stream, at, data, part)
         except InfraError as error:
             running.spoilt = Verdict.INFRA, error.message
 

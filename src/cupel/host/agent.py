@@ -16,6 +16,7 @@ from cupel.host import messages, metrics, protocol
 from cupel.host.messages import (
     BuildFinished,
     BuildRefused,
+    BuildSpec,
     Cancel,
     Destroy,
     Heartbeat,
@@ -260,11 +261,23 @@ class _Session:
         refusal = (
             f"there is no machine {run.machine} here: nobody has ordered it"
             if tenancy is None
-            else tenancy.use(run.build)
+            else self._lend(tenancy, run.build)
         )
         if refusal is not None:
             refused = BuildRefused(machine=run.machine, build=run.build.build, reason=refusal)
             self._start(group, self._send(refused))
+
+    def _lend(self, tenancy: Tenancy, build: BuildSpec) -> str | None:
+        """Have the machine run the build, with the others of its machines; why not, in words."""
+        others = {part.name: part.machine for part in build.parts[1:]}
+        for number in others.values():
+            other = self.tenancies.get(number)
+            if other is None:
+                return f"there is no machine {number} here: nobody has ordered it"
+            if (refusal := other.lend(build.build)) is not None:
+                return refusal
+        beside = {name: self.tenancies[number] for name, number in others.items()}
+        return tenancy.use(build, beside)
 
     def _admit(self, group: asyncio.TaskGroup, tenancy: Tenancy) -> None:
         self.tenancies[tenancy.number] = tenancy

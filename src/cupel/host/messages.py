@@ -10,7 +10,7 @@ import dataclasses
 
 from cupel.config.image import ImageConfig
 
-VERSION = 4
+VERSION = 5
 
 
 ImageSpec = ImageConfig
@@ -39,8 +39,45 @@ class MachineSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
+    """`on` is the name of the part that it runs on; empty: the build's own machine."""
+
     name: str
     run: str
+    on: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PartSpec:
+    """One of the machines of a build that has several, by its name there."""
+
+    name: str
+    machine: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """What runs on part `name` from before the first step on; see `core.model.Service`."""
+
+    name: str
+    run: str
+    health: str
+    ports: tuple[int, ...]
+    timeout: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSpec:
+    """What happens to packets between two parts, in either direction.
+
+    `delay` in seconds, `loss` from 0 to 1, `rate` in bits per second.
+    """
+
+    one: str
+    other: str
+    delay: float = 0.0
+    loss: float = 0.0
+    rate: float | None = None
+    cut: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +111,10 @@ class NeedSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BuildSpec:
-    """A job to run. `timeout` in seconds for all steps together; limits in bytes."""
+    """A job to run. `timeout` in seconds for all steps together; limits in bytes.
+
+    `parts` are all machines of a build that has several, its own first; else there are none.
+    """
 
     build: int
     project: str
@@ -87,6 +127,9 @@ class BuildSpec:
     timeout: float = 1800.0
     log_limit: int = 256 << 20
     artefact_limit: int = 1 << 30
+    parts: tuple[PartSpec, ...] = ()
+    services: tuple[ServiceSpec, ...] = ()
+    links: tuple[LinkSpec, ...] = ()
 
 
 # From the server to the host.
@@ -243,13 +286,17 @@ class StepStarted:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """Bytes that a step wrote. `stream` is `out`, `err` or `cupel` (the host's own remarks)."""
+    """Bytes that a step wrote. `stream` is `out`, `err` or `cupel` (the host's own remarks).
+
+    `part` is the place, in `BuildSpec.parts`, of the machine that they come from.
+    """
 
     machine: int
     step: int
     stream: str
     at: float
     data: bytes
+    part: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

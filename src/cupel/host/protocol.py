@@ -61,7 +61,7 @@ _TO_HOST: Mapping[str, type[Any]] = {kind.__name__: kind for kind in typing.get_
 _TO_SERVER: Mapping[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(ToServer)}
 
 _PAYLOADS: Mapping[type[Any], Mapping[str, type | tuple[type, ...]]] = {
-    Output: {"machine": int, "step": int, "stream": str, "at": (int, float)},
+    Output: {"machine": int, "step": int, "stream": str, "at": (int, float), "part": int},
     ArtefactData: {"machine": int, "last": bool},
 }
 """The messages with a payload, most of the traffic: the types of their other fields."""

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from cupel.errors import CupelError, InfraError
 from cupel.host import protocol
+from cupel.host.beside import READY_SECONDS, Beside
 from cupel.host.messages import (
     ArtefactData,
     BuildSpec,
@@ -31,6 +32,8 @@ from cupel.host.messages import (
     ToServer,
 )
 from cupel.host.providers.interface import Machine, Usage
+from cupel.host.service import Served
+from cupel.log import index
 
 T = TypeVar("T")
 
@@ -89,9 +92,10 @@ class _Stopped(Exception):
 
 
 class Runner:
-    """One build on one machine, in which the checkout and the needed artefacts are laid out.
+    """One build on its machine, in which the checkout and the needed artefacts are laid out.
 
-    `memory` is the machine's limit, in bytes; `now` tells the time that reports carry.
+    `beside` are all its machines, if it has several, laid out alike. `memory` is the machine's
+    limit, in bytes; `now` tells the time that reports carry.
     """
 
     def __init__(
@@ -102,13 +106,19 @@ class Runner:
         memory: int,
         send: Send,
         now: Callable[[], float],
+        beside: Beside | None = None,
     ) -> None:
         self._machine = machine
+        self._beside = beside
+        self._machines: Mapping[str, Machine] = beside.machines if beside is not None else {}
+        self._parts = {name: number for number, name in enumerate(self._machines)}
+        self._listening = {name: asyncio.Event() for name in self._machines}
+        self._served = [Served(spec, self._machines[spec.name]) for spec in build.services]
         self._build = build
         self._memory = memory
         self._send = send
         self._now = now
-        self._step = 0
+        self._step = index.NO_STEP if build.services else 0
         self._bytes = 0
         self._lines = 0
 
@@ -116,7 +126,7 @@ class Runner:
         """Run the steps and send what they leave. Raises `InfraError` when the machine fails."""
         fault = None
         try:
-            outcome = await self._steps()
+            outcome = await self._with_services()
         except InfraError:
             # A kernel that nobody but the job used, and that it brought down, is no fault of ours.
             if (fault := await self._machine.fault()) is None:
@@ -134,11 +144,61 @@ class Runner:
             await self._remark(left.reason)
         return outcome
 
-    def usage(self) -> Usage:
-        """What the machine used so far; nothing is known of one that is gone."""
+    def usage(self, step: StepSpec | None = None) -> Usage:
+        """What the machine of the step, by default the build's own, used so far; nothing is known
+        of one that is gone."""
         with contextlib.suppress(InfraError):
-            return self._machine.usage()
+            return self._machine_of(step).usage()
         return Usage()
+
+    def _machine_of(self, step: StepSpec | None) -> Machine:
+        return self._machines[step.on] if step is not None and step.on else self._machine
+
+    async def _with_services(self) -> Outcome:
+        """Run the steps while the services run; these are ended with the last step."""
+        if self._beside is None:
+            return await self._steps()
+        outcome: Outcome | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [
+                    group.create_task(self._beside.listen(name, ready))
+                    for name, ready in self._listening.items()
+                ]
+                background += [group.create_task(self._serve(each)) for each in self._served]
+                unready = await self._await_services()
+                outcome = unready or await self._steps()
+                for task in background:
+                    task.cancel()
+        except BaseExceptionGroup as failed:
+            error: BaseException = failed
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            if isinstance(error, _Stopped):
+                return error.outcome
+            raise error from failed
+        return outcome
+
+    async def _serve(self, served: Served) -> None:
+        """Run a service; what it prints is in the log, and that it ended."""
+        name = served.spec.name
+        async with _closing(served.run(self._environment(name))) as output:
+            async for stream, data in output:
+                await self._print(stream.value, data, self._parts[name])
+        text = f"service {name!r} {_ended(served.status or 0)}"
+        await self._print("cupel", f"{text}\n".encode(), self._parts[name])
+
+    async def _await_services(self) -> Outcome | None:
+        """Wait until every service is healthy and links can be changed; how it ends if not."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                for ready in self._listening.values():
+                    await ready.wait()
+        except TimeoutError:
+            raise InfraError("a machine of the build does not answer") from None
+        checks = [each.until_healthy(self._environment(each.spec.name)) for each in self._served]
+        reasons = [reason for reason in await asyncio.gather(*checks) if reason is not None]
+        return _failure("; ".join(reasons)) if reasons else None
 
     async def _steps(self) -> Outcome:
         name = ""
@@ -162,16 +222,16 @@ class Runner:
         machine, number = self._machine.id, self._step
         started = StepStarted(machine=machine, step=number, name=step.name, at=self._now())
         await self._send(started)
-        before = self.usage()
+        before = self.usage(step)
         status: int | None = None
         try:
             status = await self._execute(step)
         except InfraError:
-            if self.usage().oom_kills > before.oom_kills:
+            if self.usage(step).oom_kills > before.oom_kills:
                 return _failure(self._out_of_memory())
             raise
         finally:
-            after = self.usage()
+            after = self.usage(step)
             await self._send(
                 StepFinished(
                     machine=machine,
@@ -190,24 +250,27 @@ class Runner:
         return _failure(self._out_of_memory() if killed else f"step {step.name!r} {_ended(status)}")
 
     async def _execute(self, step: StepSpec) -> int:
-        process = await self._machine.exec(
-            ["/bin/bash", "-eo", "pipefail", "-c", step.run], env=self._environment(), cwd=SOURCE
+        process = await self._machine_of(step).exec(
+            ["/bin/bash", "-eo", "pipefail", "-c", step.run],
+            env=self._environment(step.on),
+            cwd=SOURCE,
         )
+        part = self._parts.get(step.on, 0)
         try:
             async with _closing(process.output()) as output:
                 async for stream, data in output:
-                    await self._print(stream.value, data)
+                    await self._print(stream.value, data, part)
             return await process.wait()
         except BaseException:
             await process.kill()
             raise
 
-    async def _print(self, stream: str, data: bytes) -> None:
+    async def _print(self, stream: str, data: bytes, part: int = 0) -> None:
         room = self._build.log_limit - self._bytes
         self._bytes += len(data)
         self._lines += data.count(b"\n")
         for piece in pieces(data[:room]):
-            await self._send(self._output(stream, piece))
+            await self._send(self._output(stream, piece, part))
         if len(data) > room:
             raise _Stopped(_failure(f"printed more than {size(self._build.log_limit)}"))
         most = self._build.log_limit // SHORTEST_LINE
@@ -217,9 +280,14 @@ class Runner:
     async def _remark(self, text: str) -> None:
         await self._send(self._output("cupel", text.encode() + b"\n"))
 
-    def _output(self, stream: str, data: bytes) -> Output:
+    def _output(self, stream: str, data: bytes, part: int = 0) -> Output:
         return Output(
-            machine=self._machine.id, step=self._step, stream=stream, at=self._now(), data=data
+            machine=self._machine.id,
+            step=self._step,
+            stream=stream,
+            at=self._now(),
+            data=data,
+            part=part,
         )
 
     async def _artefacts(self, *, is_gone: bool) -> Outcome:
@@ -229,6 +297,8 @@ class Runner:
         """
         sent = 0
         machine = self._machine
+        if not is_gone:
+            await self._gather()
         records = _packed(machine.records())
         async with asyncio.timeout(ARTEFACT_SECONDS):
             for tar in (records, _end_of_tar() if is_gone else machine.copy_out(ARTEFACTS)):
@@ -244,6 +314,12 @@ class Runner:
                             )
         await self._send(ArtefactData(machine=machine.id, data=b"", last=True))
         return SUCCESS
+
+    async def _gather(self) -> None:
+        """Put what the other machines left beside what the build's own left, below their names."""
+        for name, other in self._machines.items():
+            if other is not self._machine:
+                await self._machine.copy_in(other.copy_out(ARTEFACTS), f"{ARTEFACTS}/{name}")
 
     async def _cores(self) -> None:
         """Put cores of processes that crashed beside the artefacts, and say so in the log."""
@@ -262,8 +338,11 @@ class Runner:
         for where in said.decode(errors="replace").splitlines():
             await self._remark(f"a process crashed; its core {where} is kept as an artefact")
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, name: str = "") -> dict[str, str]:
+        """The variables of what runs on the machine of this name."""
         build = self._build
+        own = next(iter(self._machines), "")
+        machine = {"CUPEL_MACHINE": name or own} if own else {}
         return {
             "PATH": PATH,
             "HOME": "/root",
@@ -280,6 +359,7 @@ class Runner:
             "CUPEL_RESULTS": RESULTS,
             "CUPEL_NEEDS": NEEDS,
             "CUPEL_PROJECTS": PROJECTS,
+            **machine,
         }
 
     def _out_of_memory(self) -> str:

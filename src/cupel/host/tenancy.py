@@ -8,13 +8,14 @@ import contextlib
 import dataclasses
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from cupel.errors import CupelError, InfraError
-from cupel.host import runner, source
+from cupel.errors import CupelError, InfraError, UserError
+from cupel.host import beside, runner, source
 from cupel.host.messages import (
     BuildFinished,
     BuildSpec,
@@ -40,6 +41,8 @@ RUSH_SECONDS = 2.0
 PROGRESS_KEPT = 200
 """Lines of progress that wait for a slow connection; older ones are dropped."""
 
+
+NOBODY: Mapping[str, Tenancy] = MappingProxyType({})
 
 _CANCELLED = runner.Outcome(verdict="cancelled", reason="cancelled")
 
@@ -108,6 +111,9 @@ class Tenancy:
         self._machine: Machine | None = None
         self._build: BuildSpec | None = None
         self._refusal: str | None = None
+        self._others: dict[str, Tenancy] = {}
+        self._lent_to: int | None = None
+        self._making: asyncio.Task[str | None] | None = None
         self._stopped: str | None = None
         self._ended = False
         self._ordered = asyncio.Event()
@@ -116,17 +122,34 @@ class Tenancy:
         if spec is None:
             self._unwanted.set()
 
-    def use(self, build: BuildSpec) -> str | None:
-        """Run the build as soon as the machine stands; why not, in words, if that cannot be."""
+    def lend(self, build: int) -> str | None:
+        """Let the machine be one of a build that has another as its own; why not, in words."""
+        if self._lent_to == build:
+            return None
+        if self._build is not None or self._lent_to is not None:
+            other = self._lent_to if self._build is None else self._build.build
+            return f"machine {self.number} is used already, by build {other}"
+        if self._unwanted.is_set() or self._cancelled.is_set():
+            return f"machine {self.number} is being deleted"
+        self._lent_to = build
+        return None
+
+    def use(self, build: BuildSpec, others: Mapping[str, Tenancy] = NOBODY) -> str | None:
+        """Run the build as soon as the machine stands; why not, in words, if that cannot be.
+
+        `others` are the machines that it has beside this one, by name.
+        """
         if self._build is not None and self._build.build == build.build:
             return None
-        if self._build is not None:
-            return f"machine {self.number} is used already, by build {self._build.build}"
+        if self._build is not None or self._lent_to is not None:
+            other = self._lent_to if self._build is None else self._build.build
+            return f"machine {self.number} is used already, by build {other}"
         if self._unwanted.is_set():
             return f"machine {self.number} is being deleted"
         if self._cancelled.is_set():
             return f"what was to run on machine {self.number} has been cancelled"
         self._build = build
+        self._others = dict(others)
         self._ordered.set()
         return None
 
@@ -142,7 +165,8 @@ class Tenancy:
 
     def usage(self) -> Usage | None:
         """What the machine uses while it has a build that has not ended; None else."""
-        if self._machine is None or self._build is None or self._ended or self._stopped:
+        idle = self._build is None and self._lent_to is None
+        if self._machine is None or idle or self._ended or self._stopped:
             return None
         with contextlib.suppress(InfraError):
             return self._machine.usage()
@@ -165,7 +189,7 @@ class Tenancy:
         """Make the machine, run the build, and delete the machine when that is asked for."""
         if self._spec is not None:
             async with _flat(), asyncio.TaskGroup() as group:
-                making = group.create_task(self._make(self._spec))
+                making = self._making = group.create_task(self._make(self._spec))
                 await self._serve(self._spec, making)
                 await self._unwanted.wait()
         await self.vanish()
@@ -228,6 +252,8 @@ class Tenancy:
                 self._means.judge(self._machine.image, by_itself=outcome.verdict != "infra")
             await self._means.send(finished)
         elif not self._unwanted.is_set():
+            if self._stopped is not None:
+                await self._kill()
             await self._means.send(self._finished(_CANCELLED))
 
     async def _outcome(
@@ -271,6 +297,22 @@ class Tenancy:
     async def _run(
         self, build: BuildSpec, spec: MachineSpec, making: asyncio.Task[str | None]
     ) -> runner.Outcome:
+        machine = await self._lay_out(build, spec, making)
+        await self._bring_needed(machine, build)
+        if not build.parts:
+            return await self._runner(machine, build, spec).run()
+        machines = {build.parts[0].name: machine}
+        for name, other in self._others.items():
+            machines[name] = await other.laid_out(build)
+        try:
+            async with beside.joined(self._means.provider, spec, machines, build) as joined:
+                return await self._runner(machine, build, spec, joined).run()
+        except UserError as error:
+            return runner.Outcome(verdict="failure", reason=str(error))
+
+    async def _lay_out(
+        self, build: BuildSpec, spec: MachineSpec, making: asyncio.Task[str | None]
+    ) -> Machine:
         """The checkout is laid out while the machine is still being made."""
         sources = self._means.sources
         with self._means.rush.begin():
@@ -282,17 +324,36 @@ class Tenancy:
                 await machine.copy_in(source.read(tar), "/build")
             finally:
                 sources.discard(self.number)
+        return machine
+
+    async def _bring_needed(self, machine: Machine, build: BuildSpec) -> None:
         for need in build.needs:
             target = f"{runner.NEEDS}/{source.directory_of(need)}"
-            await machine.copy_in(sources.needed(need), target)
-        running = runner.Runner(
+            await machine.copy_in(self._means.sources.needed(need), target)
+
+    def _runner(
+        self,
+        machine: Machine,
+        build: BuildSpec,
+        spec: MachineSpec,
+        joined: beside.Beside | None = None,
+    ) -> runner.Runner:
+        return runner.Runner(
             machine,
             build,
             memory=spec.memory,
             send=self._means.send,
             now=self._means.now,
+            beside=joined,
         )
-        return await running.run()
+
+    async def laid_out(self, build: BuildSpec) -> Machine:
+        """The machine, once it stands, with all that the build it is lent to needs on it."""
+        assert self._spec is not None
+        assert self._making is not None
+        machine = await self._lay_out(build, self._spec, self._making)
+        await self._bring_needed(machine, build)
+        return machine
 
     async def _made(self, making: asyncio.Task[str | None]) -> Machine:
         """The machine, once it stands. Raises `InfraError` if it will not."""

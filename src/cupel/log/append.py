@@ -22,6 +22,10 @@ PATIENCE = 1.0
 """Seconds that a beginning of a line waits for its end before it is written, if others write."""
 
 
+_Key = tuple[int, str, int]
+"""A step, one of its streams, and which of the build's machines it ran on."""
+
+
 @dataclasses.dataclass(slots=True)
 class _Partial:
     """The line that a step is in the middle of, on one of its streams."""
@@ -39,7 +43,7 @@ class LogWriter:
         self.waiters: set[asyncio.Event] = set()
         """Set whenever there is more to read, and at the end."""
         self.closed = False
-        self._partials: dict[tuple[int, str], _Partial] = {}
+        self._partials: dict[_Key, _Partial] = {}
         self._text, self._index = -1, -1
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -48,14 +52,15 @@ class LogWriter:
             self._release()
             raise _cannot_write(build_id, error) from error
 
-    def append(self, step: int, stream: str, at: float, data: bytes) -> None:
-        """Add what a step wrote to a stream at a time. Raises `InfraError` when the disk is full.
+    def append(self, step: int, stream: str, at: float, data: bytes, part: int = 0) -> None:
+        """Add what a step wrote to a stream at a time, on one of the build's machines.
 
-        What did not fit is not in the log at all, and may be appended again.
+        Raises `InfraError` when the disk is full. What did not fit is not in the log at all, and
+        may be appended again.
         """
         if self.closed:
             raise Bug(f"the log of build {self.build_id} is closed")
-        key = (step, stream)
+        key = (step, stream, part)
         self._flush(at - PATIENCE, other_than=key)
         partial = self._partials.get(key, _Partial())
         pieces, rest = _split(partial.data + data)
@@ -63,7 +68,7 @@ class LogWriter:
         if rest and since <= at - PATIENCE:
             cut = _character_boundary(rest, len(rest))
             pieces, rest = [*pieces, rest[:cut]] if cut else pieces, rest[cut:]
-        self._write(step, stream, at, pieces, continues=partial.continues)
+        self._write(key, at, pieces, continues=partial.continues)
         continues = not pieces[-1].endswith(b"\n") if pieces else partial.continues
         self._partials[key] = _Partial(rest, since, continues)
         self._wake()
@@ -84,22 +89,21 @@ class LogWriter:
             return
         self.closed = True
         try:
-            for (step, stream), partial in self._partials.items():
+            for key, partial in self._partials.items():
                 if partial.data:
-                    piece, continues = partial.data, partial.continues
-                    self._write(step, stream, partial.at, [piece], continues=continues)
+                    self._write(key, partial.at, [partial.data], continues=partial.continues)
         finally:
             self._release()
             self._wake()
 
-    def _flush(self, before: float, other_than: tuple[int, str] | None = None) -> None:
+    def _flush(self, before: float, other_than: _Key | None = None) -> None:
         for key, partial in sorted(self._partials.items(), key=lambda item: item[1].at):
             if key == other_than or partial.at > before:
                 continue
             cut = _character_boundary(partial.data, len(partial.data))
             if cut:
                 piece, rest = partial.data[:cut], partial.data[cut:]
-                self._write(*key, partial.at, [piece], continues=partial.continues)
+                self._write(key, partial.at, [piece], continues=partial.continues)
                 self._partials[key] = _Partial(rest, partial.at, continues=True)
 
     def _open(self, directory: Path) -> None:
@@ -115,18 +119,17 @@ class LogWriter:
         os.ftruncate(self._text, self._size)
         os.ftruncate(self._index, self._count * index.SIZE)
 
-    def _write(
-        self, step: int, stream: str, at: float, pieces: list[bytes], *, continues: bool
-    ) -> None:
+    def _write(self, key: _Key, at: float, pieces: list[bytes], *, continues: bool) -> None:
         if not pieces:
             return
+        step, stream, part = key
         micros = int(at * 1_000_000)
         offsets = accumulate(map(len, pieces), initial=self._size)
         records: list[bytes] = []
         for piece, (start, end) in zip(pieces, pairwise(offsets), strict=True):
             ended = piece.endswith(b"\n")
             bits = index.CONTINUES * continues | index.ENDED * ended
-            records.append(index.pack(start, micros, end - start, step, stream, bits))
+            records.append(index.pack(start, micros, end - start, step, stream, bits, part))
             continues = not ended
         text, packed = b"".join(pieces), b"".join(records)
         try:

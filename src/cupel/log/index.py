@@ -38,18 +38,27 @@ class Record:
     step: int
     stream: str
     flags: int
+    part: int = 0
+    """Which of the build's machines it came from: 0 is its own one."""
 
     @property
     def end(self) -> int:
         return self.offset + self.length
 
 
-def pack(offset: int, micros: int, length: int, step: int, stream: str, flags: int) -> bytes:
-    """The bytes of a record. Raises `Bug` for a step or a stream that no record can hold."""
+def pack(
+    offset: int, micros: int, length: int, step: int, stream: str, flags: int, part: int = 0
+) -> bytes:
+    """The bytes of a record. Raises `Bug` for a step, stream or part that no record can hold.
+
+    The byte of the stream holds the part as well, as so many times the number of streams.
+    """
     try:
-        return _RECORD.pack(offset, micros, length, step, STREAMS.index(stream), flags)
+        kind = STREAMS.index(stream) + part * len(STREAMS)
+        return _RECORD.pack(offset, micros, length, step, kind, flags)
     except (struct.error, ValueError) as error:
-        raise Bug(f"step {step}, stream {stream!r} does not fit into a log: {error}") from error
+        text = f"step {step}, stream {stream!r} of part {part} does not fit into a log: {error}"
+        raise Bug(text) from error
 
 
 def unpack(data: bytes) -> list[Record]:
@@ -63,6 +72,7 @@ def unpack(data: bytes) -> list[Record]:
             step=step,
             stream=STREAMS[stream % len(STREAMS)],
             flags=flags,
+            part=stream // len(STREAMS),
         )
         for offset, micros, length, step, stream, flags in _RECORD.iter_unpack(data[:whole])
     ]

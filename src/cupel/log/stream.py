@@ -29,7 +29,7 @@ GLIMPSE = 0.25
 class Line:
     """A line, or a piece of one, without its end.
 
-    `continues`: it goes on where the last `Line` of the same step and stream stopped.
+    `continues`: it goes on where the last `Line` of the same step, stream and part stopped.
     `ended`: it is complete. Bytes that are not UTF-8 are replaced; escapes are as printed.
     """
 
@@ -40,6 +40,8 @@ class Line:
     text: str
     continues: bool = False
     ended: bool = True
+    part: int = 0
+    """Which of the build's machines it came from, by its place among `Build.parts`."""
 
 
 class LogReader:
@@ -182,4 +184,5 @@ def _line(number: int, record: index.Record, data: bytes) -> Line:
         text=(data[:-1] if ended else data).decode(errors="replace"),
         continues=bool(record.flags & index.CONTINUES),
         ended=ended,
+        part=record.part,
     )

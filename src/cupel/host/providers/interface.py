@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from cupel.host.messages import MachineSpec
+from cupel.host.messages import LinkSpec, MachineSpec
 
 
 class Stream(enum.StrEnum):
@@ -111,6 +111,23 @@ class Machine(Protocol):
         ...
 
 
+class Network(Protocol):
+    """The private network of a build that has several machines. Nothing else is in it."""
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """The IPv4 address of each machine, by its name in the build."""
+        ...
+
+    async def set(self, link: LinkSpec) -> None:
+        """Change what happens to packets between two machines. InfraError once it has ended."""
+        ...
+
+    def close(self) -> None:
+        """Remove it. Repeatable."""
+        ...
+
+
 class Provider(Protocol):
     """How machines are made."""
 
@@ -135,6 +152,15 @@ class Provider(Protocol):
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = ...
     ) -> Machine:
         """Make machine number `machine`; `binds` are host directories shown read-only inside."""
+        ...
+
+    async def join(
+        self, spec: MachineSpec, machines: Mapping[str, Machine], links: Sequence[LinkSpec]
+    ) -> Network:
+        """Join machines, the first of which is as `spec` says, into a network of their own.
+
+        Raises `UserError` for machines that can't be joined.
+        """
         ...
 
     async def list(self) -> Sequence[int]:

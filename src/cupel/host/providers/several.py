@@ -7,8 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cupel.errors import InfraError
-from cupel.host.messages import MachineSpec
-from cupel.host.providers.interface import Machine, Progress, Provider
+from cupel.host.messages import LinkSpec, MachineSpec
+from cupel.host.providers.interface import Machine, Network, Progress, Provider
 
 
 class Several:
@@ -34,6 +34,11 @@ class Several:
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = MappingProxyType({})
     ) -> Machine:
         return await self._of(spec).create(machine, spec, binds=binds)
+
+    async def join(
+        self, spec: MachineSpec, machines: Mapping[str, Machine], links: Sequence[LinkSpec]
+    ) -> Network:
+        return await self._of(spec).join(spec, machines, links)
 
     def _of(self, spec: MachineSpec) -> Provider:
         try:

@@ -19,7 +19,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from cupel.host.providers.inside import init, resolver, rootfs, syscalls, wire
+from cupel.host.providers.inside import init, resolver, rootfs, syscalls, wire, wires
 from cupel.host.providers.inside.plan import Plan
 
 _NAMESPACES = (
@@ -41,6 +41,12 @@ def main(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as agent:
         while (received := wire.receive(agent)) is not None:
             frame, (connection,) = received
+            if frame.get("wires"):
+                if os.fork() == 0:
+                    agent.close()
+                    wires.main(socket.socket(fileno=connection))
+                os.close(connection)
+                continue
             lacking = _mount(frame.get("file"), frame.get("at"))
             if os.fork() == 0:
                 agent.close()
@@ -104,6 +110,7 @@ def _make(plan: Plan, agent: socket.socket) -> int:
         if child == 0:
             ours.close()
             init.main(plan, agent, groups, theirs)
+    wire.send(agent, {"event": "init", "pid": child})
     theirs.close()
     groups.close()
     for table in ("uid_map", "gid_map"):

@@ -25,7 +25,7 @@ table inet cupel {
   set registries { type ipv4_addr; }
   chain out {
     type filter hook output priority 0; policy drop;
-    oifname "lo" accept
+    oifname { "lo", "cupel0" } accept
     ip daddr @registries tcp dport { 80, 443 } accept
     reject with icmpx type admin-prohibited
   }

@@ -37,12 +37,20 @@ class Launcher:
 
     def connect(self, image: catalogue.Kept | None = None) -> socket.socket:
         """A new socket to the process of a machine to come, which needs `image` mounted."""
-        mount = {"file": str(image.file), "at": str(image.rootfs)} if image and image.file else {}
+        return self._connect(
+            {"file": str(image.file), "at": str(image.rootfs)} if image and image.file else {}
+        )
+
+    def connect_wires(self) -> socket.socket:
+        """A new socket to the private network of a build to come."""
+        return self._connect({"wires": True})
+
+    def _connect(self, order: wire.Frame) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
             for attempt in (1, 2):
                 try:
-                    self._hand_over(theirs.fileno(), mount)
+                    self._hand_over(theirs.fileno(), order)
                 except OSError as error:
                     self.close()
                     if attempt == 2:
@@ -54,11 +62,11 @@ class Launcher:
                     break
         return ours
 
-    def _hand_over(self, descriptor: int, mount: wire.Frame) -> None:
+    def _hand_over(self, descriptor: int, order: wire.Frame) -> None:
         if self._socket is None:
             self._start()
         assert self._socket is not None
-        header, body = wire.encode(mount)
+        header, body = wire.encode(order)
         self._socket.sendmsg([header + body], wire.ancillary([descriptor]))
 
     def _start(self) -> None:

@@ -49,6 +49,8 @@ class NamespaceMachine:
         self.env = {**ENVIRONMENT, **env}
         """What every process gets, unless it is given other values."""
         self.pid = 0
+        self.init = 0
+        """The pid of its process 1, as the host sees it; a child of `pid`."""
         self._owner = owner
         """Whom pipes are given to, on the host; None: whoever we are."""
         self._group = group
@@ -85,6 +87,8 @@ class NamespaceMachine:
             case {"event": "born", "pid": int(pid)}:
                 self.pid = pid
                 self._born.set_result(None)
+            case {"event": "init", "pid": int(pid)}:
+                self.init = pid
             case {"event": "ready"}:
                 self._ready.set_result(None)
             case {"event": "failed", "text": str(text)}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -10,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from cupel.errors import InfraError
-from cupel.host.messages import ImageSpec, MachineSpec
+from cupel.errors import InfraError, UserError
+from cupel.host.messages import ImageSpec, LinkSpec, MachineSpec
 from cupel.host.providers.inside import resolver
 from cupel.host.providers.inside.plan import UIDS, Plan
-from cupel.host.providers.interface import Progress
-from cupel.host.providers.namespace import cgroups, cores, disk, network, record, rootless
+from cupel.host.providers.interface import Machine, Progress
+from cupel.host.providers.namespace import cgroups, cores, disk, network, record, rootless, wires
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import NamespaceMachine
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
@@ -223,6 +224,26 @@ class NamespaceProvider:
             notes.append(f"the disk has {size >> 20} MiB, not {spec.disk >> 20}: no more is free")
         return size, await self._templates.get(size)
 
+    async def join(
+        self, spec: MachineSpec, machines: Mapping[str, Machine], links: Sequence[LinkSpec]
+    ) -> wires.Wires:
+        if self._rootless is not None:
+            raise UserError(
+                "a build of several machines needs a host whose agent is root",
+                hint="without root, nobody may join the networks of machines",
+            )
+        joined = wires.Wires(tuple(machines), self._launcher.connect_wires())
+        try:
+            with contextlib.ExitStack() as held:
+                namespaces = [_network_of(machine, held) for machine in machines.values()]
+                await joined.start(namespaces)
+            for link in links:
+                await joined.set(link)
+        except BaseException:
+            joined.close()
+            raise
+        return joined
+
     async def list(self) -> Sequence[int]:
         machines = self._state / "machines"
         names = [path.name for path in machines.iterdir()] if machines.is_dir() else []
@@ -246,6 +267,17 @@ class NamespaceProvider:
 
     def _base(self, machine: int) -> int:
         return self._first_uid + machine % RANGES * UIDS
+
+
+def _network_of(machine: Machine, held: contextlib.ExitStack) -> int:
+    if not isinstance(machine, NamespaceMachine):
+        raise UserError(
+            "virtual machines can't be joined with others in one build yet",
+            hint="use labels whose provider is namespace",
+        )
+    namespace = wires.namespace_of(machine.init, machine.pid)
+    held.callback(os.close, namespace)
+    return namespace
 
 
 def _define(spec: ImageSpec) -> definition.Definition:

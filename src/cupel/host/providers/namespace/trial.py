@@ -51,7 +51,10 @@ def _until_ready(sock: socket.socket, plan: Plan, log: int) -> None:
     header, body = wire.encode(dataclasses.asdict(plan))
     sock.sendmsg([header], wire.ancillary([log]))
     sock.sendall(body)
-    match wire.receive(sock):
+    answer = wire.receive(sock)
+    if answer is not None and answer[0].get("event") == "init":
+        answer = wire.receive(sock)
+    match answer:
         case ({"event": "ready"}, _):
             return
         case ({"text": str(text)}, _):

@@ -19,11 +19,11 @@ from types import MappingProxyType
 import structlog
 
 from cupel import process
-from cupel.errors import InfraError
-from cupel.host.messages import ImageSpec, MachineSpec
+from cupel.errors import InfraError, UserError
+from cupel.host.messages import ImageSpec, LinkSpec, MachineSpec
 from cupel.host.providers.inside import rootfs
 from cupel.host.providers.inside.plan import UIDS
-from cupel.host.providers.interface import Progress
+from cupel.host.providers.interface import Machine, Network, Progress
 from cupel.host.providers.namespace import cgroups, disk, network, record
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.provider import FIRST_UID, RANGES, NamespaceProvider
@@ -434,6 +434,14 @@ class VmProvider:
     def _check_new(self, machine: int) -> None:
         if self._directory(machine).exists() or machine in self._tree.machines():
             raise InfraError(f"something of machine {machine} exists already")
+
+    async def join(
+        self, spec: MachineSpec, machines: Mapping[str, Machine], links: Sequence[LinkSpec]
+    ) -> Network:
+        raise UserError(
+            "virtual machines can't be joined with others in one build yet",
+            hint="use labels whose provider is namespace",
+        )
 
     async def list(self) -> Sequence[int]:
         machines = self._state / "machines"
