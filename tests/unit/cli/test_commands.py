@@ -7,6 +7,7 @@ import pytest
 from cupel.control import views
 from cupel.core.model import BuildState, ChangeState, Evidence, Policy, Verdict
 from cupel.errors import Conflict
+from cupel.log import metrics
 from unit.cli.calls import Command
 from unit.control_views import world
 
@@ -109,6 +110,18 @@ def test_builds(cupel: Command) -> None:
     left = cupel("build", "show", "211").out
     assert "dist/demo.whl" in left
     assert json.loads(cupel("build", "show", "211", "--json").out)["verdict"] == "success"
+
+
+def test_what_the_machine_of_a_build_used(cupel: Command) -> None:
+    assert len(cupel("build", "metrics", "223").out.splitlines()) == 1
+    file = cupel.world.logs.metrics(223)
+    file.parent.mkdir(parents=True)
+    first = (100.0, 4.0, 3 << 20, 2.0, None, 1.0, None, 0.0)
+    metrics.append(file, [first, (102.0, 7.0, 5 << 20, 3.0, 1 << 30, 20.0, 0.0, 0.0)])
+    shown = [line.split() for line in cupel("build", "metrics", "223").out.splitlines()]
+    assert shown[1][-3:] == ["1%", "?", "0%"]
+    assert shown[2] == ["2.0", "s", "1.50", "5", "MiB", "3", "1", "GiB", "20%", "0%", "0%"]
+    assert json.loads(cupel("build", "metrics", "223", "--json").out)["total"] == 2
 
 
 def test_a_reused_build(cupel: Command) -> None:
