@@ -43,14 +43,17 @@ def lacking() -> str | None:
     return None
 
 
-def config(**changes: Any) -> dict[str, Any]:
-    """The server's configuration: small machines on the shared test image."""
+def config(*, ready: int = 0, **changes: Any) -> dict[str, Any]:
+    """The server's configuration: small machines on the shared test image.
+
+    So many are kept `ready`: none, so that tests can say that nothing is left.
+    """
     image = {"suite": images.suite(), "packages": list(images.PACKAGES)}
     return {
         "slots": 4,
         "labels": {
-            "small": {"image": image, **_SMALL},
-            "net": {"image": image, **_SMALL, "network": "full"},
+            "small": {"image": image, **_SMALL, "pool": {"ready": ready}},
+            "net": {"image": image, **_SMALL, "network": "full", "pool": {"ready": 0}},
         },
         "limits": {"log": LOG_LIMIT, "artefacts": ARTEFACT_LIMIT},
         **changes,
