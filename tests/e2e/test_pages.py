@@ -118,7 +118,8 @@ def perform(directory: Path, act: Callable[[Stage], Awaitable[None]]) -> None:
 
 def every_page(told: busy.Busy) -> list[str]:
     return [
-        "/", "/queue", "/queue/cachetools", "/changes?state=all", "/machines", "/events", "/login",
+        "/", "/queue", "/queue/cachetools", "/changes?state=all", "/machines", "/images", "/events",
+        "/login",
         f"/changes/{told.failing_change}", f"/changes/{told.rejected_change}",
         f"/builds/{told.failed_build}", f"/builds/{told.running_build}",
         f"/builds/{told.infra_build}", f"/builds/{told.queued_build}",
