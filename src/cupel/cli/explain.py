@@ -12,7 +12,7 @@ from cupel.cli import output, terminal
 from cupel.errors import NotFound
 
 if TYPE_CHECKING:
-    from cupel.core.model import Job
+    from cupel.core.model import Job, Link
 
 
 @click.command()
@@ -63,7 +63,10 @@ def _explain(job: Job) -> None:
     output.fields(
         [
             ("job", job.name),
-            ("machine", job.label),
+            ("machine", job.label if not job.parts else ""),
+            ("machines", ", ".join(f"{part.name} ({part.label})" for part in job.parts)),
+            ("services", ", ".join(each.name for each in job.services)),
+            ("links", "; ".join(map(_link, job.links))),
             ("needs", ", ".join(job.needs)),
             ("projects beside", ", ".join(job.projects)),
             ("inputs", ", ".join(job.inputs) or "everything"),
@@ -75,9 +78,19 @@ def _explain(job: Job) -> None:
         ]
     )
     for number, step in enumerate(job.steps, start=1):
-        click.echo(f"step {number}: {terminal.single(step.name)}")
+        on = f" (on {step.on})" if step.on else ""
+        click.echo(f"step {number}: {terminal.single(step.name)}{on}")
         lines = step.run.rstrip("\n").split("\n")
         if lines == [step.name]:
             continue
         for text in lines:
             click.echo(f"    {terminal.plain(text)}")
+
+
+def _link(link: Link) -> str:
+    words = [f"{link.one} to {link.other}"]
+    words += [f"delay {link.delay * 1000:g} ms"] if link.delay else []
+    words += [f"loss {link.loss:.0%}"] if link.loss else []
+    words += [f"rate {link.rate / 1e6:g} Mbit/s"] if link.rate else []
+    words += ["down at first"] if link.cut else []
+    return ", ".join(words)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from cupel.config import matrix
 from cupel.config.job import MAX_SCRIPT, JobConfig
 from cupel.config.problem import ConfigErrors, Problem, Problems, show
 from cupel.config.project import ProjectConfig
-from cupel.core.model import Job, Pipeline, Step
+from cupel.core.model import Job, Part, Pipeline, Step
 
 MAX_JOBS = 4096
 MAX_TEXT = 4 << 20
@@ -143,7 +144,11 @@ def _freeze(
         base=job.name,
         label=matrix.fill(job.machine, cell),
         steps=tuple(
-            Step(name=matrix.fill(step.name, cell), run=matrix.fill(step.run, cell))
+            Step(
+                name=matrix.fill(step.name, cell),
+                run=matrix.fill(step.run, cell),
+                on=step.on if len(job.parts) > 1 else "",
+            )
             for step in job.steps
         ),
         env=tuple(env.items()),
@@ -155,12 +160,26 @@ def _freeze(
         evidence=job.evidence,
         projects=job.projects,
         semaphores=tuple((name, semaphores.get(name, 1)) for name in job.semaphores),
+        parts=_parts(job, cell),
+        services=tuple(
+            replace(each, run=matrix.fill(each.run, cell), health=matrix.fill(each.health, cell))
+            for each in job.services
+        ),
+        links=job.links,
     )
+
+
+def _parts(job: JobConfig, cell: matrix.Cell) -> tuple[Part, ...]:
+    """All machines of a job that has several."""
+    if len(job.parts) < 2:
+        return ()
+    return tuple(replace(part, label=matrix.fill(part.label, cell)) for part in job.parts)
 
 
 def _weight(job: JobConfig | Job) -> int:
     """Characters of what a job consists of, but for the names of others."""
     steps = sum(len(step.name) + len(step.run) for step in job.steps)
+    steps += sum(len(each.run) + len(each.health) for each in job.services)
     env = sum(len(key) + len(value) for key, value in job.env)
     return len(job.name) + steps + env + sum(map(len, job.inputs))
 
@@ -174,6 +193,10 @@ def _check(job: JobConfig, frozen: Job, labels: Collection[str] | None, problems
             labels,
             "labels",
         )
+    for part, at in zip(frozen.parts[1:], job.parts_at[1:], strict=True):
+        if labels is not None and part.label not in labels:
+            message = f"no machine has the label {show(part.label)}"
+            problems.add_unknown(at, message, part.label, labels, "labels")
     for step in frozen.steps:
         if len(step.run.encode()) > MAX_SCRIPT:
             problems.add(

@@ -6,7 +6,7 @@ import dataclasses
 
 import pathspec
 
-from cupel.config import scalar
+from cupel.config import scalar, together
 from cupel.config.document import Scalar, Table, Value
 from cupel.config.matrix import Matrix, MatrixShape, check_references
 from cupel.config.problem import Mark, Problems, show
@@ -22,7 +22,7 @@ from cupel.config.shape import (
     Schema,
     wrong_type,
 )
-from cupel.core.model import Step
+from cupel.core.model import Link, Part, Service, Step
 
 MAIN_FILE = ".cupel.yaml"
 DEFAULT_TIMEOUT = 1800.0
@@ -47,8 +47,13 @@ class JobConfig:
     projects: tuple[str, ...] = ()
     semaphores: tuple[str, ...] = ()
     matrix: Matrix | None = None
+    parts: tuple[Part, ...] = ()
+    """All machines of a job that has several or names its one, its own first."""
+    services: tuple[Service, ...] = ()
+    links: tuple[Link, ...] = ()
     at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
     machine_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
+    parts_at: tuple[Mark, ...] = dataclasses.field(default=(), compare=False)
     needs_at: tuple[Mark, ...] = dataclasses.field(default=(), compare=False)
     projects_at: tuple[Mark, ...] = dataclasses.field(default=(), compare=False)
 
@@ -84,22 +89,36 @@ STEP_NAME = Field(
 STEP_RUN = Field(
     key="run", shape=SCRIPT, text="The shell script that the step runs.", required=True
 )
+STEP_ON = Field(
+    key="on",
+    shape=At(together.NAME),
+    text="The name of the machine that it runs on; by default the job's own.",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlacedStep:
+    """A step, where it stands, and where the machine stands that it names."""
+
+    value: Step
+    at: Mark
+    on: Placed[str] | None = None
 
 
 class StepShape:
     """A step: a shell script, or a mapping with its name and script."""
 
-    record = Record(wanted="a shell script or a mapping", fields=(STEP_NAME, STEP_RUN))
+    record = Record(wanted="a shell script or a mapping", fields=(STEP_NAME, STEP_RUN, STEP_ON))
 
-    def read(self, value: Value, problems: Problems) -> Placed[Step]:
+    def read(self, value: Value, problems: Problems) -> PlacedStep:
         if isinstance(value, Table):
-            return Placed(self._named(value, problems), value.at)
+            return self._named(value, problems)
         if not isinstance(value, Scalar):
             raise wrong_type(value, self.record.wanted)
         script = SCRIPT.read(value, problems)
-        return Placed(Step(name=first_line(script), run=script), value.at)
+        return PlacedStep(Step(name=first_line(script), run=script), value.at)
 
-    def _named(self, table: Table, problems: Problems) -> Step:
+    def _named(self, table: Table, problems: Problems) -> PlacedStep:
         keys = [entry.key.text for entry in table.entries]
         if not {"name", "run"} & set(keys) and len(keys) == 1 and " " in keys[0]:
             raise Refused(
@@ -109,7 +128,10 @@ class StepShape:
             )
         found = self.record.read(table, problems)
         script = found.get(STEP_RUN, "")
-        return Step(name=found.get(STEP_NAME, first_line(script)), run=script)
+        on = found.find(STEP_ON)
+        name = found.get(STEP_NAME, first_line(script))
+        step = Step(name=name, run=script, on=on.value if on is not None else "")
+        return PlacedStep(step, table.at, on)
 
     def schema(self) -> Schema:
         return {"anyOf": [SCRIPT.schema(), self.record.schema()]}
@@ -158,8 +180,7 @@ class SemaphoresShape:
 MACHINE = Field(
     key="machine",
     shape=At(Text(wanted="the label of a machine", limit=200)),
-    text="The label of the machine that the job runs on.",
-    required=True,
+    text="The label of the machine that the job runs on, which is called `main` beside others.",
 )
 STEPS = Field(
     key="steps",
@@ -229,6 +250,9 @@ class JobShape:
         wanted="a job, which is a mapping",
         fields=(
             MACHINE,
+            together.MACHINES,
+            together.SERVICES,
+            together.LINKS,
             STEPS,
             INPUTS,
             EVIDENCE,
@@ -240,12 +264,17 @@ class JobShape:
             VOTING,
             MATRIX,
         ),
-        later=frozenset({"services", "cartesian", "secrets"}),
+        later=frozenset({"cartesian", "secrets"}),
     )
 
     def read(self, value: Value, problems: Problems) -> JobConfig:
         found = self.record.read(value, problems)
-        machine = found.get(MACHINE, Placed("", found.at))
+        own = found.find(MACHINE)
+        beside = together.Together()
+        if not found.failed(MACHINE):
+            beside = together.read(found, own, problems)
+        first = Placed(beside.parts[0].label, beside.at[0]) if beside.parts else None
+        machine = own or first or Placed("", found.at)
         steps = found.get(STEPS, ())
         env = [(key, value) for key, value in found.get(ENV, ()) if value is not None]
         needs = found.get(NEEDS, ())
@@ -254,8 +283,21 @@ class JobShape:
         matrix = found.find(MATRIX)
         if not found.failed(MATRIX):
             texts = [Placed(step.value.run, step.at) for step in steps]
-            for text in [machine, *texts, *(value for _, value in env)]:
+            labels = [
+                Placed(part.label, at) for part, at in zip(beside.parts, beside.at, strict=True)
+            ]
+            scripts = [
+                Placed(script, found.mark(together.SERVICES))
+                for service in beside.services
+                for script in (service.run, service.health)
+            ]
+            for text in [machine, *labels[1:], *scripts, *texts, *(value for _, value in env)]:
                 check_references(text.value, text.at, matrix, problems)
+        if not found.failed(together.MACHINES) and not found.failed(together.SERVICES):
+            known = {part.name for part in beside.parts} or {together.OWN}
+            for on in (step.on for step in steps):
+                if on is not None:
+                    together.check_name(on, known, problems)
         for names in (needs, projects, semaphores):
             _check_twice(names, problems)
         return JobConfig(
@@ -271,6 +313,10 @@ class JobShape:
             projects=tuple(project.value for project in projects),
             semaphores=tuple(semaphore.value for semaphore in semaphores),
             matrix=matrix,
+            parts=beside.parts,
+            services=beside.services,
+            links=beside.links,
+            parts_at=beside.at,
             at=found.at,
             machine_at=machine.at,
             needs_at=tuple(need.at for need in needs),
@@ -278,7 +324,8 @@ class JobShape:
         )
 
     def schema(self) -> Schema:
-        return self.record.schema()
+        either = [{"required": [field.key]} for field in (MACHINE, together.MACHINES)]
+        return self.record.schema() | {"anyOf": either}
 
 
 def _check_twice(names: tuple[Placed[str], ...], problems: Problems) -> None:

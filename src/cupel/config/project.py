@@ -73,7 +73,7 @@ SEMAPHORES = Field(
 FILE = Record(
     wanted="a mapping with jobs and pipelines",
     fields=(JOBS, CHECK, GATE, POST, SEMAPHORES),
-    later=frozenset({"periodic", "try", "services", "cartesian", "secrets"}),
+    later=frozenset({"periodic", "try", "cartesian", "secrets"}),
 )
 
 _PIPELINES = {Pipeline.CHECK: CHECK, Pipeline.GATE: GATE, Pipeline.POST: POST}

@@ -10,7 +10,8 @@ from cupel.config import quantity
 from cupel.config.job import DEFAULT_TIMEOUT, JobConfig, first_line
 from cupel.config.matrix import Matrix
 from cupel.config.project import ProjectConfig
-from cupel.core.model import Step
+from cupel.config.together import OWN
+from cupel.core.model import Link, Service, Step
 
 
 class _Dumper(yaml.SafeDumper):
@@ -50,7 +51,7 @@ def render_yaml(config: ProjectConfig) -> str:
 
 
 def _job(job: JobConfig) -> dict[str, Any]:
-    written: dict[str, Any] = {"machine": job.machine}
+    written: dict[str, Any] = _machines(job)
     if job.matrix is not None:
         written["matrix"] = _matrix(job.matrix)
     if job.needs:
@@ -73,10 +74,48 @@ def _job(job: JobConfig) -> dict[str, Any]:
     return written
 
 
+def _machines(job: JobConfig) -> dict[str, Any]:
+    own = not job.parts or job.parts[0].name == OWN
+    served = {service.name: service for service in job.services}
+    written: dict[str, Any] = {"machine": job.machine} if own else {}
+    labels = {part.name: part.label for part in job.parts[1 if own else 0 :]}
+    if named := {name: label for name, label in labels.items() if name not in served}:
+        written["machines"] = named
+    if served:
+        written["services"] = {
+            name: _service(service, labels[name]) for name, service in served.items()
+        }
+    if job.links:
+        written["links"] = [_link(link) for link in job.links]
+    return written
+
+
+def _service(service: Service, label: str) -> str | dict[str, Any]:
+    written: dict[str, Any] = {"machine": label}
+    if service.run:
+        written["run"] = service.run
+    if service.health:
+        written["health"] = service.health
+    if service.ports:
+        written["ports"] = list(service.ports)
+    if service.timeout != Service(name="").timeout:
+        written["timeout"] = quantity.duration(service.timeout)
+    return label if len(written) == 1 else written
+
+
+def _link(link: Link) -> dict[str, Any]:
+    written: dict[str, Any] = {"between": [link.one, link.other]}
+    for key in ("delay", "loss", "rate"):
+        if value := getattr(link, key):
+            written[key] = value
+    return written | ({"down": True} if link.cut else {})
+
+
 def _step(step: Step) -> str | dict[str, str]:
-    if step.name == first_line(step.run):
+    if step.name == first_line(step.run) and not step.on:
         return step.run
-    return {"name": step.name, "run": step.run}
+    name = {} if step.name == first_line(step.run) else {"name": step.name}
+    return name | {"run": step.run} | ({"on": step.on} if step.on else {})
 
 
 def _matrix(matrix: Matrix) -> dict[str, Any]:

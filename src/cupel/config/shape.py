@@ -181,6 +181,11 @@ class Found:
         """Whether the field was there, but could not be read."""
         return field.key in self._present and field.key not in self._values
 
+    def misspells(self, field: Field[Any]) -> bool:
+        """Whether a key that could not be read looks as if the field was meant."""
+        unread = self._present - set(self._values)
+        return bool(difflib.get_close_matches(field.key, itertools.islice(unread, 100)))
+
     def mark(self, field: Field[Any]) -> Mark:
         """Where the field's value stands, or else the record."""
         placed = self._values.get(field.key)

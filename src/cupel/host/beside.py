@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import re
-import tarfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from cupel.errors import InfraError, UserError
 from cupel.host import linking
 from cupel.host.messages import BuildSpec, LinkSpec, MachineSpec
 from cupel.host.providers.interface import Machine, Network, Process, Provider, Stream
-
-TOOL = "usr/local/bin/cupel-link"
 
 # The host hears it over the agent's channel: a build may not change its network itself.
 _TOOL = """#!/bin/bash
@@ -38,7 +34,10 @@ echo ready
 exec cat <&3
 """
 _ANSWER = '[ -p "/run/cupel/answer.$1" ] && printf "%s\\n" "$2" >"/run/cupel/answer.$1"'
-_NAMES = 'printf "%s" "$1" >>/etc/hosts'
+_PREPARE = """
+printf "%s" "$1" >>/etc/hosts && mkdir -p /usr/local/bin && cat >/usr/local/bin/cupel-link &&
+    chmod 755 /usr/local/bin/cupel-link
+"""
 _ASKED = re.compile(rb"([0-9]{1,10}-[0-9]{1,5})((?: [!-~]{1,64})*) ?", re.ASCII)
 _LONGEST = 4096
 
@@ -106,23 +105,18 @@ async def joined(
     network = await provider.join(spec, machines, build.links)
     try:
         names = "".join(f"{address} {name}\n" for name, address in network.addresses.items())
-        for machine in machines.values():
-            await machine.copy_in(_tool(), "/")
-            process = await machine.exec(["/bin/sh", "-c", _NAMES, "sh", names], env={}, cwd="/")
-            async for _ in process.output():
-                pass
-            if await process.wait() != 0:
-                raise InfraError(f"the names of machines can't be told on machine {machine.id}")
+        await asyncio.gather(*(_prepare(machine, names) for machine in machines.values()))
         links = {f"{link.one} {link.other}": link for link in build.links}
         yield Beside(machines, network, links)
     finally:
         network.close()
 
 
-async def _tool() -> AsyncIterator[bytes]:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        member = tarfile.TarInfo(TOOL)
-        member.size, member.mode = len(_TOOL), 0o755
-        tar.addfile(member, io.BytesIO(_TOOL.encode()))
-    yield packed.getvalue()
+async def _prepare(machine: Machine, names: str) -> None:
+    """Let the machine know the others by name, and have the tool."""
+    argv = ["/bin/sh", "-c", _PREPARE, "sh", names]
+    process = await machine.exec(argv, env={}, cwd="/", stdin=_TOOL.encode())
+    async for _ in process.output():
+        pass
+    if await process.wait() != 0:
+        raise InfraError(f"the names of the others can't be told to machine {machine.id}")

@@ -213,8 +213,8 @@ def test_wrong_files(text: str) -> None:
 
 WRONG_JOBS = {
     "machne: x": '5:5: unknown key "machne"\n  did you mean "machine"?',
-    "xyzzy: x": '5:5: unknown key "xyzzy"\n  known keys: machine, steps, inputs',
-    "services: {db: x}": '5:5: "services" is not supported by this version of Cupel',
+    "xyzzy: x": '5:5: unknown key "xyzzy"\n  known keys: machine, machines, services',
+    "secrets: {db: x}": '5:5: "secrets" is not supported by this version of Cupel',
     "cartesian: tests.cfg": '5:5: "cartesian" is not supported by this version of Cupel',
     "steps: [y]": '5:5: duplicate key "steps"\n  the first is at 4:5',
     "timeout: soon": (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cupel.config import freeze, image, job, load, project, schema, server
+from cupel.config import freeze, image, job, load, project, schema, server, together
 from cupel.config.shape import Record
 from cupel.core.model import Pipeline
 
@@ -20,6 +20,8 @@ DOCUMENTED = {
         "Keys of the file": project.FILE,
         "Keys of a job": job.JobShape.record,
         "Keys of a step": job.StepShape.record,
+        "Keys of a service": together.SERVICE_RECORD,
+        "Keys of a link": together.LINK_RECORD,
     },
     "server-configuration.md": {
         "Keys of the file": server.SERVER,
@@ -117,5 +119,6 @@ def test_the_schema_describes_and_closes_every_record() -> None:
     assert made["additionalProperties"] is False
     frozen = made["properties"]["jobs"]["additionalProperties"]
     assert frozen["additionalProperties"] is False
-    assert frozen["required"] == ["machine", "steps"]
+    assert frozen["required"] == ["steps"]
+    assert frozen["anyOf"] == [{"required": ["machine"]}, {"required": ["machines"]}]
     assert all(part["description"] for part in frozen["properties"].values())
