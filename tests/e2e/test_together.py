@@ -1,0 +1,52 @@
+"""A job with several machines on a whole server: the how-to's own example, and a change that lands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e import server as serving
+from e2e.server import Server
+from integration import images
+
+pytestmark = pytest.mark.e2e
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-cluster-in-one-job.md"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _machines() -> None:
+    if (why := serving.lacking()) is not None:
+        pytest.skip(f"no machines here: {why}")
+    images.ensure()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = serving.config(slots=4)
+    with serving.running(tmp_path_factory.mktemp("together") / "state", settings) as running:
+        yield running
+
+
+def example() -> str:
+    found = re.search(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1].replace("debian-12", "small")
+
+
+def test_the_example_of_the_how_to_passes_and_lands(server: Server, tmp_path: Path) -> None:
+    work = serving.project(server, tmp_path, "cluster", {".cupel.yaml": example()})
+    change = work.propose("a change", {"file": "text"}, "land")
+    server.ended(change)
+    assert server.change(change)["state"] == "landed", server.output()
+    build = next(b for b in server.builds(change) if b["job"] == "cluster")
+    log = server.log(build["id"])
+    assert "http://web:8000/: " in log
+    slow = re.search(r"http://server:9000/: (\d+) ms", log)
+    assert slow is not None
+    assert int(slow[1]) >= 80  # two round trips of 40 ms
+    artefacts = server.get(f"/api/builds/{build['id']}/artefacts")
+    assert [each["path"] for each in artefacts] == ["server.log"]
