@@ -1,4 +1,4 @@
-"""A job with several machines on a whole server: the how-to's own example, and a change that lands."""
+"""A job with several machines on a whole server: the how-to's own example."""
 
 from __future__ import annotations
 
@@ -48,5 +48,12 @@ def test_the_example_of_the_how_to_passes_and_lands(server: Server, tmp_path: Pa
     slow = re.search(r"http://server:9000/: (\d+) ms", log)
     assert slow is not None
     assert int(slow[1]) >= 80  # two round trips of 40 ms
+    said = server.cli("logs", str(build["id"])).stdout
+    assert "client | http://server:9000/: " in said
+    only = server.cli("logs", "--machine", "web", str(build["id"])).stdout
+    assert "GET / HTTP" in only
+    assert {line.partition(" | ")[0] for line in only.splitlines()} == {"web"}
+    none = server.cli("logs", "--machine", "wbe", str(build["id"]))
+    assert "machines: server, client, web" in none.stderr
     artefacts = server.get(f"/api/builds/{build['id']}/artefacts")
     assert [each["path"] for each in artefacts] == ["server.log"]

@@ -65,13 +65,15 @@ async def log(
     ] = None,
 ) -> Response:
     async with cupel.store.read() as tx:
-        await views.build_row(tx, id)
+        build = await views.build_row(tx, id)
     reader = cupel.logs.reader(id)
     if format is Format.TEXT and not follow and start == 0:
         return _text(reader, range)
     batches = follow_lines(cupel, id, start) if follow else _lines(reader, start)
     if format is Format.JSON:
-        return StreamingResponse(_said(batches, _json), media_type="application/jsonl")
+        names = [part.name for part in build.parts]
+        said = _said(batches, lambda line: _json(line, names))
+        return StreamingResponse(said, media_type="application/jsonl")
     return StreamingResponse(_said(batches, _printed), media_type="text/plain")
 
 
@@ -154,7 +156,7 @@ async def _said(
         yield "".join(map(say, batch))
 
 
-def _json(line: Line) -> str:
+def _json(line: Line, machines: Sequence[str]) -> str:
     view = LineView(
         number=line.number,
         at=line.at,
@@ -163,6 +165,7 @@ def _json(line: Line) -> str:
         text=line.text,
         continues=line.continues,
         ended=line.ended,
+        machine=machines[line.part] if line.part < len(machines) else None,
     )
     return view.model_dump_json() + "\n"
 

@@ -41,7 +41,8 @@ class LineView(pydantic.BaseModel):
 
     `step` is the number of the build's step, from 1; None for what the server itself remarks.
     `stream` is out, err or cupel. `continues`: it goes on where the last piece of the same step and
-    stream stopped; `ended`: the line is complete.
+    stream stopped; `ended`: the line is complete. `machine` is the name of the one that it came
+    from, in a job that has several.
     """
 
     number: int
@@ -51,6 +52,7 @@ class LineView(pydantic.BaseModel):
     text: str
     continues: bool = False
     ended: bool = True
+    machine: str | None = None
 
 
 class Problem(pydantic.BaseModel):

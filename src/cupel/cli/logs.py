@@ -28,6 +28,7 @@ BAD = ("failure", "timeout", "infra")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the build has finished.")
 @click.option("--failed", metavar="CHANGE", type=NUMBER, help="The failed builds of this change.")
 @click.option("--step", help="Only this step: its number or its name.")
+@click.option("--machine", metavar="NAME", help="Only this machine of a job that has several.")
 @click.option("--times", is_flag=True, help="Put the time (UTC) before each line.")
 @click.option("--raw", is_flag=True, help="As printed, terminal escapes and all.")
 @output.json_option
@@ -40,12 +41,14 @@ def logs(
     follow: bool,
     failed: int | None,
     step: str | None,
+    machine: str | None,
     times: bool,
     raw: bool,
     as_json: bool,
 ) -> None:
     """Print the log of BUILD, or of a change's failed builds.
 
+    With several machines, each line begins with the name of the one that it came from.
     Of a build that was reused it is the log of the one that ran.
     Terminal escapes are left out, so that a build cannot act on your terminal. With --follow, the
     exit code is 1 unless the build succeeds.
@@ -62,8 +65,13 @@ def logs(
             if ran != build and not as_json:
                 printer.heading(f"build {build} was not run: the log of build {ran}")
             only = None if step is None else _step(found, step)
-            lines = client.log(ran, follow=follow)
-            printer.print(line for line in lines if only is None or line.step == only)
+            if machine is not None and machine not in found.machines:
+                raise _no_machine(found, machine)
+            printer.print(
+                line
+                for line in client.log(ran, follow=follow)
+                if (only is None or line.step == only) and machine in (None, line.machine)
+            )
             if follow and client.build(build).verdict != "success":
                 ctx.exit(Exit.NEGATIVE)
 
@@ -86,6 +94,11 @@ def _step(build: BuildView, wanted: str) -> int:
             return step.number
     names = ", ".join(f"{step.number} {step.name}" for step in build.steps) or "none"
     raise UserError(f"build {build.id} has no step {wanted!r}", hint=f"its steps: {names}")
+
+
+def _no_machine(build: BuildView, wanted: str) -> UserError:
+    names = ", ".join(build.machines) or "it has one, without a name"
+    return UserError(f"build {build.id} has no machine {wanted!r}", hint=f"machines: {names}")
 
 
 class Printer:
@@ -111,10 +124,11 @@ class Printer:
     def _write(self, line: LineView) -> None:
         if not line.continues:
             self._end()
-        begin = self._times and not self._inside
+        begin = f"{text.clock(line.at)} " if self._times else ""
+        begin += f"{line.machine} | " if line.machine else ""
         shown = line.text if self._raw else terminal.plain(line.text)
         # Not `click.echo`: it strips what `--raw` asks for.
-        sys.stdout.write((f"{text.clock(line.at)} " if begin else "") + shown)
+        sys.stdout.write(("" if self._inside else begin) + shown)
         self._inside = True
         if line.ended:
             self._end()

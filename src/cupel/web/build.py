@@ -46,5 +46,11 @@ async def build(
         now=now,
         build=shown,
         blame=BLAME[shown.verdict] if shown.verdict else "",
-        part=log.part(here.server.logs.reader(id), shown.steps, start, growing=growing),
+        part=log.part(
+            here.server.logs.reader(id),
+            shown.steps,
+            start,
+            growing=growing,
+            machines=shown.machines,
+        ),
     )

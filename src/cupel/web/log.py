@@ -16,7 +16,7 @@ import jinja2
 from starlette.responses import StreamingResponse
 
 from cupel.control import views
-from cupel.control.views import StepView
+from cupel.control.views import BuildView, StepView
 from cupel.core.model import Build, BuildState
 from cupel.log.stream import Line, LogReader
 from cupel.store.interface import Store
@@ -54,6 +54,8 @@ class Entry:
     text: str
     heading: str | None
     continues: bool
+    machine: str | None = None
+    """The one that it came from, in a job that has several."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +75,21 @@ class Part:
         return self.lines[-1].step if self.lines else NO_STEP
 
 
-def part(reader: LogReader, steps: Sequence[StepView], start: int | None, *, growing: bool) -> Part:
+def part(
+    reader: LogReader,
+    steps: Sequence[StepView],
+    start: int | None,
+    *,
+    growing: bool,
+    machines: Sequence[str] = (),
+) -> Part:
     """The part from line `start` (of 1) on, by default the last; one that grows is followed."""
     total = reader.line_count
     lines = _last(reader, total) if start is None else reader.lines(max(start, 1) - 1, PAGE)
     first = lines[0].number + 1 if lines else 1
     last = lines[-1].number + 1 if lines else 0
     return Part(
-        lines=entries(lines, steps, before=NO_STEP),
+        lines=entries(lines, steps, before=NO_STEP, machines=machines),
         first=first,
         last=last,
         total=max(total, last),
@@ -90,7 +99,9 @@ def part(reader: LogReader, steps: Sequence[StepView], start: int | None, *, gro
     )
 
 
-def entries(lines: Sequence[Line], steps: Sequence[StepView], *, before: int) -> list[Entry]:
+def entries(
+    lines: Sequence[Line], steps: Sequence[StepView], *, before: int, machines: Sequence[str] = ()
+) -> list[Entry]:
     """The lines as shown, after a line of step `before`; the log counts steps from 0."""
     names = {step.number - 1: step.name for step in steps}
     shown = []
@@ -105,6 +116,7 @@ def entries(lines: Sequence[Line], steps: Sequence[StepView], *, before: int) ->
                 text=line.text,
                 heading=names.get(line.step, MAKING) if new else None,
                 continues=line.continues,
+                machine=machines[line.part] if line.part < len(machines) else None,
             )
         )
         before = line.step
@@ -159,8 +171,9 @@ class _Tail:
             over = await _is_over(self._here.server.store, self._build)
             lines = self._reader.lines(start, CHUNK)
             if lines:
-                steps = await self._steps()
-                yield _message(self._template, entries(lines, steps, before=step))
+                build = await self._view()
+                shown = entries(lines, build.steps, before=step, machines=build.machines)
+                yield _message(self._template, shown)
                 start, step = lines[-1].number + 1, lines[-1].step
             elif over:
                 yield END
@@ -169,10 +182,9 @@ class _Tail:
                 yield live.BEAT
             await asyncio.sleep(GATHER)
 
-    async def _steps(self) -> Sequence[StepView]:
+    async def _view(self) -> BuildView:
         async with self._here.server.store.read() as tx:
-            view = await views.build_view(tx, self._build, now=self._here.now())
-        return view.steps
+            return await views.build_view(tx, self._build, now=self._here.now())
 
     async def _news(self, start: int) -> bool:
         """Wait until there is a line from `start` on or the build has an event; not for ever."""

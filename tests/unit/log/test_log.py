@@ -257,3 +257,16 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "logs").write_text("in the way")
     with pytest.raises(InfraError):
         store(tmp_path).writer(1)
+
+
+def test_lines_of_two_machines_do_not_mix_and_say_where_they_are_from(tmp_path: Path) -> None:
+    logs = store(tmp_path)
+    writer = logs.writer(1)
+    for part, data in ((0, b"one "), (3, b"other "), (0, b"line\n"), (3, b"line\n")):
+        writer.append(0, "err", 1.0, data, part)
+    writer.close()
+    lines = logs.reader(1).lines(0, 10)
+    found = [(line.part, line.stream, line.text) for line in lines]
+    assert found == [(0, "err", "one line"), (3, "err", "other line")]
+    with pytest.raises(Bug):
+        index.pack(0, 0, 1, 0, "out", 0, part=100)

@@ -70,6 +70,19 @@ def test_a_heading_stands_where_a_step_begins(tmp_path: Path) -> None:
     assert [entry.heading for entry in part.lines] == ["install", None, "test", None]
 
 
+def test_lines_say_which_machine_they_came_from(tmp_path: Path) -> None:
+    logs = LogStore(tmp_path)
+    writer = logs.writer(1)
+    for number, text in ((0, b"a\n"), (1, b"b\n"), (7, b"c\n")):
+        writer.append(0, "out", 1.0, text, number)
+    writer.close()
+    machines = ("server", "client")
+    shown = log.part(logs.reader(1), STEPS, None, growing=False, machines=machines)
+    assert [entry.machine for entry in shown.lines] == ["server", "client", None]
+    shown = log.part(logs.reader(1), STEPS, None, growing=False)
+    assert [entry.machine for entry in shown.lines] == [None] * 3
+
+
 class Running:
     """A build that runs, with its log, and the tail of it that a page gets."""
 

@@ -101,6 +101,7 @@ async def build_view(
         steps=_steps(job.steps if job else (), build.steps, build.state, now),
         usage=_usage(build.usage),
         on=await _machine(tx, build),
+        machines=[part.name for part in build.parts],
         needs=_needs(job, siblings),
         attempts=attempts([row for row in siblings if row.job == build.job], now),
         artefacts=await artefact_list(tx, id),

@@ -419,6 +419,7 @@ class BuildView(BuildRef):
 
     `key` names all that its verdict depends on; builds with the same key are the same question.
     `refuted_by` is the build of an audit that failed where this one, or `reused`, had passed.
+    `machines` are the names of those of a job that has several, its own first.
     """
 
     branch: str
@@ -435,6 +436,7 @@ class BuildView(BuildRef):
     steps: list[StepView]
     usage: UsageView
     on: MachineRef | None
+    machines: list[str]
     needs: list[NeedView]
     attempts: list[AttemptView]
     artefacts: list[ArtefactView]
