@@ -745,3 +745,95 @@ def test_a_build_that_is_stopped_for_the_hosts_sake_says_so_and_its_machine_is_k
 
     scripts = {"forever": fakes.Script(exit=fakes.FOREVER)}
     play(scenario, scripts, guard=protection.Guard(Path("/"), look=look))
+
+
+PAIR = (messages.PartSpec(name="server", machine=1), messages.PartSpec(name="client", machine=2))
+
+
+def test_a_build_of_two_machines_runs_on_both_and_tells_which(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.make(1), world.make(2))
+        steps = (StepSpec(name="a", run="one"), StepSpec(name="b", run="other", on="client"))
+        link = messages.LinkSpec(one="server", other="client", delay=0.1)
+        await world.server.say(world.run(1, parts=PAIR, steps=steps, links=(link,)))
+        finished = await world.server.hears(BuildFinished, 1)
+        assert (finished.verdict, finished.reason) == ("success", None)
+        printed = [(m.machine, m.step, m.part, m.data) for m in world.server.of(Output)]
+        assert printed == [(1, 0, 0, b"x\n"), (1, 1, 1, b"y\n")]
+        [network] = world.provider.networks
+        assert network.links == [link]
+        assert network.closed
+        own, other = sorted(world.provider.made, key=lambda each: each.id)
+        assert all(each.files["/build/src/hello.txt"] == b"hello\n" for each in (own, other))
+        [(_, env, _)] = [ran for ran in other.ran if ran[0][-1] == "other"]
+        assert env["CUPEL_MACHINE"] == "client"
+        packed = b"".join(m.data for m in world.server.of(ArtefactData))
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            assert "client/left" in tar.getnames()
+        assert not [each for each in world.server.heard if getattr(each, "machine", 0) == 2][1:]
+        await world.destroy(1)
+        await world.destroy(2)
+
+    scripts = {
+        "one": fakes.Script(prints=[(OUT, b"x\n")]),
+        "other": fakes.Script(prints=[(OUT, b"y\n")], leaves={"left": b"1"}),
+    }
+    play(scenario, scripts)
+
+
+def test_a_machine_is_lent_to_one_build_alone(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.make(1), world.make(2))
+        await world.server.say(world.run(1, "slow", parts=PAIR))
+        await world.provider.stepping.wait()
+        await world.server.say(world.run(2, "x"))
+        refused = await world.server.hears(BuildRefused, 2)
+        assert refused.reason == "machine 2 is used already, by build 10"
+
+    play(scenario, {"slow": fakes.Script(exit=fakes.FOREVER)})
+
+
+def test_a_build_is_refused_when_one_of_its_machines_is_not_there(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.make(1), world.run(1, "x", parts=PAIR))
+        refused = await world.server.hears(BuildRefused, 1)
+        assert refused.reason == "there is no machine 2 here: nobody has ordered it"
+
+    play(scenario)
+
+
+def test_machines_that_cannot_be_joined_fail_the_build_in_words(play):
+    async def scenario(world: World) -> None:
+        world.provider.faults.join = "virtual machines can't be joined"
+        await world.server.say(world.make(1), world.make(2), world.run(1, "x", parts=PAIR))
+        finished = await world.server.hears(BuildFinished, 1)
+        assert (finished.verdict, finished.reason) == ("failure", world.provider.faults.join)
+
+    play(scenario)
+
+
+def test_a_service_that_fails_ends_the_build_before_its_first_step(play):
+    async def scenario(world: World) -> None:
+        db = messages.ServiceSpec(name="client", run="serve", health="sick", ports=(), timeout=5.0)
+        await world.server.say(world.make(1), world.make(2))
+        await world.server.say(world.run(1, "x", parts=PAIR, services=(db,)))
+        finished = await world.server.hears(BuildFinished, 1)
+        assert finished.verdict == "failure"
+        assert finished.reason == (
+            "service 'client' ended with status 3 and was not healthy; it printed last:\nno disk"
+        )
+        assert world.server.of(StepStarted) == []
+
+    serve = fakes.Script(prints=[(ERR, b"no disk\n")], exit=3)
+    play(scenario, {"serve": serve, "sick": fakes.Script(exit=1), "\nsick": fakes.Script(exit=1)})
+
+
+def test_a_build_ends_when_another_of_its_machines_goes(play):
+    async def scenario(world: World) -> None:
+        await world.server.say(world.make(1), world.make(2))
+        steps = (StepSpec(name="a", run="slow", on="client"),)
+        await world.server.say(world.run(1, parts=PAIR, steps=steps))
+        finished = await world.server.hears(BuildFinished, 1)
+        assert finished.verdict == "infra"
+
+    play(scenario, {"slow": fakes.Script(exit=fakes.DIES)})
