@@ -57,3 +57,31 @@ def test_the_example_of_the_how_to_passes_and_lands(server: Server, tmp_path: Pa
     assert "machines: server, client, web" in none.stderr
     artefacts = server.get(f"/api/builds/{build['id']}/artefacts")
     assert [each["path"] for each in artefacts] == ["server.log"]
+
+
+PAIR = """\
+jobs:
+  pair:
+    machines: {one: small, two: small, three: small}
+    steps:
+      - {run: "hostname -I; sleep 1; echo went on", on: two}
+check: [pair]
+"""
+
+
+def test_changes_whose_builds_need_most_slots_land_although_the_server_is_killed(
+    server: Server, tmp_path: Path
+) -> None:
+    """Two such builds never fit at once; neither holds what the other waits for."""
+    work = serving.project(server, tmp_path, "pairs", {".cupel.yaml": PAIR})
+    changes = []
+    for name in ("a", "b"):
+        changes.append(work.propose(name, {name: name}, "land"))
+        work.start_over()
+    server.running(changes[0])
+    server.kill()
+    server.start()
+    for change in changes:
+        server.ended(change)
+        assert server.change(change)["state"] == "landed", server.output()
+    serving.wait_for(lambda: server.leftovers() == {}, why="the end of all machines")
