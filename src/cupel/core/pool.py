@@ -97,6 +97,8 @@ class _Fleet:
         """The host of each build that needs several machines."""
         self.kept: dict[int, list[Machine]] = {}
         """Ready machines that are kept for such a build until it has all, by build."""
+        self.held: set[int] = set()
+        """The hosts on which some are kept: for one build on each."""
         for machine in room.there:
             if hosts.takes_more(draft.get(Host, machine.host_id), draft.now):
                 if machine.state is MachineState.READY:
@@ -240,9 +242,13 @@ def _take_all(fleet: _Fleet, build: Build) -> bool:
     fleet.place[build.id] = host
     found = together.pick(build.labels, fleet.ready, host)
     there = [machine for machine in found if machine is not None]
+    is_whole = len(there) == len(build.parts)
+    if not is_whole and host.id in fleet.held:
+        return False  # each would wait for the slots that the other's machines take
     for machine in there:
         fleet.ready[machine.label].remove(machine)
-    if len(there) < len(build.parts):
+    if not is_whole:
+        fleet.held.add(host.id)
         fleet.kept[build.id] = there
         return False
     for part, machine in zip(build.parts[1:], there[1:], strict=True):

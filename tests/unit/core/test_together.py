@@ -121,6 +121,19 @@ def test_who_is_behind_does_not_take_what_is_kept() -> None:
     assert len(had(made(draft), 1)) == 2
 
 
+def test_ready_machines_are_kept_for_one_build_of_a_host_alone() -> None:
+    """If each of two builds were kept one of the two slots, both would wait for ever."""
+    others = (Part(name="a", label="postgres"), Part(name="b", label="postgres"))
+    rows = [machine(50, 1), machine(51, 1, label="postgres")]
+    builds = [build(1, parts=PAIR), build(2, label="postgres", parts=others)]
+    draft = planned(host(1, 2), *rows, *builds)
+    assert draft.get(Machine, 50).state is READY
+    assert draft.get(Machine, 51).state is MachineState.DELETING
+    draft.put(replace(draft.get(Machine, 51), state=MachineState.GONE))
+    pool.plan(draft)
+    assert len(had(made(draft), 1)) == 2
+
+
 def test_who_is_ahead_takes_what_is_ready() -> None:
     several = build(1, parts=PAIR, pipeline=Pipeline.CHECK)
     draft = planned(host(1, 2), machine(50, 1), several, build(2, pipeline=Pipeline.GATE))
