@@ -59,6 +59,17 @@ def test_the_example_of_the_how_to_passes_and_lands(server: Server, tmp_path: Pa
     assert [each["path"] for each in artefacts] == ["server.log"]
 
 
+def test_what_can_never_run_says_so(server: Server, tmp_path: Path) -> None:
+    names = ", ".join(f"m{number}: small" for number in range(5))
+    many = f"jobs: {{many: {{machines: {{{names}}}, steps: [x]}}}}\ncheck: [many]\n"
+    work = serving.project(server, tmp_path, "many", {".cupel.yaml": many})
+    change = work.propose("a change", {"file": "text"}, "land")
+    build = serving.wait_for(lambda: server.builds(change), why="the build")[0]["id"]
+    said = server.cli("build", "show", str(build)).stdout
+    assert "it needs 5 machines on one host that makes all of them" in said
+    server.post(f"/api/changes/{change}/abandon")
+
+
 PAIR = """\
 jobs:
   pair:

@@ -419,7 +419,8 @@ class BuildView(BuildRef):
 
     `key` names all that its verdict depends on; builds with the same key are the same question.
     `refuted_by` is the build of an audit that failed where this one, or `reused`, had passed.
-    `machines` are the names of those of a job that has several, its own first.
+    `machines` are the names of those of a job that has several, its own first. `waiting` is why a
+    queued one has no machine yet.
     """
 
     branch: str
@@ -445,6 +446,7 @@ class BuildView(BuildRef):
     key: str | None = None
     reused: ReusedView | None = None
     refuted_by: int | None = None
+    waiting: str | None = None
 
 
 class MachineView(View):
