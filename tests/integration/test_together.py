@@ -296,6 +296,8 @@ def test_nothing_is_left_when_the_agent_is_killed(tmp_path: Path) -> None:
         asyncio.run(_until(lambda: len(_sleepers()) == 1))
         wires = _holding_taps()
         assert wires
+        groups = [Path(f"/proc/{pid}/cgroup").read_text() for pid in wires]
+        assert all("/m1/init" in each for each in groups if "cupel-" in each)
     finally:
         os.kill(agent.pid, signal.SIGKILL)
         agent.wait()

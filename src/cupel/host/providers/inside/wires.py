@@ -17,6 +17,7 @@ import select
 import socket
 import struct
 import time
+from pathlib import Path
 from typing import NoReturn
 
 from cupel.host.providers.inside import netlink, syscalls, wire
@@ -37,7 +38,7 @@ _NOBODY = 65534
 _BATCH = 64
 """Frames that are read of one machine before the others get their turn."""
 _LONGEST = 65536
-_MOST = 50_000
+_MOST = 20_000
 """Frames on their way at a time, beyond which they are dropped."""
 
 
@@ -49,6 +50,8 @@ def main(agent: socket.socket) -> NoReturn:
             os._exit(0)
         frame, namespaces = received
         try:
+            for procs in frame["groups"]:
+                Path(procs).write_text("0")
             taps = [_join(*each) for each in zip(namespaces, frame["addresses"], strict=True)]
         except OSError as error:
             wire.send(agent, {"event": "failed", "text": str(error)})

@@ -236,7 +236,8 @@ class NamespaceProvider:
         try:
             with contextlib.ExitStack() as held:
                 namespaces = [_network_of(machine, held) for machine in machines.values()]
-                await joined.start(namespaces)
+                own = next(iter(machines.values()))
+                await joined.start(namespaces, self._tree.group(own.id).init)
             for link in links:
                 await joined.set(link)
         except BaseException:

@@ -34,9 +34,12 @@ class Wires:
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._count = 0
 
-    async def start(self, namespaces: Sequence[int]) -> None:
-        """Join the machines that have these network namespaces, in the order of the names."""
-        order = {"addresses": list(self.addresses.values())}
+    async def start(self, namespaces: Sequence[int], groups: Sequence[str]) -> None:
+        """Join the machines that have these network namespaces, in the order of the names.
+
+        The network's process enters control groups by these files.
+        """
+        order = {"addresses": list(self.addresses.values()), "groups": list(groups)}
         await self._answered(self._ready, order, namespaces)
 
     async def set(self, link: LinkSpec) -> None:
