@@ -476,7 +476,7 @@ def _wanted(lane: Lane, made: Plan, beliefs: Beliefs) -> dict[tuple[int, str], f
     for state in made.states:
         if id(state) in expected and not _is_failing(state, beliefs):
             for proof in place_of(state).proofs:
-                _want_advisory(wanted, proof)
+                _want_advisory(wanted, proof, proved=state.passed)
     return wanted
 
 
@@ -523,11 +523,13 @@ def _want_with_needs(
             _want_with_needs(wanted, proof, needed, score)
 
 
-def _want_advisory(wanted: dict[tuple[int, str], float], proof: Buildset) -> None:
-    """Jobs that do not vote run beside those that do, once those are under way."""
+def _want_advisory(wanted: dict[tuple[int, str], float], proof: Buildset, *, proved: bool) -> None:
+    """Jobs that do not vote run beside those that do, once those are under way, and on while what
+    those have proved waits for its turn."""
     advisory = [job for job in proof.jobs if not job.voting]
-    if advisory and any((proof.id, job.name) in wanted for job in proof.jobs if job.voting):
-        lowest = min(wanted.values())
+    begun = any((proof.id, job.name) in wanted for job in proof.jobs if job.voting)
+    if advisory and (begun or proved):
+        lowest = min(wanted.values(), default=0.0)
         for job in advisory:
             wanted.setdefault((proof.id, job.name), lowest - 1.0)
 
