@@ -57,6 +57,7 @@ async def everything_live(tx: Transaction) -> list[Row]:
     machines = await tx.select(Machine, {"state": _THERE})
     past = {b.machine_id for b in builds if b.machine_id is not None} - {m.id for m in machines}
     machines += await tx.select(Machine, {"id": past})
+    builds += await _failed_before(tx, items, builds)
     hosts = await tx.select(Host)
     return [
         *await _evidence(tx, [*items, *buildsets, *builds, *hosts]),
@@ -72,6 +73,16 @@ async def everything_live(tx: Transaction) -> list[Row]:
         *await _changes_of(tx, items),
         *await _past(tx, items),
     ]
+
+
+async def _failed_before(
+    tx: Transaction, items: Sequence[Item], known: Sequence[Build]
+) -> list[Build]:
+    """Failures in the gate in states that were given up, which are not looked at themselves."""
+    gated = {i.id for i in items if i.pipeline is Pipeline.GATE and i.state in LIVE_ITEMS}
+    there = {build.id for build in known}
+    found = await tx.select(Build, {"item_id": gated, "verdict": (Verdict.FAILURE,)})
+    return [build for build in found if build.id not in there]
 
 
 async def _past(tx: Transaction, items: Sequence[Item]) -> list[Row]:

@@ -91,6 +91,7 @@ class Lane:
         self._enter(items)
         self._look_at_bases()
         self._grow(root)
+        self._remember_failures()
         for trial in list(self.lattice.trials.values()):
             if self.heads.get(int(trial.job.split(":", 1)[0])) is None:
                 self.lattice.base(trial.job)
@@ -323,6 +324,23 @@ class Lane:
         for build in self.draft.builds(proof.id):
             found.setdefault(build.job, []).append(build)
         return found
+
+    def _remember_failures(self) -> None:
+        """What failed in a state that was given up counts where the same is asked again: a queue
+        that changes its mind would forget it each time, and never come to an end."""
+        for build in self.draft.all(Build):
+            if build.verdict is not Verdict.FAILURE or build.key is None:
+                continue
+            state = self.draft.find(Buildset, build.buildset_id)
+            if build.item_id not in self.items or (
+                state is not None and state.state is not BuildsetState.SUPERSEDED
+            ):
+                continue
+            trial = self.lattice.trials.get((build.job, build.key))
+            ended = build.finished_at or 0.0
+            if trial is not None and ended > self._cutoff.get(trial.job, 0.0):
+                trial.failed_at.append(ended - (build.started_at or build.queued_at))
+                trial.failed_when.append(ended)
 
     def _adrift(self) -> list[Buildset]:
         """States that will not come although something runs on them that proves others too."""
