@@ -209,6 +209,8 @@ class EscapeContract(ProviderContract):
     """`own_kernel`: machines have one of their own, which root of the machine may well alter."""
 
     own_kernel = False
+    permitted: frozenset[str] = frozenset()
+    """Attempts that succeed by design, as they reach nothing but the machine's own."""
     uncounted: frozenset[str] = frozenset()
     """The bombs that nothing here holds, because there are no control groups to count by."""
 
