@@ -49,9 +49,6 @@ GOT_FURTHER = 1.25
 BROKEN = 0.5
 """Above this chance a job's failures are put down to the branch itself."""
 
-FAILS_FAST = 0.5
-"""Above this chance of being bad, an entry that fails a job again need not run the others."""
-
 _FIRST = 1e6
 
 _SPARE = 2
@@ -474,7 +471,7 @@ def _wanted(lane: Lane, made: Plan, beliefs: Beliefs) -> dict[tuple[int, str], f
             _want_with_needs(wanted, *found, want.score)
     expected = {id(state) for state in made.expected.values()}
     for state in made.states:
-        if id(state) in expected and not _is_failing(state, beliefs):
+        if id(state) in expected and not judge.is_hopeless(state, beliefs):
             for proof in place_of(state).proofs:
                 _want_advisory(wanted, proof, proved=state.passed)
     return wanted
@@ -501,14 +498,7 @@ def is_of_use(want: Want, beliefs: Beliefs) -> bool:
     if want.trial.failed_at:
         # It would fail again while the branch itself is broken.
         return beliefs.broken.get(want.trial.job, 0.0) <= BROKEN
-    return not _is_failing(want.state, beliefs)
-
-
-def _is_failing(state: State, beliefs: Beliefs) -> bool:
-    """Whether its other jobs are of no use: one has failed again, and that is its own fault."""
-    entry = state.entry
-    again = any(len(t.failed_at) > 1 and not t.passed for t in (state.trials or {}).values())
-    return again and entry is not None and beliefs.bad[entry.id] > FAILS_FAST
+    return not judge.is_hopeless(want.state, beliefs)
 
 
 def _want_with_needs(

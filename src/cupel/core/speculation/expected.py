@@ -15,7 +15,7 @@ import itertools
 import math
 
 from cupel.core.speculation.belief import Beliefs
-from cupel.core.speculation.judge import SURE
+from cupel.core.speculation.judge import SURE, is_hopeless
 from cupel.core.speculation.lattice import Entry, Lattice, State, Trial
 from cupel.core.speculation.policy import Plan, Want
 
@@ -353,12 +353,15 @@ class _Planning:
         trials = step.state.trials
         if trials is None or step.state.broken is not None:
             return
+        hopeless = is_hopeless(step.state, self.beliefs)
         for trial in trials.values() if self.set else step.own:
             if trial.passed or trial.refused is not None:
                 continue
             chance = chances.get(trial.job, 1.0)
             if trial.failed_at:
                 self._want_rerun(step, trial, chance)
+            elif hopeless:  # it would take the place of something that is of use
+                continue
             elif chance >= self._floor(trial, main=main):
                 why = "next in the queue" if main else "in case"
                 self._offer(step, trial, chance * step.value, why)

@@ -14,6 +14,9 @@ SURE = 0.99
 DOUBTFUL = 0.2
 """An entry above this chance may be overtaken."""
 
+FAILS_FAST = 0.5
+"""Above this chance of being bad, an entry that fails a job again need not run the others."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -105,6 +108,13 @@ def held_up(lattice: Lattice, beliefs: Beliefs, rules: Rules, state: State) -> t
         elif not overtakable & entry.bit:
             first |= entry.bit
     return needs, first
+
+
+def is_hopeless(state: State, beliefs: Beliefs) -> bool:
+    """Whether its other jobs are of no use: one has failed again, and that is its own fault."""
+    entry = state.entry
+    again = any(len(t.failed_at) > 1 and not t.passed for t in (state.trials or {}).values())
+    return again and entry is not None and beliefs.bad[entry.id] > FAILS_FAST
 
 
 def _before(state: State, other: State, order: dict[int, int]) -> bool:
