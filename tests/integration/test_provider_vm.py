@@ -200,7 +200,7 @@ def test_a_reader_that_is_slow_slows_its_process_alone(tmp_path: Path) -> None:
         assert await anext(output)
         await output.aclose()  # type: ignore[attr-defined]
         await flood.kill()
-        assert await flood.wait() == -9
+        assert await flood.wait() in (-9, 141)  # the end of its pipe may come first
 
     on_machine(tmp_path, scenario)
 

@@ -127,8 +127,9 @@ class VmMachine:
                         yield data
                     elif len(errors) < 4096:
                         errors += data
-        finally:
+        except BaseException:  # whoever reads has left, too
             await process.kill()
+            raise
         await _succeeded(process, bytes(errors), f"packing {source} on machine {self.id}")
 
     def usage(self) -> Usage:
