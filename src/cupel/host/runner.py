@@ -9,7 +9,6 @@ import os
 import signal
 import tarfile
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -17,7 +16,6 @@ from collections.abc import (
     Mapping,
 )
 from pathlib import Path
-from typing import TypeVar
 
 from cupel.errors import CupelError, InfraError
 from cupel.host import protocol
@@ -31,11 +29,10 @@ from cupel.host.messages import (
     StepStarted,
     ToServer,
 )
+from cupel.host.providers import interface
 from cupel.host.providers.interface import Machine, Usage
 from cupel.host.service import Served
 from cupel.log import index
-
-T = TypeVar("T")
 
 Send = Callable[[ToServer], Awaitable[None]]
 
@@ -182,7 +179,7 @@ class Runner:
     async def _serve(self, served: Served) -> None:
         """Run a service; what it prints is in the log, and that it ended."""
         name = served.spec.name
-        async with _closing(served.run(self._environment(name))) as output:
+        async with interface.closing(served.run(self._environment(name))) as output:
             async for stream, data in output:
                 await self._print(stream.value, data, self._parts[name])
         text = f"service {name!r} {_ended(served.status or 0)}"
@@ -257,7 +254,7 @@ class Runner:
         )
         part = self._parts.get(step.on, 0)
         try:
-            async with _closing(process.output()) as output:
+            async with interface.closing(process.output()) as output:
                 async for stream, data in output:
                     await self._print(stream.value, data, part)
             return await process.wait()
@@ -302,7 +299,7 @@ class Runner:
         records = _packed(machine.records())
         async with asyncio.timeout(ARTEFACT_SECONDS):
             for tar in (records, _end_of_tar() if is_gone else machine.copy_out(ARTEFACTS)):
-                async with _closing(tar) as part:
+                async with interface.closing(tar) as part:
                     async for data in part:
                         sent += len(data)
                         if sent > self._build.artefact_limit:
@@ -330,7 +327,10 @@ class Runner:
         )
         try:
             with contextlib.suppress(TimeoutError):  # the artefacts matter more
-                async with asyncio.timeout(CORE_SECONDS), _closing(process.output()) as output:
+                async with (
+                    asyncio.timeout(CORE_SECONDS),
+                    interface.closing(process.output()) as output,
+                ):
                     async for _, data in output:
                         said += data[: 4096 - len(said)]
         finally:
@@ -384,16 +384,6 @@ async def _packed(files: Mapping[str, Path]) -> AsyncIterator[bytes]:
 
 async def _end_of_tar() -> AsyncIterator[bytes]:
     yield b"\0" * tarfile.RECORDSIZE
-
-
-@contextlib.asynccontextmanager
-async def _closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """End an iterator that is left early at once, and what it reads from with it."""
-    try:
-        yield iterator
-    finally:
-        if isinstance(iterator, AsyncGenerator):
-            await iterator.aclose()
 
 
 def pieces(data: bytes) -> Iterator[bytes]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from cupel.host.messages import LinkSpec, MachineSpec
+
+T = TypeVar("T")
 
 
 class Stream(enum.StrEnum):
@@ -176,3 +179,13 @@ class Provider(Protocol):
 
 class Progress(Protocol):
     def __call__(self, text: str) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """End an iterator that is left early at once, and what it reads from with it."""
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from pathlib import Path
 
 from cupel.errors import InfraError
+from cupel.host.providers import archive
 from cupel.host.providers.inside import wire
-from cupel.host.providers.interface import Stream, Usage
+from cupel.host.providers.interface import Usage
 from cupel.host.providers.namespace import cgroups
 from cupel.host.providers.namespace.channel import Channel
 from cupel.host.providers.namespace.process import NamespaceProcess
@@ -25,8 +26,6 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "DEBIAN_FRONTEND": "noninteractive",
 }
-_UNPACK = 'mkdir -p -- "$1" && exec tar -xf - --no-same-owner -C "$1"'
-_PACK = 'exec tar -cf - -C "$1" .'
 
 
 class NamespaceMachine:
@@ -162,35 +161,27 @@ class NamespaceMachine:
         self._give(stdin)
         os.set_blocking(feed, False)
         try:
-            argv = ["/bin/sh", "-c", _UNPACK, "sh", target]
+            argv = archive.unpacking(target)
             process = await self._exec(argv, env={}, cwd="/", stdin=stdin)
         except BaseException:
             os.close(feed)
             raise
         try:
             async with asyncio.TaskGroup() as group:
-                errors = group.create_task(_errors(process))
+                errors = group.create_task(archive.said(process))
                 await _pour(tar, feed)
         except ExceptionGroup as failed:
             await process.kill()
             raise failed.exceptions[0] from None
-        await _succeeded(process, errors.result(), f"unpacking to {target} on machine {self.id}")
+        what = f"unpacking to {target} on machine {self.id}"
+        await archive.succeeded(process, errors.result(), what)
 
     async def copy_out(self, source: str) -> AsyncIterator[bytes]:
-        argv = ["/bin/sh", "-c", _PACK, "sh", source]
-        process = await self.exec(argv, env={}, cwd="/")
-        errors = bytearray()
-        try:
-            async with contextlib.aclosing(process.output()) as output:
-                async for stream, data in output:
-                    if stream is Stream.OUT:
-                        yield data
-                    elif len(errors) < 4096:
-                        errors += data
-        except BaseException:  # whoever reads has left, too
-            await process.kill()
-            raise
-        await _succeeded(process, bytes(errors), f"packing {source} on machine {self.id}")
+        process = await self.exec(archive.packing(source), env={}, cwd="/")
+        what = f"packing {source} on machine {self.id}"
+        async with contextlib.aclosing(archive.packed(process, what)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def usage(self) -> Usage:
         if self._destroyed:
@@ -237,14 +228,6 @@ def _in_memory(data: bytes) -> int:
     return descriptor
 
 
-async def _errors(process: NamespaceProcess) -> bytes:
-    errors = bytearray()
-    async for _, data in process.output():
-        if len(errors) < 4096:
-            errors += data
-    return bytes(errors)
-
-
 async def _pour(source: AsyncIterator[bytes], pipe: int) -> None:
     """Write a stream to a pipe at the pace of its reader, until either ends."""
     loop = asyncio.get_running_loop()
@@ -260,9 +243,3 @@ async def _pour(source: AsyncIterator[bytes], pipe: int) -> None:
         return
     finally:
         writer.close()
-
-
-async def _succeeded(process: NamespaceProcess, errors: bytes, what: str) -> None:
-    status = await process.wait()
-    if status != 0:
-        raise InfraError(f"{what} failed", hint=errors.decode(errors="replace").strip() or None)

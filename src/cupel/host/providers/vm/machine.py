@@ -14,7 +14,8 @@ from pathlib import Path
 import structlog
 
 from cupel.errors import InfraError
-from cupel.host.providers.interface import Stream, Usage
+from cupel.host.providers import archive
+from cupel.host.providers.interface import Usage
 from cupel.host.providers.namespace.machine import ENVIRONMENT
 from cupel.host.providers.vm.port import VmProcess
 from cupel.host.providers.vm.qemu import Accelerator, Shape
@@ -26,8 +27,6 @@ DUMP_LIMIT = 256 << 20
 """Bytes of a memory dump, at most; a larger one is not kept."""
 DUMP_SECONDS = 60.0
 CHECKPOINT_SECONDS = 300.0
-_UNPACK = 'mkdir -p -- "$1" && exec tar -xf - --no-same-owner -C "$1"'
-_PACK = 'exec tar -cf - -C "$1" .'
 _PANIC = re.compile(r"Kernel panic - not syncing: ([^\r\n]*)")
 _SETTLE = 0.1
 """Seconds for the last words of a kernel to come over the console."""
@@ -104,33 +103,24 @@ class VmMachine:
             raise InfraError(f"machine {self.id} is gone")
 
     async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
-        argv = ["/bin/sh", "-c", _UNPACK, "sh", target]
-        process = await self._exec(argv, env={}, cwd="/", stdin=True)
+        process = await self._exec(archive.unpacking(target), env={}, cwd="/", stdin=True)
         try:
             async with asyncio.TaskGroup() as group:
-                errors = group.create_task(_errors(process))
+                errors = group.create_task(archive.said(process))
                 await process.feed(tar)
         except ExceptionGroup as failed:
             with contextlib.suppress(InfraError):
                 await process.kill()
             raise failed.exceptions[0] from None
-        await _succeeded(process, errors.result(), f"unpacking to {target} on machine {self.id}")
+        what = f"unpacking to {target} on machine {self.id}"
+        await archive.succeeded(process, errors.result(), what)
 
     async def copy_out(self, source: str) -> AsyncIterator[bytes]:
-        argv = ["/bin/sh", "-c", _PACK, "sh", source]
-        process = await self.exec(argv, env={}, cwd="/")
-        errors = bytearray()
-        try:
-            async with contextlib.aclosing(process.output()) as output:
-                async for stream, data in output:
-                    if stream is Stream.OUT:
-                        yield data
-                    elif len(errors) < 4096:
-                        errors += data
-        except BaseException:  # whoever reads has left, too
-            await process.kill()
-            raise
-        await _succeeded(process, bytes(errors), f"packing {source} on machine {self.id}")
+        process = await self.exec(archive.packing(source), env={}, cwd="/")
+        what = f"packing {source} on machine {self.id}"
+        async with contextlib.aclosing(archive.packed(process, what)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def usage(self) -> Usage:
         self._check()
@@ -197,17 +187,3 @@ class VmMachine:
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
-
-
-async def _errors(process: VmProcess) -> bytes:
-    errors = bytearray()
-    async for _, data in process.output():
-        if len(errors) < 4096:
-            errors += data
-    return bytes(errors)
-
-
-async def _succeeded(process: VmProcess, errors: bytes, what: str) -> None:
-    status = await process.wait()
-    if status != 0:
-        raise InfraError(f"{what} failed", hint=errors.decode(errors="replace").strip() or None)
