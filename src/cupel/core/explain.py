@@ -11,7 +11,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Iterable
 
-from cupel.core import history, queue
+from cupel.core import history, proving, queue, standing
 from cupel.core.draft import Draft
 from cupel.core.lane import Lane, place_of
 from cupel.core.model import Change, ItemState, Pipeline, Queue
@@ -162,7 +162,7 @@ class _Reading:
         self.asides = self._set_aside()
 
     def explained(self, machines: int, landing: Changes) -> Explained:
-        wants = [want for want in self.made.wants if queue.is_of_use(want, self.beliefs)]
+        wants = [want for want in self.made.wants if proving.is_of_use(want, self.beliefs)]
         return Explained(
             machines=machines,
             landing=landing,
@@ -249,7 +249,7 @@ class _Reading:
             on=None if expected is None else self._path(expected.path()[:-1]),
             others=self._others(entry, expected),
             aside=self.asides[entry.id],
-            wait=queue.why_waits(self.draft, self.lane, self.beliefs, self.made, entry),
+            wait=standing.why_waits(self.draft, self.lane, self.beliefs, self.made, entry),
         )
 
     def _change(self, entry: Entry) -> Change:

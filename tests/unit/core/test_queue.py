@@ -20,7 +20,7 @@ from cupel.core.model import (
     Role,
     Verdict,
 )
-from cupel.core.queue import BASE_AGAIN
+from cupel.core.proving import BASE_AGAIN
 from unit.core.gating import Gate
 from unit.core.making import job
 
