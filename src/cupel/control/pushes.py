@@ -19,10 +19,11 @@ from cupel.core import admission, events
 from cupel.core.model import Change, ChangeState, PatchSet, Pipeline, Project
 from cupel.errors import InfraError, NotFound, UserError
 from cupel.forge import examine
-from cupel.forge import push as pushing
+from cupel.forge import stack as stacks
 from cupel.forge.builtin import Became, RefResult, Say
 from cupel.forge.examine import Proposal
-from cupel.forge.push import ProposedChange, Push, Refusal, Review
+from cupel.forge.push import Push, Refusal, Review
+from cupel.forge.stack import ProposedChange
 from cupel.git import extent as extents
 from cupel.git import repository
 from cupel.git.extent import Extent
@@ -134,8 +135,8 @@ class Pushes:
             known = await _known(tx, project.id, proposal)
         refusals = []
         for proposed in proposal.changes:
-            found = pushing.find(proposed, {key: _as_known(*known[key]) for key in known})
-            refusal = found and pushing.refuse_known(proposal.review, proposed, found)
+            found = stacks.find(proposed, {key: _as_known(*known[key]) for key in known})
+            refusal = found and stacks.refuse_known(proposal.review, proposed, found)
             if refusal:
                 refusals.append(refusal)
         return refusals
@@ -149,9 +150,9 @@ class Pushes:
             known = await _known(tx, project.id, proposal)
         refusals = []
         for proposed in proposal.changes:
-            found = pushing.find(proposed, {key: _as_known(*known[key]) for key in known})
+            found = stacks.find(proposed, {key: _as_known(*known[key]) for key in known})
             own = known[found.key][0].id if found else None
-            refusals += pushing.refuse_depends_on(proposal.review, proposed, own, there)
+            refusals += stacks.refuse_depends_on(proposal.review, proposed, own, there)
         return refusals
 
     async def _refuse_misconfigured(self, push: Push, proposal: Proposal) -> list[Refusal]:
@@ -190,7 +191,7 @@ class Pushes:
             known = await _known(tx, project.id, proposal)
             as_known = {key: _as_known(*known[key]) for key in known}
             for proposed, size in zip(proposal.changes, sizes, strict=True):
-                found = pushing.find(proposed, as_known)
+                found = stacks.find(proposed, as_known)
                 below = None if proposed.needs is None else taken[proposed.needs].change.id
                 if found is None:
                     made = await self._first(tx, push, project, proposal.review, proposed, below)
@@ -321,8 +322,8 @@ async def _known(
     return known
 
 
-def _as_known(change: Change, newest: PatchSet) -> pushing.Known:
-    return pushing.Known(
+def _as_known(change: Change, newest: PatchSet) -> stacks.Known:
+    return stacks.Known(
         key=change.key, title=change.title, state=change.state, commit=newest.commit
     )
 

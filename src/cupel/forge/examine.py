@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from cupel.forge import push as pushes
-from cupel.forge.push import Direct, ProposedChange, Push, Refusal, Review
+from cupel.forge import refs
+from cupel.forge import stack as stacks
+from cupel.forge.push import Direct, Push, Refusal, Review
+from cupel.forge.stack import ProposedChange
 from cupel.git import commits, repository
 
 
@@ -26,7 +28,7 @@ async def examine(push: Push, branches: Sequence[str]) -> tuple[list[Proposal], 
     proposals: list[Proposal] = []
     refusals: list[Refusal] = []
     for command in push.commands:
-        match pushes.decide(command, push.options, branches):
+        match refs.decide(command, push.options, branches):
             case Refusal() as refusal:
                 refusals.append(refusal)
             case Direct():
@@ -49,9 +51,9 @@ async def _propose(push: Push, review: Review) -> Proposal | Refusal:
         )
     head = await repository.head(push.repo, review.branch)
     # The first push to an empty branch is one change, however long its history is.
-    bases, limit = ([], 1) if head is None else ([head], pushes.STACK_LIMIT + 1)
+    bases, limit = ([], 1) if head is None else ([head], stacks.STACK_LIMIT + 1)
     stack = await commits.stack(push.repo, bases, review.tip, limit=limit, env=push.env)
-    changes = pushes.propose(review, stack)
+    changes = stacks.propose(review, stack)
     if isinstance(changes, Refusal):
         return changes
     return Proposal(review=review, changes=changes)
