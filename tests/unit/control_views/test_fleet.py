@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from cupel.control.views import fleet
-from cupel.control.views.nouns import HostView
+from cupel.control.views.nouns.fleet import HostView
 from cupel.core.model import (
     BuildState,
     Host,

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from cupel.control.views import fleet, lookup, queue
 from cupel.control.views.change import attempt_view, attempts
-from cupel.control.views.nouns import (
+from cupel.control.views.nouns.build import (
     ArtefactView,
     BuildRef,
     BuildView,
     MachineRef,
     NeedView,
-    Page,
     ReusedView,
     StepView,
     UsageView,
 )
+from cupel.control.views.nouns.view import Page
 from cupel.core.model import (
     Artefact,
     Build,

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from cupel.control import load
 from cupel.control.views import lane, lookup, queue
-from cupel.control.views.nouns import (
+from cupel.control.views.nouns.build import AttemptView
+from cupel.control.views.nouns.change import (
     ApprovalView,
-    AttemptView,
     BuildsetView,
     ChangeRef,
     ChangeView,
     HistoryView,
-    ItemView,
-    Page,
     PatchSetView,
 )
+from cupel.control.views.nouns.item import ItemView
+from cupel.control.views.nouns.view import Page
 from cupel.core import admission
 from cupel.core.draft import Draft
 from cupel.core.model import (

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from cupel.control.views import lookup
-from cupel.control.views.nouns import HostView, MachineView, Page
+from cupel.control.views.nouns.fleet import HostView, MachineView
+from cupel.control.views.nouns.view import Page
 from cupel.core import host as hosts
 from cupel.core import waiting
 from cupel.core.draft import Draft

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cupel.control.views.nouns import (
+from cupel.control.views.nouns.image import (
     FileChangeView,
     ImageDifferenceView,
     ImageView,

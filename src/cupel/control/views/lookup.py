@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from cupel.control.views.nouns import ChangeRef
+from cupel.control.views.nouns.change import ChangeRef
 from cupel.core.model import Build, BuildState, Change, Project, Row, Verdict
 from cupel.store.interface import Transaction
 

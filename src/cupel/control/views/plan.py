@@ -6,7 +6,7 @@ import itertools
 
 from cupel.control import load
 from cupel.control.views import queue
-from cupel.control.views.nouns import View
+from cupel.control.views.nouns.view import View
 from cupel.core import explain
 from cupel.core.draft import Draft
 from cupel.core.explain import Explained, Factor, Failure, Proved, Standing, Wanted

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cupel.control.views.fleet import PRESENT
 from cupel.control.views.lookup import by_id
-from cupel.control.views.nouns import PoolView
+from cupel.control.views.nouns.fleet import PoolView
 from cupel.core import demand
 from cupel.core.model import Build, BuildState, Machine, MachineState, Pool
 from cupel.errors import NotFound

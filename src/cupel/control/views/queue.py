@@ -8,16 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cupel.control import load
 from cupel.control.views import fleet, lane, lookup
-from cupel.control.views.nouns import (
-    AlternativeView,
-    HeadView,
-    ItemView,
-    JobView,
-    KeptOutView,
-    ProofView,
-    QueueView,
-    RulesView,
-)
+from cupel.control.views.nouns.item import AlternativeView, ItemView, JobView, ProofView
+from cupel.control.views.nouns.project import HeadView
+from cupel.control.views.nouns.queue import KeptOutView, QueueView, RulesView
 from cupel.core import admission
 from cupel.core.draft import Draft
 from cupel.core.model import (

@@ -6,15 +6,15 @@ from collections import Counter
 
 import cupel
 from cupel.control.views import fleet, lookup, queue
-from cupel.control.views.nouns import (
+from cupel.control.views.nouns.event import EventView
+from cupel.control.views.nouns.project import (
     BranchView,
     CountsView,
-    EventView,
-    Page,
     PolicyView,
     ProjectView,
     StatusView,
 )
+from cupel.control.views.nouns.view import Page
 from cupel.core.model import (
     LIVE_ITEMS,
     Branch,

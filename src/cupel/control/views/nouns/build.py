@@ -1,0 +1,133 @@
+"""A build with its steps, artefacts and attempts."""
+
+from __future__ import annotations
+
+from cupel.control.views.nouns.view import View
+from cupel.core.model import BuildState, MachineState, Pipeline, Verdict
+
+
+class UsageView(View):
+    cpu_seconds: float | None = None
+    memory_peak: int | None = None
+
+
+class AttemptView(View):
+    """A build in one line. One that was not run since its pass was known has `reused_from`.
+
+    A pass has `flaked` if the job had failed on the same before: the same state, or another one
+    where all that it depends on is the same.
+    """
+
+    id: int
+    job: str
+    attempt: int
+    voting: bool
+    state: BuildState
+    verdict: Verdict | None
+    icon: str
+    reason: str | None
+    machine: int | None
+    queued_at: float
+    started_at: float | None
+    finished_at: float | None
+    seconds: float | None
+    reused_from: int | None = None
+    flaked: bool = False
+
+
+class StepView(View):
+    """A step; `state` is waiting, running, success, failure or killed, `run` its script."""
+
+    number: int
+    name: str
+    run: str
+    state: str
+    exit_status: int | None
+    started_at: float | None
+    finished_at: float | None
+    seconds: float | None
+    usage: UsageView
+
+
+class NeedView(View):
+    """A job whose artefacts a build gets, and the build that left them."""
+
+    job: str
+    build: int | None
+
+
+class ArtefactView(View):
+    id: int
+    path: str
+    size: int
+    sha256: str
+    created_at: float
+
+
+class BuildRef(AttemptView):
+    """A build in one line, away from its change. `waited` is the time it spent queued."""
+
+    project: str
+    pipeline: Pipeline
+    change: int | None
+    patch_set: int | None
+    title: str
+    label: str
+    waited: float
+
+
+class MachineRef(View):
+    id: int
+    state: MachineState
+    host: str
+    image: str | None
+    detail: str | None
+
+
+class ReusedView(View):
+    """The build whose pass stands for one that was not run; its log and artefacts are there.
+
+    `seconds` is how long it ran, and so what was saved.
+    """
+
+    build: int
+    change: int | None
+    title: str
+    commit: str | None
+    finished_at: float | None
+    seconds: float | None
+
+
+class BuildView(BuildRef):
+    """All of a build; `log_lines` is None if not asked for.
+
+    `key` names all that its verdict depends on; builds with the same key are the same question.
+    `refuted_by` is the build of an audit that failed where this one, or `reused`, had passed.
+    `machines` are the names of those of a job that has several, its own first. `waiting` is why a
+    queued one has no machine yet.
+    """
+
+    branch: str
+    item: int
+    buildset: int
+    current: bool
+    onto: str | None
+    commit: str | None
+    tree: str | None
+    cell: dict[str, str]
+    env: dict[str, str]
+    inputs: list[str]
+    timeout: float | None
+    steps: list[StepView]
+    usage: UsageView
+    on: MachineRef | None
+    machines: list[str]
+    needs: list[NeedView]
+    attempts: list[AttemptView]
+    artefacts: list[ArtefactView]
+    log_lines: int | None
+    notice: str | None
+    key: str | None = None
+    reused: ReusedView | None = None
+    refuted_by: int | None = None
+    waiting: str | None = None

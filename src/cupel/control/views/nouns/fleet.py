@@ -1,0 +1,75 @@
+"""Machines, their pools and their hosts."""
+
+from __future__ import annotations
+
+from cupel.control.views.nouns.view import View
+from cupel.core.model import HostState, MachineState
+
+
+class MachineView(View):
+    """`boot_seconds` is from the decision to make it until it was ready."""
+
+    id: int
+    label: str
+    image: str | None
+    host: str
+    state: MachineState
+    detail: str | None
+    build: int | None
+    job: str | None
+    project: str | None
+    change: int | None
+    created_at: float
+    ready_at: float | None
+    gone_at: float | None
+    boot_seconds: float | None
+    seconds: float
+    used_at: float | None = None
+
+
+class PoolView(View):
+    """How many machines of a label there are and are to be, by state.
+
+    `target` is how many are wanted that nobody uses, and `why` says so in words: `ready` are kept
+    idle, `queued` builds wait, and `expected` is what the recent rate of builds asks for. `waits`
+    are the seconds that builds of the last day waited for a machine, at the 50th, 90th and 99th
+    percentile (None: there were no builds). `image_seconds` is since when machines have `image`.
+    """
+
+    label: str
+    ready: int
+    ceiling: int | None
+    quota: int | None
+    idle: float
+    target: int
+    expected: int
+    queued: int
+    why: str
+    counts: dict[MachineState, int]
+    boot_seconds: float | None
+    waits: tuple[float, float, float] | None
+    image: str | None
+    image_seconds: float | None
+
+
+class HostView(View):
+    """A computer that makes machines: `used` of its `slots`; no labels means any label.
+
+    `strikes` are the builds in a row that it failed within seconds. With too many it gets none
+    until `quarantined_until`, and then one at a time until one ends well; `waiting` says so.
+    """
+
+    id: int
+    name: str
+    state: HostState
+    slots: int
+    used: int
+    labels: list[str]
+    detail: str | None
+    last_seen: float
+    strikes: int
+    quarantined_until: float | None
+    waiting: str | None
+    machines: list[MachineView]
+    draining: bool = False
+    refuses: str | None = None
