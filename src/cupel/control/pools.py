@@ -7,7 +7,7 @@ import hashlib
 import json
 
 from cupel.config.server import LabelConfig, ServerConfig
-from cupel.control.hosts import machine_spec
+from cupel.control.orders import machine_spec
 from cupel.core import events
 
 

@@ -16,7 +16,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cupel.control import auth as authentication
 from cupel.control.auth import Auth, Scope
-from cupel.control.hosts import HEARTBEAT, Hosts
+from cupel.control.hosts import Hosts
+from cupel.control.session import HEARTBEAT
 from cupel.errors import Forbidden, InfraError
 from cupel.host import joining, messages
 from cupel.host.joining import Join, Joined, Refused, Why

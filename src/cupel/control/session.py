@@ -1,0 +1,296 @@
+"""One host's connection: its messages become facts, and what builds print goes to their logs."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import dataclasses
+
+import structlog
+
+from cupel.control.clock import Clock
+from cupel.control.engine import Engine
+from cupel.control.running import Running
+from cupel.core import events
+from cupel.core import host as hosts
+from cupel.core.model import Artefact, StepResult, Usage, Verdict
+from cupel.errors import Bug, InfraError, UserError
+from cupel.host import messages
+from cupel.host.protocol import Phase, ServerConnection
+from cupel.host.transport import Transport
+from cupel.log import index, metrics
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = 5.0
+"""Seconds within which a host must say something; three such silences and it is lost."""
+
+_TOLD = 200
+"""Lines of what was told of a machine that are kept for the log of its build."""
+
+_SELDOM = 1.0
+"""Seconds between two lines that are stored of what is told of a machine."""
+
+_PATIENCE = 1.0
+"""Seconds before a fact is stored again that the store did not take."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Making:
+    """What the host told of a machine before it had a build: it belongs into that build's log."""
+
+    lines: collections.deque[tuple[float, str]] = dataclasses.field(
+        default_factory=lambda: collections.deque(maxlen=_TOLD)
+    )
+    stored_at: float = 0.0
+
+
+class Session:
+    """One host's connection."""
+
+    def __init__(
+        self, transport: Transport, engine: Engine, clock: Clock, url: str, patience: float
+    ) -> None:
+        self.name = ""
+        self.url = url
+        self._patience = patience
+        self.running: dict[int, Running] = {}
+        self._transport = transport
+        self._engine = engine
+        self._clock = clock
+        self._connection = ServerConnection()
+        self._pending: list[messages.ToServer] = []
+        self._making: dict[int, _Making] = {}
+
+    async def say(self, message: messages.ToHost) -> None:
+        if self._connection.phase is Phase.CLOSED:
+            raise InfraError(f"host {self.name} is going away")
+        await self._transport.write(self._connection.send(message))
+
+    async def hello(self) -> messages.Hello | None:
+        """The first message; None when the host goes away before it says anything."""
+        message = await self._next()
+        if message is None:
+            return None
+        if not isinstance(message, messages.Hello):
+            raise InfraError(f"a host began with {type(message).__name__}")
+        if message.version != messages.VERSION:
+            raise InfraError(
+                f"host {message.name} speaks version {message.version} of the protocol",
+                hint=f"this server speaks version {messages.VERSION}: install the same Cupel",
+            )
+        self.name = message.name
+        return message
+
+    async def welcome(
+        self, token: str, labels: tuple[messages.MachineSpec, ...]
+    ) -> messages.Images | None:
+        """Let the host in, and hear what images it has; None when it goes away before that."""
+        await self.say(
+            messages.Welcome(
+                version=messages.VERSION, heartbeat=HEARTBEAT, token=token, labels=labels
+            )
+        )
+        message = await self._next()
+        if message is None or isinstance(message, messages.Images):
+            return message
+        raise InfraError(f"host {self.name} answered {type(message).__name__} to its welcome")
+
+    async def record(self, hello: messages.Hello, images: messages.Images) -> None:
+        await self._engine.record(
+            events.HostConnected(
+                name=hello.name,
+                slots=hello.slots,
+                labels=hello.labels,
+                machines=hello.machines,
+                detail="; ".join(hello.notes) or None,
+                images=images.images,
+            )
+        )
+
+    async def listen(self) -> None:
+        while (message := await self._next()) is not None:
+            await self._take(message)
+
+    async def lose(self, reason: str) -> None:
+        """Nothing of what ran will come any more."""
+        await self._record(events.HostLost(name=self.name, reason=reason))
+
+    def close_logs(self) -> None:
+        for running in self.running.values():
+            running.close()
+
+    async def _next(self) -> messages.ToServer | None:
+        while not self._pending:
+            async with asyncio.timeout(self._patience):
+                data = await self._transport.read()
+            if not data:
+                return None
+            self._pending.extend(self._connection.receive(data))
+        return self._pending.pop(0)
+
+    async def _take(self, message: messages.ToServer) -> None:
+        match message:
+            case messages.Hello() | messages.Images():
+                raise InfraError(f"host {self.name} said {type(message).__name__} twice")
+            case messages.Heartbeat():
+                await self._record(
+                    events.HostSeen(name=self.name, refuses=message.refuses, images=message.images)
+                )
+            case messages.MachineReady():
+                await self._record(
+                    events.MachineReady(
+                        machine_id=message.machine, image=message.image, seconds=message.seconds
+                    )
+                )
+            case messages.MachineFailed():
+                self._making.pop(message.machine, None)
+                await self._record(
+                    events.MachineFailed(machine_id=message.machine, reason=message.reason)
+                )
+            case messages.MachineGone():
+                self._forget(message.machine)
+                await self._record(events.MachineGone(machine_id=message.machine))
+            case messages.Progress() if message.machine not in self.running:
+                await self._take_progress(message)
+            case messages.BuildFinished() if message.machine not in self.running:
+                await self._record(_never_ran(message))
+            case messages.BuildRefused():
+                await self._take_refusal(message)
+            case _:
+                running = self.running.get(message.machine)
+                if running is not None:
+                    await self._take_from(running, message)
+
+    def begin(self, machine: int, running: Running) -> None:
+        """The machine's build begins; its log, with what was told of the machine."""
+        self.running[machine] = running
+        making = self._making.pop(machine, None)
+        for at, text in making.lines if making is not None else ():
+            running.print(index.NO_STEP, "cupel", at, f"{text}\n".encode())
+
+    async def _take_progress(self, message: messages.Progress) -> None:
+        making = self._making.setdefault(message.machine, _Making())
+        now = self._clock()
+        making.lines.append((now, message.text))
+        if now - making.stored_at >= _SELDOM:
+            making.stored_at = now
+            await self._record(events.MachineTold(machine_id=message.machine, text=message.text))
+
+    async def _take_refusal(self, message: messages.BuildRefused) -> None:
+        running = self.running.get(message.machine)
+        if running is not None and running.build_id == message.build:
+            running.close()
+            refused = messages.BuildFinished(
+                machine=message.machine,
+                verdict="infra",
+                reason=message.reason,
+                cpu_seconds=None,
+                memory_peak=None,
+            )
+            await self._finish(running, refused)
+
+    async def _take_from(self, running: Running, message: messages.ToServer) -> None:
+        match message:
+            case messages.Output():
+                running.print(message.step, message.stream, message.at, message.data, message.part)
+            case messages.Progress():
+                text = f"{message.text}\n".encode()
+                running.print(index.NO_STEP, "cupel", self._clock(), text)
+            case messages.Metrics():
+                await self._take_metrics(running, message)
+            case messages.StepStarted():
+                running.steps[message.step] = StepResult(
+                    name=message.name, started_at=message.at, finished_at=None, exit_status=None
+                )
+                await self._tell_steps(message.machine, running)
+            case messages.StepFinished():
+                running.finish_step(message)
+                await self._tell_steps(message.machine, running)
+            case messages.ArtefactData():
+                await self._take_artefacts(running, message)
+            case messages.BuildFinished():
+                await self._finish(running, message)
+            case _:
+                raise Bug(f"{type(message).__name__} is not about a build")
+
+    async def _tell_steps(self, machine: int, running: Running) -> None:
+        await self._record(events.StepsChanged(machine_id=machine, steps=running.results()))
+
+    async def _take_metrics(self, running: Running, message: messages.Metrics) -> None:
+        """They prove nothing, so a build counts without them."""
+        rows = [dataclasses.astuple(each) for each in message.measures]
+        try:
+            await asyncio.to_thread(metrics.append, running.metrics, rows)
+        except InfraError as error:
+            log.warning("metrics are lost", build=running.build_id, error=error.message)
+
+    async def _take_artefacts(self, running: Running, message: messages.ArtefactData) -> None:
+        """What cannot be taken spoils the build, which others may need the artefacts of."""
+        try:
+            await asyncio.to_thread(running.artefacts.feed, message.data)
+            if message.last:
+                stored = await asyncio.to_thread(running.artefacts.finish)
+                running.stored = tuple((file.path, file.size, file.sha256) for file in stored)
+        except InfraError as error:
+            running.spoilt = Verdict.INFRA, error.message
+        except (UserError, ValueError) as error:
+            running.spoilt = Verdict.FAILURE, str(error)
+
+    async def _finish(self, running: Running, message: messages.BuildFinished) -> None:
+        running.close()
+        now = self._clock()
+        verdict, reason = running.judged(*_verdict(message))
+        await self._record(
+            events.BuildFinished(
+                machine_id=message.machine,
+                verdict=verdict,
+                reason=reason,
+                steps=running.results(),
+                usage=Usage(cpu_seconds=message.cpu_seconds, memory_peak=message.memory_peak),
+                artefacts=tuple(
+                    Artefact(
+                        id=0,
+                        build_id=running.build_id,
+                        path=path,
+                        size=size,
+                        sha256=digest,
+                        created_at=now,
+                    )
+                    for path, size, digest in running.stored
+                ),
+            )
+        )
+
+    async def _record(self, fact: events.Fact) -> None:
+        """Store a fact, however long the store is away: the host says it but once."""
+        while True:
+            try:
+                return await self._engine.record(fact)
+            except InfraError as error:
+                log.error("a fact is not stored, trying again", error=str(error))
+            await asyncio.sleep(_PATIENCE)
+
+    def _forget(self, machine: int) -> None:
+        self._making.pop(machine, None)
+        running = self.running.pop(machine, None)
+        if running is not None:
+            running.close()
+
+
+def _verdict(message: messages.BuildFinished) -> tuple[Verdict, str | None]:
+    if message.verdict == "protected":
+        return Verdict.INFRA, f"{hosts.PROTECTED}: {message.reason}"
+    return Verdict(message.verdict), message.reason
+
+
+def _never_ran(message: messages.BuildFinished) -> events.BuildFinished:
+    """The end of a build that was cancelled before its host had heard of it."""
+    return events.BuildFinished(
+        machine_id=message.machine,
+        verdict=Verdict(message.verdict),
+        reason=message.reason,
+        steps=(),
+        usage=Usage(),
+        artefacts=(),
+    )
