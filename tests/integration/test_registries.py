@@ -1,4 +1,4 @@
-"""A machine that may reach registries alone, in a network that the test made."""
+"""Machines that may reach some hosts alone, in a network that the test made."""
 
 from __future__ import annotations
 
@@ -24,18 +24,31 @@ sleep 0.2
 ip link add inner type veth peer name outer
 ip link set outer netns $other
 ip address add 203.0.113.1/24 dev inner
+ip address add 10.77.0.1/24 dev inner
 ip link set inner up
+ip route add default via 203.0.113.10
 there="nsenter --net=/proc/$other/ns/net"
 for last in 10 20; do $there ip address add 203.0.113.$last/24 dev outer; done
+for address in 10.77.0.10/24 10.78.0.10/32 169.254.169.254/32; do
+  $there ip address add $address dev outer
+done
 $there ip link set lo up
 $there ip link set outer up
 $there python3 -c '
 import http.server, threading
-for port in (80, 8080):
+for port in (22, 80, 8080):
     server = http.server.ThreadingHTTPServer(("", port), http.server.BaseHTTPRequestHandler)
     threading.Thread(target=server.serve_forever).start()
 ' & server=$!
-printf '127.0.0.1 localhost\n203.0.113.10 pypi.org\n203.0.113.20 elsewhere.example\n' > "$1/hosts"
+cat > "$1/hosts" <<END
+127.0.0.1 localhost
+203.0.113.10 pypi.org
+203.0.113.20 elsewhere.example
+203.0.113.10 git.example
+203.0.113.20 deep.cdn.example
+10.77.0.10 internal.example
+10.78.0.10 rebound.cdn.example
+END
 mount --bind "$1/hosts" /etc/hosts
 sleep 0.5
 "$2" -c "$3" "$1"
@@ -45,17 +58,20 @@ MACHINE = r"""
 import asyncio, sys
 from pathlib import Path
 from integration import images
-from integration.provider_contract import machine_of, run
+from integration.provider_contract import machine_of
+from cupel.config.egress import Allowed
 from cupel.host.providers.namespace import NamespaceProvider
 
-TRIES = '''
-import socket, subprocess
+PROBE = '''
+import socket
 def reaches(host, port):
     try:
         socket.create_connection((host, port), 5).close()
     except OSError:
         return False
     return True
+'''
+REGISTRIES = PROBE + '''
 assert not reaches("203.0.113.10", 80), "before its name was asked for"
 assert reaches("pypi.org", 80)
 assert reaches("203.0.113.10", 80)
@@ -79,17 +95,55 @@ else:
     raise AssertionError("the rules are within reach")
 print("all is as it should be")
 '''
+LIST = PROBE + '''
+assert not reaches("pypi.org", 80), "registries are not in the list"
+assert not reaches("203.0.113.10", 22), "before its name was asked for"
+assert reaches("git.example", 22)
+assert not reaches("git.example", 80), "another port"
+assert reaches("deep.cdn.example", 80)
+assert not reaches("deep.cdn.example", 22), "a port of another name"
+assert not reaches("cdn.example", 80), "the name above"
+assert not reaches("elsewhere.example", 80), "another name"
+assert reaches("10.77.0.10", 8080), "a neighbour of the network in the list"
+assert not reaches("10.77.0.10", 80), "another port of the network"
+assert reaches("internal.example", 22), "a name that leads into that network"
+assert not reaches("10.77.0.1", 8080), "the host, in that network"
+assert not reaches("rebound.cdn.example", 80), "a name that leads to another private network"
+assert not reaches("10.78.0.10", 80), "another private network"
+assert not reaches("169.254.169.254", 80), "the credentials of clouds"
+assert not reaches("198.18.0.2", 80), "its own way out"
+print("all is as it should be")
+'''
+METADATA = PROBE + '''
+assert reaches("169.254.169.254", 80), "named by the operator"
+assert not reaches("169.254.169.253", 80)
+assert not reaches("10.77.0.10", 80), "private, in a network that is wider"
+assert reaches("203.0.113.20", 80)
+print("all is as it should be")
+'''
+
+def allowed(*entries):
+    pairs = [entry.rpartition(":")[::2] for entry in entries]
+    return tuple(Allowed(host=host, ports=((int(port), int(port)),)) for host, port in pairs)
+
+CASES = [
+    (REGISTRIES, {"network": "registries"}),
+    (LIST, {"network": "allowed", "allow": allowed(
+        "git.example:22", "internal.example:22", "*.cdn.example:80", "10.77.0.0/24:8080")}),
+    (METADATA, {"network": "allowed", "allow": allowed("169.254.169.254/32:80", "0.0.0.0/0:80")}),
+]
 
 async def main(directory):
     provider = NamespaceProvider(directory / "state", environ={}, images=images.cache())
-    spec = images.machine_spec(network="registries")
-    await provider.prepare(spec, print)
     try:
-        async with machine_of(provider, spec) as machine:
-            process = await machine.exec(["python3", "-c", TRIES], env={}, cwd="/")
-            async for _, data in process.output():
-                print(data.decode())
-            sys.exit(await process.wait())
+        for number, (tries, changes) in enumerate(CASES, 1):
+            spec = images.machine_spec(**changes)
+            await provider.prepare(spec, print)
+            async with machine_of(provider, spec, number) as machine:
+                process = await machine.exec(["python3", "-c", tries], env={}, cwd="/")
+                async for _, data in process.output():
+                    print(data.decode())
+                assert await process.wait() == 0
     finally:
         await provider.close()
 
@@ -97,7 +151,7 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
-def test_it_reaches_registries_by_their_names_and_nothing_else(tmp_path: Path) -> None:
+def test_they_reach_what_they_may_by_its_name_or_network_and_nothing_else(tmp_path: Path) -> None:
     if (why := lacking()) is not None:
         pytest.skip(f"no machines here: {why}")
     for program in ("nft", "slirp4netns", "ip", "nsenter"):
@@ -113,4 +167,4 @@ def test_it_reaches_registries_by_their_names_and_nothing_else(tmp_path: Path) -
              "PYTHONPATH": ":".join([str(sources), *filter(None, sys.path)])},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all is as it should be" in done.stdout
+    assert done.stdout.count("all is as it should be") == 3

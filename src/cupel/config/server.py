@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cupel.config import document, image, quantity, scalar
+from cupel.config import document, egress, image, quantity, scalar
 from cupel.config.document import Value
+from cupel.config.egress import Allowed, Network
 from cupel.config.image import ImageConfig
 from cupel.config.problem import Problems, show
 from cupel.config.scalar import Choice, Quantity, Text
@@ -24,7 +25,6 @@ DAY = 86_400.0
 GIB = 1 << 30
 
 
-NETWORKS = ("none", "registries", "full")
 PROVIDERS = ("namespace", "vm")
 INITS = ("none", "systemd")
 
@@ -42,13 +42,14 @@ class PoolConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
-    """What a machine of a label is: sizes in bytes; `provider`, `init` and `network` are words of
-    `PROVIDERS`, `INITS` and `NETWORKS`."""
+    """What a machine of a label is: sizes in bytes; `provider` and `init` are words of `PROVIDERS`
+    and `INITS`, `network` and `allow` as in `egress.Network`."""
 
     image: ImageConfig = image.DEFAULT
     provider: str = "namespace"
     init: str = "none"
     network: str = "none"
+    allow: tuple[Allowed, ...] = ()
     cpus: float = 2.0
     memory: int = 4 * GIB
     disk: int = 10 * GIB
@@ -102,12 +103,6 @@ INIT = Field(
     shape=Choice(words=INITS),
     text="`none` (the default): nothing runs but what the job starts; `systemd`: a virtual machine "
     "is booted by the systemd of its image, with its services.",
-)
-NETWORK = Field(
-    key="network",
-    shape=Choice(words=NETWORKS),
-    text="`none` (the default): the machine is alone; `registries`: it reaches registries of "
-    "packages by name, and nothing else; `full`: it has a route out.",
 )
 CPUS = Field(
     key="cpus",
@@ -206,16 +201,18 @@ class LabelShape:
 
     record = Record(
         wanted="a mapping that describes a machine",
-        fields=(IMAGE, PROVIDER, INIT, NETWORK, CPUS, MEMORY, DISK, PIDS, POOL),
+        fields=(IMAGE, PROVIDER, INIT, egress.NETWORK, CPUS, MEMORY, DISK, PIDS, POOL),
     )
 
     def read(self, value: Value, problems: Problems) -> LabelFound:
         found = self.record.read(value, problems)
         default = LabelConfig()
+        network = found.get(egress.NETWORK, Network(reaches=default.network))
         label = LabelConfig(
             provider=found.get(PROVIDER, default.provider),
             init=found.get(INIT, default.init),
-            network=found.get(NETWORK, default.network),
+            network=network.reaches,
+            allow=network.allow,
             cpus=found.get(CPUS, default.cpus),
             memory=int(found.get(MEMORY, default.memory)),
             disk=int(found.get(DISK, default.disk)),
@@ -226,9 +223,11 @@ class LabelShape:
             raise Refused(
                 value.at, f"init: {label.init} needs a kernel of its own", "add `provider: vm`"
             )
-        if label.provider == "vm" and label.network == "registries":
+        if label.provider == "vm" and label.network not in ("none", "full"):
             raise Refused(
-                value.at, "a virtual machine can't be kept to registries", "write `none` or `full`"
+                found.mark(egress.NETWORK),
+                "a virtual machine can't be kept to some hosts",
+                "write `none` or `full`",
             )
         return LabelFound(label=label, image=found.get(IMAGE, default.image))
 

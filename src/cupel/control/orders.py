@@ -76,6 +76,7 @@ def machine_spec(name: str, label: LabelConfig) -> messages.MachineSpec:
         provider=label.provider,
         init=label.init,
         network=label.network,
+        allow=label.allow,
         cpus=label.cpus,
         memory=label.memory,
         disk=label.disk,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from cupel.config.egress import Allowed
 from cupel.config.image import ImageConfig
 
-VERSION = 5
+VERSION = 6
 
 
 ImageSpec = ImageConfig
@@ -22,7 +23,8 @@ class MachineSpec:
     """A machine to make. `memory`, `disk` in bytes; `cpus` in cores.
 
     `provider` is how it is made, by the name of one of the host's providers. `network` says what
-    it reaches: `none`, `registries` of packages alone, or `full`. `init` is what is process 1 of a
+    it reaches: `none`, `registries` of packages alone, what is `allowed` alone, or `full`; `allow`
+    is what it reaches besides. `init` is what is process 1 of a
     virtual machine: `none` of the image's programs, or `systemd`.
     """
 
@@ -31,6 +33,7 @@ class MachineSpec:
     provider: str = "namespace"
     init: str = "none"
     network: str = "none"
+    allow: tuple[Allowed, ...] = ()
     cpus: float = 2.0
     memory: int = 4 << 30
     disk: int = 10 << 30

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cupel.config import freeze, image, job, load, project, schema, server, together
+from cupel.config import egress, freeze, image, job, load, project, schema, server, together
 from cupel.config.shape import Record
 from cupel.core.model import Pipeline
 
@@ -26,6 +26,7 @@ DOCUMENTED = {
     "server-configuration.md": {
         "Keys of the file": server.SERVER,
         "Keys of a label": server.LabelShape.record,
+        "Keys of `network`": egress.RECORD,
         "Keys of `pool`": server.PoolShape.record,
         "Keys of an image": image.ImageShape.record,
         "Keys of `tar`": image.TAR_RECORD,

@@ -1,4 +1,4 @@
-"""What a machine that may reach registries alone is told of names."""
+"""What a machine that may reach some hosts alone is told of names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cupel.host.providers.inside import resolver
+from cupel.host.providers.inside.egress import Names, Policy
 
-NAMES = frozenset({"pypi.org"})
+POLICY = Policy(
+    nft="nft",
+    names=[
+        Names(names=["pypi.org"], ports=[(443, 443)], trusted=True),
+        Names(names=["*.example.com"], ports=[(22, 22)], trusted=False),
+    ],
+    ranges=[],
+    denied=[],
+)
 A, AAAA, TXT, SRV = 1, 28, 16, 33
 
 
@@ -24,37 +33,46 @@ def query(name: str, kind: int = A, *, flags: int = 0x0100, count: int = 1) -> b
 
 class LookUp:
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.asked: list[tuple[str, list[int]]] = []
 
-    def __call__(self, name: str) -> list[str]:
-        self.asked.append(name)
+    def __call__(self, name: str, among: list[int]) -> list[str]:
+        self.asked.append((name, among))
         return ["192.0.2.7", "192.0.2.8"]
 
 
 def test_a_registry_has_its_addresses() -> None:
     look_up = LookUp()
     question = query("PyPI.org")
-    reply = resolver.answer(question, NAMES, look_up)
+    reply = resolver.answer(question, POLICY, look_up)
     assert reply is not None
     assert struct.unpack_from("!6H", reply) == (7, 0x8180, 1, 2, 0, 0)
     assert reply[12 : len(question)] == question[12:]
     assert reply.endswith(socket.inet_aton("192.0.2.8"))
-    assert look_up.asked == ["pypi.org"]
+    assert look_up.asked == [("pypi.org", [0])]
+
+
+def test_a_name_below_one_that_is_allowed_has_its_addresses() -> None:
+    look_up = LookUp()
+    assert resolver.answer(query("deep.below.example.com"), POLICY, look_up) is not None
+    assert look_up.asked == [("deep.below.example.com", [1])]
 
 
 @pytest.mark.parametrize("kind", [AAAA, TXT, SRV, 255])
 def test_nothing_but_addresses_is_told_and_nothing_else_asked(kind: int) -> None:
     look_up = LookUp()
-    reply = resolver.answer(query("pypi.org", kind), NAMES, look_up)
+    reply = resolver.answer(query("pypi.org", kind), POLICY, look_up)
     assert reply is not None
     assert struct.unpack_from("!6H", reply)[1:4] == (0x8180, 1, 0)
     assert look_up.asked == []
 
 
-@pytest.mark.parametrize("name", ["example.org", "a.pypi.org", "pypi.org.example.org", "pypi"])
+@pytest.mark.parametrize(
+    "name",
+    ["example.org", "a.pypi.org", "pypi.org.example.org", "pypi", "example.com", "xexample.com"],
+)
 def test_other_names_do_not_exist_and_are_not_asked_for(name: str) -> None:
     look_up = LookUp()
-    reply = resolver.answer(query(name), NAMES, look_up)
+    reply = resolver.answer(query(name), POLICY, look_up)
     assert reply is not None
     assert struct.unpack_from("!6H", reply)[1:4] == (0x8183, 1, 0)
     assert look_up.asked == []
@@ -66,9 +84,9 @@ def test_other_names_do_not_exist_and_are_not_asked_for(name: str) -> None:
      query("pypi.org")[:-3], b"\0\7\1\0\0\1" + bytes(6) + b"\xc0\x0c\0\1\0\1"],
 )  # fmt: skip
 def test_what_is_no_query_gets_no_reply(message: bytes) -> None:
-    assert resolver.answer(message, NAMES, LookUp()) is None
+    assert resolver.answer(message, POLICY, LookUp()) is None
 
 
 @given(st.binary(max_size=600))
 def test_any_message_is_survived(message: bytes) -> None:
-    resolver.answer(message, NAMES, LookUp())
+    resolver.answer(message, POLICY, LookUp())

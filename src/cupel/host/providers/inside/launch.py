@@ -20,6 +20,7 @@ import subprocess
 from pathlib import Path
 
 from cupel.host.providers.inside import init, resolver, rootfs, syscalls, wire, wires
+from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside.plan import Plan
 
 _NAMESPACES = (
@@ -82,7 +83,7 @@ def _machine(agent: socket.socket, lacking: str | None) -> None:
     frame, (log,) = received
     os.dup2(log, 2)
     os.close(log)
-    plan = Plan(**frame)
+    plan = plans.decode(frame)
     try:
         if lacking is not None:
             raise OSError(lacking)
@@ -124,8 +125,8 @@ def _make(plan: Plan, agent: socket.socket) -> int:
     trees = [rootfs.shown(source, user_namespace) for source, _ in plan.binds]
     if network is not None:
         _await_network(network)
-    if plan.filter is not None:
-        resolver.start(f"/proc/{child}/ns/net", plan.filter, plan.registries)
+    if plan.egress is not None:
+        resolver.start(f"/proc/{child}/ns/net", plan.egress)
     _hand_over(ours, root, trees)
     return child
 

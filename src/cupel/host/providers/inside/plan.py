@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
+
+from cupel.host.providers.inside import egress
+from cupel.host.providers.inside.egress import Policy
 
 UIDS = 65536
 """How many user and group ids a machine has."""
@@ -40,10 +44,8 @@ class Plan:
     cpus: list[int]
     network: list[str]
     """The command of the user-space network, to which its last words are added; empty: none."""
-    filter: str | None
-    """Where nft is, if the machine may reach `registries` alone."""
-    registries: list[str]
-    """Names of hosts."""
+    egress: Policy | None
+    """What of that network it may reach; None: all of it."""
     unreachable: list[str]
     """IPv4 networks that the machine must not reach, as `address/bits`."""
 
@@ -51,3 +53,9 @@ class Plan:
     def has_many_ids(self) -> bool:
         """Whether there is any id inside but that of root."""
         return sum(count for _, _, count in self.ids) > 1
+
+
+def decode(frame: dict[str, Any]) -> Plan:
+    """A plan that has travelled as JSON."""
+    policy = frame["egress"]
+    return Plan(**{**frame, "egress": None if policy is None else egress.decode(policy)})

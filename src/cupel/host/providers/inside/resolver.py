@@ -1,9 +1,9 @@
-"""Names for a machine that may reach registries alone, and the rules that hold it to that.
+"""Names for a machine that may reach some hosts alone, and the rules that hold it to that.
 
 The rules stand in the machine's own network namespace, where its builds lack the capability to
-change them: nothing leaves but to addresses in a set, over TCP to the ports of HTTP and HTTPS. The
-set is filled by this resolver, with what the host's own finds for the few names that it answers; no
-other question leaves the machine, so nothing can be carried out in one.
+change them: nothing leaves but over TCP to networks that are listed and to addresses in sets. The
+sets are filled by this resolver, with what the host's own finds for the few names that it answers;
+no other question leaves the machine, so nothing can be carried out in one.
 """
 
 from __future__ import annotations
@@ -14,23 +14,13 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from cupel.host.providers.inside import netlink, syscalls
+from cupel.host.providers.inside import egress, netlink, syscalls
+from cupel.host.providers.inside.egress import Policy
 
 ADDRESS = "127.0.0.53"
-RULES = """
-table inet cupel {
-  set registries { type ipv4_addr; }
-  chain out {
-    type filter hook output priority 0; policy drop;
-    oifname { "lo", "cupel0" } accept
-    ip daddr @registries tcp dport { 80, 443 } accept
-    reject with icmpx type admin-prohibited
-  }
-}
-"""
 _PORT = 53
 _HEADER = struct.Struct("!6H")
 _QUESTION = struct.Struct("!2H")
@@ -42,7 +32,7 @@ _MOST = 16
 """Addresses in an answer: those of any registry, and they fit into a datagram."""
 
 
-def start(namespace: str, nft: str, names: Iterable[str]) -> None:
+def start(namespace: str, policy: Policy) -> None:
     """Lay the rules into the network namespace of this path, and serve names there from a child.
 
     The child ends with this process.
@@ -51,10 +41,10 @@ def start(namespace: str, nft: str, names: Iterable[str]) -> None:
         netlink.up("lo")
         listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         listening.bind((ADDRESS, _PORT))
-        _nft(nft, RULES)
+        _nft(policy.nft, egress.rules(policy))
     with listening:
         if os.fork() == 0:
-            _serve(listening, namespace, nft, frozenset(names))
+            _serve(listening, namespace, policy)
 
 
 @contextlib.contextmanager
@@ -77,25 +67,32 @@ def _nft(program: str, rules: str) -> None:
     )
 
 
-def _serve(listening: socket.socket, namespace: str, nft: str, names: frozenset[str]) -> NoReturn:
+def _serve(listening: socket.socket, namespace: str, policy: Policy) -> NoReturn:
     syscalls.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    known: set[str] = set()
+    known: set[tuple[int, str]] = set()
 
-    def look_up(name: str) -> list[str]:
+    def look_up(name: str, among: list[int]) -> list[str]:
         found = _addresses(name)
-        if new := sorted(set(found) - known):
+        open_to = [
+            (number, each) for number in among for each in egress.opened(policy, number, found)
+        ]
+        if new := sorted(set(open_to) - known):
             with _inside(namespace):
-                _nft(nft, f"add element inet cupel registries {{ {', '.join(new)} }}")
+                _nft(policy.nft, "".join(_element(*each) for each in new))
             known.update(new)
-        return found
+        return list(dict.fromkeys(address for _, address in open_to))
 
     while True:
         question, asker = listening.recvfrom(4096)
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            reply = answer(question, names, look_up)
+            reply = answer(question, policy, look_up)
             if reply is not None:
                 listening.sendto(reply, asker)
+
+
+def _element(number: int, address: str) -> str:
+    return f"add element inet cupel {egress.set_name(number)} {{ {address} }}\n"
 
 
 def _addresses(name: str) -> list[str]:
@@ -108,9 +105,10 @@ def _addresses(name: str) -> list[str]:
 
 
 def answer(
-    question: bytes, names: frozenset[str], look_up: Callable[[str], list[str]]
+    question: bytes, policy: Policy, look_up: Callable[[str, list[int]], list[str]]
 ) -> bytes | None:
-    """The reply to a DNS query: addresses of a name among `names`, nothing of another kind or name.
+    """The reply to a DNS query: addresses of a name that is allowed, nothing of another kind or
+    name. `look_up` is given the name and which of `policy.names` it is among.
 
     None for what is no query.
     """
@@ -123,13 +121,13 @@ def answer(
     if flags & 0x8000 or count != 1:
         return None
     asked = question[_HEADER.size : end + _QUESTION.size]
-    wanted = name.lower() in names
-    found = look_up(name.lower()) if wanted and (kind, network) == (_A, _INTERNET) else []
+    among = egress.answering(policy, name.lower())
+    found = look_up(name.lower(), among) if among and (kind, network) == (_A, _INTERNET) else []
     records = b"".join(
         struct.pack("!3HIH4s", 0xC00C, _A, _INTERNET, _TTL, 4, socket.inet_aton(address))
         for address in found
     )
-    status = _ANSWERED if wanted else _REFUSED_NAME
+    status = _ANSWERED if among else _REFUSED_NAME
     return _HEADER.pack(number, status, 1, len(found), 0, 0) + asked + records
 
 

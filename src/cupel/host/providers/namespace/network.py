@@ -10,12 +10,19 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
+import shutil
 import socket
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
+
+from cupel.config.egress import WEB, Allowed, Ports
+from cupel.errors import InfraError
+from cupel.host.providers.inside import egress
+from cupel.host.providers.inside.egress import Names, Policy
+from cupel.host.providers.namespace import disk
 
 # Our own /24 of the range set aside for benchmarks, which no office network uses.
 CIDR = "198.18.0.0/24"
@@ -114,7 +121,7 @@ def grant(environ: Mapping[str, str]) -> Grant:
 
 
 def without_proxies(granted: Grant, environ: Mapping[str, str]) -> Grant:
-    """The same for a machine that reaches registries alone: a proxy would reach everything."""
+    """The same for a machine that reaches some hosts alone: a proxy would reach everything."""
     proxies = {name for word in _PROXIES for name in (word, word.upper())}
     used = any(environ.get(name) for name in proxies if not name.lower().startswith("no_"))
     note = "the host's proxies are not used: through them a machine would reach everything"
@@ -133,6 +140,43 @@ def registries(environ: Mapping[str, str], apt: Path = Path("/etc/apt")) -> list
     ]
     found = {host.lower() for text in texts for host in _hosts(text)}
     return sorted({*REGISTRIES, *found})
+
+
+def policy(
+    reaches: str,
+    allow: Sequence[Allowed],
+    environ: Mapping[str, str],
+    apt: Path = Path("/etc/apt"),
+) -> Policy | None:
+    """What a machine may reach whose label's `network` is this; None: whatever its way out does.
+
+    Raises `InfraError` where nothing can hold it to that.
+    """
+    if reaches in ("none", "full"):
+        return None
+    names = []
+    if reaches == "registries":
+        names.append(Names(names=registries(environ, apt), ports=WEB, trusted=True))
+    by_ports: dict[Ports, list[str]] = {}
+    for each in allow:
+        if each.is_name:
+            by_ports.setdefault(each.ports, []).append(each.host)
+    names += [Names(names=hosts, ports=ports, trusted=False) for ports, hosts in by_ports.items()]
+    return Policy(
+        nft=_nft(),
+        names=names,
+        ranges=[(each.host, each.ports) for each in allow if not each.is_name],
+        denied=[*egress.PRIVATE, *unreachable()],
+    )
+
+
+def _nft() -> str:
+    program = shutil.which("nft", path=disk.TOOLS)
+    if program is None:
+        raise InfraError(
+            "a machine that reaches some hosts alone needs nft", hint="apt-get install nftables"
+        )
+    return program
 
 
 def _hosts(text: str) -> list[str]:

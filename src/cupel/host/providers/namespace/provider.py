@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import ImageSpec, LinkSpec, MachineSpec
-from cupel.host.providers.inside import resolver
+from cupel.host.providers.inside import egress, resolver
+from cupel.host.providers.inside.egress import Policy
 from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.interface import Machine, Progress
 from cupel.host.providers.namespace import cgroups, cores, disk, network, record, rootless, wires
@@ -162,6 +163,7 @@ class NamespaceProvider:
         binds: Mapping[Path, str],
     ) -> Plan:
         name = f"cupel-m{machine}"
+        policy = network.policy(spec.network, spec.allow, self._environ)
         base = 0 if self._rootless else self._base(machine)
         group = self._tree.group(machine)
         return Plan(
@@ -183,18 +185,17 @@ class NamespaceProvider:
             keep_core_limit=cores.piped(),
             cpus=_affinity(spec.cpus) if "cpu" not in enforced else [],
             network=_network_command() if grant else [],
-            filter=_filter() if spec.network == "registries" else None,
-            registries=network.registries(self._environ) if spec.network == "registries" else [],
-            unreachable=network.unreachable() if grant else [],
+            egress=policy,
+            unreachable=_unreachable(policy) if grant else [],
         )
 
     def _grant(self, spec: MachineSpec) -> network.Grant | None:
         if spec.network == "none":
             return None
         granted = network.grant(self._environ)
-        if spec.network == "registries":
-            return network.without_proxies(granted, self._environ)
-        return granted
+        if spec.network == "full":
+            return granted
+        return network.without_proxies(granted, self._environ)
 
     def _enforcement(self) -> tuple[frozenset[str], list[str]]:
         """Which limits control groups enforce here, and what is done about the others."""
@@ -286,7 +287,7 @@ def _define(spec: ImageSpec) -> definition.Definition:
 
 
 def _files(name: str, reaches: str) -> dict[str, str]:
-    server = {"full": network.RESOLVER, "registries": resolver.ADDRESS}.get(reaches)
+    server = {"none": None, "full": network.RESOLVER}.get(reaches, resolver.ADDRESS)
     names = f"nameserver {server}\n" if server else ""
     return {
         "etc/hostname": f"{name}\n",
@@ -295,13 +296,9 @@ def _files(name: str, reaches: str) -> dict[str, str]:
     }
 
 
-def _filter() -> str:
-    program = shutil.which("nft", path=disk.TOOLS)
-    if program is None:
-        raise InfraError(
-            "a machine that reaches registries alone needs nft", hint="apt-get install nftables"
-        )
-    return program
+def _unreachable(policy: Policy | None) -> list[str]:
+    networks = network.unreachable()
+    return networks if policy is None else egress.still_denied(policy, networks)
 
 
 def _network_command() -> list[str]:

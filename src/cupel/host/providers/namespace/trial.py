@@ -83,7 +83,6 @@ def _plan(scratch: Path, base: int) -> Plan:
         keep_core_limit=False,
         cpus=[],
         network=[],
-        filter=None,
-        registries=[],
+        egress=None,
         unreachable=[],
     )
