@@ -1,9 +1,10 @@
 """The launcher: a small process beside the agent that forks a process for each machine.
 
 It imports nothing but the standard library, so a machine costs a fork of few pages instead of the
-start of an interpreter. A machine's process (still real root) lays out the root file system in
-its own mount namespace, starts the user-space network, and waits for the machine's init, its
-child in the machine's namespaces, to end.
+start of an interpreter; and nothing that has work to do in every fork: not `threading`, nor
+`subprocess` with it, nor `random`. A machine's process (still real root) lays out the root file
+system in its own mount namespace, starts the user-space network, and waits for the machine's init,
+its child in the machine's namespaces, to end.
 
 Images are mounted by the launcher, each once, in a mount namespace of its own that machines copy:
 nobody else sees these mounts, and they end with it, or when the image is deleted. When the agent
@@ -16,10 +17,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
-from cupel.host.providers.inside import init, resolver, rootfs, syscalls, wire, wires
+from cupel.host.providers.inside import init, rootfs, syscalls, wire, wires
 from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside.plan import Plan
 
@@ -88,7 +88,7 @@ def _machine(agent: socket.socket, lacking: str | None) -> None:
         if lacking is not None:
             raise OSError(lacking)
         child = _make(plan, agent)
-    except (OSError, subprocess.SubprocessError) as error:
+    except OSError as error:
         wire.send(agent, {"event": "failed", "text": str(error)})
         os._exit(1)
     agent.close()
@@ -126,6 +126,9 @@ def _make(plan: Plan, agent: socket.socket) -> int:
     if network is not None:
         _await_network(network)
     if plan.egress is not None:
+        # Here and not above: what it imports would make each fork of the launcher dearer.
+        from cupel.host.providers.inside import resolver
+
         resolver.start(f"/proc/{child}/ns/net", plan.egress)
     _hand_over(ours, root, trees)
     return child
@@ -151,7 +154,7 @@ def _start_network(plan: Plan, child: int) -> int | None:
     if not plan.network:
         return None
     ready_read, ready_write = os.pipe()
-    exit_read, exit_write = os.pipe()
+    exit_read, _ = os.pipe()
     command = [
         *plan.network,
         f"--ready-fd={ready_write}",
@@ -162,10 +165,10 @@ def _start_network(plan: Plan, child: int) -> int | None:
         "tap0",
     ]
     # It ends when the write end of the exit pipe, which stays open here, closes with us.
-    subprocess.Popen(
-        command, pass_fds=(ready_write, exit_read), stdin=subprocess.DEVNULL, stdout=2, env={}
-    )
-    os.set_inheritable(exit_write, False)
+    for descriptor in (ready_write, exit_read):
+        os.set_inheritable(descriptor, True)
+    actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, 2, 1)]
+    os.posix_spawn(command[0], command, {}, file_actions=actions)
     os.close(ready_write)
     os.close(exit_read)
     return ready_read

@@ -12,7 +12,6 @@ import fcntl
 import heapq
 import itertools
 import os
-import random
 import select
 import socket
 import struct
@@ -103,6 +102,11 @@ def _give_up_privileges() -> None:
     syscalls.hide_memory()
 
 
+def _chance() -> float:
+    """From 0 up to 1. The module `random` would cost every fork of the launcher a new seed."""
+    return int.from_bytes(os.urandom(7)) / (1 << 56)
+
+
 class Switch:
     """Carries frames between `taps`, by the hardware addresses that the machines were given."""
 
@@ -114,7 +118,6 @@ class Switch:
         self._lines = {pair: Line() for pair in pairs}
         self._on_their_way: list[tuple[float, int, int, bytes]] = []
         self._order = itertools.count()
-        self._chance = random.Random().random  # noqa: S311
 
     def serve(self) -> None:
         while True:
@@ -172,7 +175,7 @@ class Switch:
         if line.is_perfect:
             self._arrive(target, frame)
             return
-        at = line.arrival(time.monotonic(), len(frame), self._chance)
+        at = line.arrival(time.monotonic(), len(frame), _chance)
         if at is not None and len(self._on_their_way) < _MOST:
             heapq.heappush(self._on_their_way, (at, next(self._order), target, frame))
 

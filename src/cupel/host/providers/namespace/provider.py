@@ -255,8 +255,8 @@ class NamespaceProvider:
         directory = self._directory(machine)
         if (made := self._made.get(machine)) is not None:
             made.hang_up()
-        await self._tree.remove(self._tree.group(machine))
         await record.end(directory)
+        await self._tree.remove(self._tree.group(machine))
         await asyncio.to_thread(record.forget, directory)
         self._made.pop(machine, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -43,29 +44,35 @@ async def end(directory: Path, *, patience: float = PATIENCE, timeout: float = 1
     record = _read(directory)
     if record is None or record.boot != _boot():
         return
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    while _start_time(record.pid) == record.started:
-        if loop.time() > began + timeout:
-            raise InfraError(f"process {record.pid} can't be killed")
-        if loop.time() > began + patience:
-            _kill(record)
-        await asyncio.sleep(POLL)
-
-
-def _kill(record: Record) -> None:
     try:
         process = os.pidfd_open(record.pid)
     except ProcessLookupError:
         return
     try:
         # Compared while the descriptor is held: the pid can't become another's in between.
-        if _start_time(record.pid) == record.started:
+        if _start_time(record.pid) != record.started or await _ended(process, patience):
+            return
+        with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+        if not await _ended(process, timeout - patience):
+            raise InfraError(f"process {record.pid} can't be killed")
     finally:
         os.close(process)
+
+
+async def _ended(process: int, seconds: float) -> bool:
+    """Whether the process of a descriptor ends within so many seconds."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(process, ended.set)
+    try:
+        async with asyncio.timeout(seconds):
+            await ended.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(process)
+    return True
 
 
 def _read(directory: Path) -> Record | None:
