@@ -22,8 +22,7 @@ from cupel.errors import InfraError
 from cupel.host import probe
 from cupel.host.messages import MachineSpec
 from cupel.host.providers.interface import Machine, Provider, Stream, Usage
-from cupel.host.providers.namespace import NamespaceProvider, cgroups, disk
-from cupel.host.providers.namespace.provider import FIRST_UID
+from cupel.host.providers.namespace import NamespaceProvider, cgroups, disk, users
 from integration import escape_contract, images, leftovers
 from integration.provider_contract import machine_of, run, shell
 
@@ -189,7 +188,7 @@ class TestIsolation:
         async def scenario(machine: Machine) -> None:
             inside, outside, count = (await succeed(machine, "cat /proc/self/uid_map")).split()
             assert (int(inside), int(count)) == (0, 65536)
-            assert int(outside) >= FIRST_UID
+            assert int(outside) >= users.FIRST
             for forbidden in (
                 "mount -t tmpfs none /mnt",
                 "mount --bind / /mnt",

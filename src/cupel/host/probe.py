@@ -16,7 +16,6 @@ from cupel import process
 from cupel.errors import InfraError
 from cupel.host.providers.inside import landlock, seccomp
 from cupel.host.providers.namespace import cgroups, cores, disk, trial
-from cupel.host.providers.namespace.provider import FIRST_UID
 from cupel.host.providers.vm import accelerator, qemu
 
 KERNEL = (5, 19)
@@ -130,7 +129,7 @@ def _overlay() -> Finding:
 def _machine(place: Path) -> Finding:
     """The proof of all that came before: a machine is made, on the file system to be used."""
     try:
-        seconds = trial.attempt(place, FIRST_UID)
+        seconds = trial.attempt(place)
     except (InfraError, OSError) as error:
         return Finding(
             name="trial machine",

@@ -80,14 +80,14 @@ def _machine(agent: socket.socket, lacking: str | None) -> None:
         received = None
     if received is None:  # whoever wanted a machine is gone
         os._exit(0)
-    frame, (log,) = received
+    frame, (log, *held) = received
     os.dup2(log, 2)
     os.close(log)
     plan = plans.decode(frame)
     try:
         if lacking is not None:
             raise OSError(lacking)
-        child = _make(plan, agent)
+        child = _make(plan, agent, held)
     except OSError as error:
         wire.send(agent, {"event": "failed", "text": str(error)})
         os._exit(1)
@@ -97,7 +97,7 @@ def _machine(agent: socket.socket, lacking: str | None) -> None:
     os._exit(0)
 
 
-def _make(plan: Plan, agent: socket.socket) -> int:
+def _make(plan: Plan, agent: socket.socket, held: list[int]) -> int:
     for procs in plan.init_groups:
         _join(procs)
     syscalls.unshare(syscalls.CLONE_NEWNS)
@@ -110,6 +110,8 @@ def _make(plan: Plan, agent: socket.socket) -> int:
         child = syscalls.clone(_NAMESPACES)
         if child == 0:
             ours.close()
+            for descriptor in held:
+                os.close(descriptor)
             init.main(plan, agent, groups, theirs)
     wire.send(agent, {"event": "init", "pid": child})
     theirs.close()

@@ -70,10 +70,13 @@ class NamespaceMachine:
         await self._born
         return self.pid
 
-    async def start(self, plan: wire.Frame, log: int) -> None:
-        """Tell the machine's process what to make and wait until it stands."""
+    async def start(self, plan: wire.Frame, descriptors: Sequence[int]) -> None:
+        """Tell the machine's process what to make and wait until it stands.
+
+        The first of the descriptors is for its log; it holds the others for as long as it lives.
+        """
         assert self._channel is not None
-        await self._channel.send(plan, [log])
+        await self._channel.send(plan, descriptors)
         await self._ready
 
     def _hear(self, frame: wire.Frame | None) -> None:

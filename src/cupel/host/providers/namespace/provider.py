@@ -17,16 +17,21 @@ from cupel.host.providers.inside import egress, resolver
 from cupel.host.providers.inside.egress import Policy
 from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.interface import Machine, Progress
-from cupel.host.providers.namespace import cgroups, cores, disk, network, record, rootless, wires
+from cupel.host.providers.namespace import (
+    cgroups,
+    cores,
+    disk,
+    network,
+    record,
+    rootless,
+    users,
+    wires,
+)
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import NamespaceMachine
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
 from cupel.image import base, catalogue, definition, prefetch
 
-# The first of the ids that no distribution gives to users, and that systemd's own containers
-# leave alone; 4096 ranges of 65536 reach up to where ids become negative in old programs.
-FIRST_UID = 1_879_048_192
-RANGES = 4096
 START_SECONDS = 60.0
 
 
@@ -43,17 +48,13 @@ class NamespaceProvider:
         state: Path,
         *,
         environ: Mapping[str, str] | None = None,
-        first_uid: int = FIRST_UID,
         images: Path | None = None,
     ) -> None:
         self._state = state
         self._environ = os.environ if environ is None else environ
-        self._first_uid = first_uid
         self.images = catalogue.Catalogue(
             images or state / "images",
-            NamespaceWorkshop(
-                lambda directory: NamespaceProvider(directory, environ=environ, first_uid=first_uid)
-            ),
+            NamespaceWorkshop(lambda directory: NamespaceProvider(directory, environ=environ)),
         )
         self._templates = disk.Templates(state / "disks")
         self._rootless = rootless.detect()
@@ -103,17 +104,18 @@ class NamespaceProvider:
             notes += self._rootless.notes
         size, template = await self._disk(spec, notes)
         grant = self._grant(spec)
+        taken = users.take(self._state, machine) if self._rootless is None else None
         made = NamespaceMachine(
             machine,
             image=image.digest,
-            owner=self._base(machine) if self._rootless is None else None,
+            owner=taken.first if taken else None,
             env=dict(grant.env) if grant else dict(prefetch.offline(spec.image)),
             notes=[*notes, *(grant.notes if grant else ())],
             group=self._tree.group(machine),
             remove=lambda: self.purge(machine),
         )
         limits = cgroups.Limits(memory=spec.memory, cpus=spec.cpus, pids=spec.pids)
-        plan = self._plan(machine, spec, enforced, grant, binds)
+        plan = self._plan(machine, spec, taken, enforced, grant, binds)
         plan = dataclasses.replace(
             plan,
             image=str(image.rootfs),
@@ -122,13 +124,16 @@ class NamespaceProvider:
         )
         self._made[machine] = made
         try:
-            await self._start(made, image, plan, limits, enforced)
+            await self._start(made, image, plan, taken, limits, enforced)
         except BaseException as error:
             await asyncio.shield(made.destroy())
             if isinstance(error, OSError):  # TimeoutError is one
                 text = str(error) or f"it took longer than {START_SECONDS:.0f} s"
                 raise InfraError(f"machine {machine} can't be made: {text}") from error
             raise
+        finally:
+            if taken is not None:
+                taken.close()
         return made
 
     async def _start(
@@ -136,6 +141,7 @@ class NamespaceProvider:
         made: NamespaceMachine,
         image: catalogue.Kept,
         plan: Plan,
+        taken: users.Taken | None,
         limits: cgroups.Limits,
         enforced: frozenset[str],
     ) -> None:
@@ -149,7 +155,8 @@ class NamespaceProvider:
             self._tree.create(made.id, limits, enforced)
             with log.open("wb") as file:
                 try:
-                    await made.start(dataclasses.asdict(plan), file.fileno())
+                    held = [taken.descriptor] if taken else []
+                    await made.start(dataclasses.asdict(plan), [file.fileno(), *held])
                 except InfraError as error:
                     said = log.read_text(errors="replace")[-2000:].strip()
                     raise InfraError(error.message, hint=said or None) from error
@@ -158,13 +165,14 @@ class NamespaceProvider:
         self,
         machine: int,
         spec: MachineSpec,
+        taken: users.Taken | None,
         enforced: frozenset[str],
         grant: network.Grant | None,
         binds: Mapping[Path, str],
     ) -> Plan:
         name = f"cupel-m{machine}"
         policy = network.policy(spec.network, spec.allow, self._environ)
-        base = 0 if self._rootless else self._base(machine)
+        base = taken.first if taken else 0
         group = self._tree.group(machine)
         return Plan(
             name=name,
@@ -266,9 +274,6 @@ class NamespaceProvider:
 
     def _directory(self, machine: int) -> Path:
         return self._state.resolve() / "machines" / str(machine)
-
-    def _base(self, machine: int) -> int:
-        return self._first_uid + machine % RANGES * UIDS
 
 
 def _network_of(machine: Machine, held: contextlib.ExitStack) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 from cupel.errors import InfraError
 from cupel.host.providers.inside import wire
 from cupel.host.providers.inside.plan import UIDS, Plan
+from cupel.host.providers.namespace import users
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.image.catalogue import Kept
 
@@ -19,7 +21,7 @@ _SECONDS = 10.0
 _DISK = 1 << 20
 
 
-def attempt(directory: Path, base: int) -> float:
+def attempt(directory: Path) -> float:
     """Make and end a machine with an empty image on the file system of `directory`.
 
     Returns the seconds that it took to stand. Raises `InfraError` that says what failed.
@@ -29,12 +31,13 @@ def attempt(directory: Path, base: int) -> float:
     try:
         (scratch / "image").mkdir()
         with (
+            contextlib.closing(users.take(scratch, 0)) as taken,
             launcher.connect(Kept(digest="", rootfs=scratch / "image", file=None)) as sock,
             (scratch / "log").open("wb") as log,
         ):
             sock.settimeout(_SECONDS)
             began = time.perf_counter()
-            _until_ready(sock, _plan(scratch, base), log.fileno())
+            _until_ready(sock, _plan(scratch, taken.first), [log.fileno(), taken.descriptor])
             took = time.perf_counter() - began
             sock.shutdown(socket.SHUT_WR)
             wire.receive(sock)  # the end: nothing of it runs any more
@@ -46,10 +49,10 @@ def attempt(directory: Path, base: int) -> float:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _until_ready(sock: socket.socket, plan: Plan, log: int) -> None:
+def _until_ready(sock: socket.socket, plan: Plan, descriptors: list[int]) -> None:
     wire.receive(sock)
     header, body = wire.encode(dataclasses.asdict(plan))
-    sock.sendmsg([header], wire.ancillary([log]))
+    sock.sendmsg([header], wire.ancillary(descriptors))
     sock.sendall(body)
     answer = wire.receive(sock)
     if answer is not None and answer[0].get("event") == "init":

@@ -17,8 +17,8 @@ from cupel.image.workshop import Bench
 if TYPE_CHECKING:
     from cupel.host.providers.namespace.provider import NamespaceProvider
 
-MACHINE = 4095
-"""The only machine of a directory; its users are those that an agent's machines get last."""
+MACHINE = 1
+"""The only machine of a directory."""
 
 _OWN_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf", network.BUNDLE.lstrip("/"))
 

@@ -74,7 +74,8 @@ def _cage(agent: socket.socket) -> NoReturn:
         wire.send(agent, {"event": "born", "pid": os.getpid()})
         received = wire.receive(agent)
         if received is not None:
-            frame, (log, *descriptors) = received
+            # What comes after the log is held open for as long as QEMU lives.
+            frame, (log, _, *descriptors) = received
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.close(log)

@@ -22,11 +22,10 @@ from cupel import process
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import ImageSpec, LinkSpec, MachineSpec
 from cupel.host.providers.inside import rootfs
-from cupel.host.providers.inside.plan import UIDS
 from cupel.host.providers.interface import Machine, Network, Progress
-from cupel.host.providers.namespace import cgroups, disk, network, record
+from cupel.host.providers.namespace import cgroups, disk, network, record, users
 from cupel.host.providers.namespace.launcher import Launcher
-from cupel.host.providers.namespace.provider import FIRST_UID, RANGES, NamespaceProvider
+from cupel.host.providers.namespace.provider import NamespaceProvider
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
 from cupel.host.providers.vm import cage, qemu
 from cupel.host.providers.vm import machine as machines
@@ -76,18 +75,14 @@ class VmProvider:
         state: Path,
         *,
         environ: Mapping[str, str] | None = None,
-        first_uid: int = FIRST_UID,
         images: Path | None = None,
         store: Path | None = None,
     ) -> None:
         self._state = state
         self._environ = os.environ if environ is None else environ
-        self._first_uid = first_uid
         self.images = catalogue.Catalogue(
             images or state / "images",
-            NamespaceWorkshop(
-                lambda directory: NamespaceProvider(directory, environ=environ, first_uid=first_uid)
-            ),
+            NamespaceWorkshop(lambda directory: NamespaceProvider(directory, environ=environ)),
         )
         self._store = store or state / "vm"
         self._kernels = Kernels(self._store / "kernel")
@@ -279,9 +274,21 @@ class VmProvider:
         start: Start,
         descriptors: Sequence[int] = (),
     ) -> None:
+        with contextlib.closing(users.take(self._state, machine)) as taken:
+            await self._start_as(taken, machine, running, identity, ground, start, descriptors)
+
+    async def _start_as(
+        self,
+        taken: users.Taken,
+        machine: int,
+        running: Running,
+        identity: Identity,
+        ground: Ground,
+        start: Start,
+        descriptors: Sequence[int],
+    ) -> None:
         directory = self._directory(machine)
-        uid = self._uid(machine)
-        os.chown(directory / "disk.img", uid, uid)
+        os.chown(directory / "disk.img", taken.first, taken.first)
         # Known by its pid before it may do anything that outlives an agent's crash.
         record.write(directory, record.of_process(await running.born()))
         enforced = self._enforce()
@@ -295,7 +302,7 @@ class VmProvider:
         plan = cage.Plan(
             argv=qemu.arguments(ground.program, identity.shape, start, network=identity.network),
             directory=str(directory),
-            uid=uid,
+            uid=taken.first,
             shown=files,
             files={"/etc/resolv.conf": f"nameserver {network.RESOLVER}\n"},
             init_groups=group.init,
@@ -304,7 +311,7 @@ class VmProvider:
             network=_network_command() if identity.network else [],
             unreachable=network.unreachable() if identity.network else [],
         )
-        await running.start(plan, directory / "qemu.log", descriptors)
+        await running.start(plan, directory / "qemu.log", taken.descriptor, descriptors)
 
     # Templates.
 
@@ -467,9 +474,6 @@ class VmProvider:
 
     def _directory(self, machine: int) -> Path:
         return self._state.resolve() / "machines" / str(machine)
-
-    def _uid(self, machine: int) -> int:
-        return self._first_uid + machine % RANGES * UIDS
 
 
 def _program() -> str:

@@ -93,12 +93,14 @@ class Running:
         await self._born
         return self.pid
 
-    async def start(self, plan: cage.Plan, log: Path, descriptors: Sequence[int] = ()) -> None:
-        """Start QEMU with these descriptors besides its three sockets."""
+    async def start(
+        self, plan: cage.Plan, log: Path, held: int, descriptors: Sequence[int] = ()
+    ) -> None:
+        """Start QEMU with these descriptors besides its three sockets; its cage has `held`."""
         with log.open("ab") as file:
             sockets = [theirs.fileno() for theirs in self._theirs]
             frame: wire.Frame = dataclasses.asdict(plan)
-            await self._channel.send(frame, [file.fileno(), *sockets, *descriptors])
+            await self._channel.send(frame, [file.fileno(), held, *sockets, *descriptors])
         self._close_theirs()
         await self.control.execute("qmp_capabilities")
 
