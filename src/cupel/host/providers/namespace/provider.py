@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from cupel.errors import InfraError, UserError
-from cupel.host.messages import ImageSpec, LinkSpec, MachineSpec
+from cupel.host.messages import LinkSpec, MachineSpec
+from cupel.host.providers import place as places
 from cupel.host.providers.inside import egress, resolver
 from cupel.host.providers.inside.egress import Policy
 from cupel.host.providers.inside.plan import UIDS, Plan
@@ -30,7 +30,8 @@ from cupel.host.providers.namespace import (
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import NamespaceMachine
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
-from cupel.image import base, catalogue, definition, prefetch
+from cupel.host.providers.place import Place
+from cupel.image import catalogue, prefetch
 
 START_SECONDS = 60.0
 
@@ -50,17 +51,10 @@ class NamespaceProvider:
         environ: Mapping[str, str] | None = None,
         images: Path | None = None,
     ) -> None:
-        self._state = state
-        self._environ = os.environ if environ is None else environ
-        self.images = catalogue.Catalogue(
-            images or state / "images",
-            NamespaceWorkshop(lambda directory: NamespaceProvider(directory, environ=environ)),
-        )
-        self._templates = disk.Templates(state / "disks")
+        self._place = Place(state, environ)
+        self.images = images_of(self._place, images)
         self._rootless = rootless.detect()
         self._launcher = Launcher(self._rootless.command if self._rootless else ())
-        self._tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
-        self._enforced: frozenset[str] | None = None
         self._made: dict[int, NamespaceMachine] = {}
 
     def images_in_use(self) -> set[str]:
@@ -69,20 +63,18 @@ class NamespaceProvider:
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         await self.images.sweep()
-        return await self.images.ensure(_define(spec.image), progress)
+        return await self.images.ensure(places.define(spec.image), progress)
 
     def shares(self, spec: MachineSpec) -> bool:
         return True
 
     def find(self, spec: MachineSpec) -> str | None:
-        return self.images.find(_define(spec.image))
+        return self.images.find(places.define(spec.image))
 
     async def create(
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = MappingProxyType({})
     ) -> NamespaceMachine:
-        digest = self.find(spec)
-        if digest is None:
-            raise InfraError(f"the image of {spec.label} is not built yet")
+        digest = places.find(self.images, spec)
         return await self.create_on(self.images.kept(digest), machine, spec, binds=binds)
 
     async def create_on(
@@ -94,24 +86,22 @@ class NamespaceProvider:
         binds: Mapping[Path, str] = MappingProxyType({}),
     ) -> NamespaceMachine:
         """As `create`, on an image that is given instead of the one that `spec` is about."""
-        directory = self._directory(machine)
-        if directory.exists() or machine in self._tree.machines():
-            raise InfraError(f"something of machine {machine} exists already")
+        self._place.check_new(machine)
         enforced, notes = self._enforcement()
         if self._rootless is not None:
             rootless.possible([int(n) for n in os.uname().release.split(".")[:2]])
-            image = await rootless.unpacked(image, self._state / "unpacked", self._rootless)
+            image = await rootless.unpacked(image, self._place.state / "unpacked", self._rootless)
             notes += self._rootless.notes
         size, template = await self._disk(spec, notes)
         grant = self._grant(spec)
-        taken = users.take(self._state, machine) if self._rootless is None else None
+        taken = users.take(self._place.state, machine) if self._rootless is None else None
         made = NamespaceMachine(
             machine,
             image=image.digest,
             owner=taken.first if taken else None,
             env=dict(grant.env) if grant else dict(prefetch.offline(spec.image)),
             notes=[*notes, *(grant.notes if grant else ())],
-            group=self._tree.group(machine),
+            group=self._place.tree.group(machine),
             remove=lambda: self.purge(machine),
         )
         limits = cgroups.Limits(memory=spec.memory, cpus=spec.cpus, pids=spec.pids)
@@ -152,7 +142,7 @@ class NamespaceProvider:
             made.attach(self._launcher.connect(image))
             # Known by its pid before it may do anything that outlives an agent's crash.
             record.write(directory, record.of_process(await made.born()))
-            self._tree.create(made.id, limits, enforced)
+            self._place.tree.create(made.id, limits, enforced)
             with log.open("wb") as file:
                 try:
                     held = [taken.descriptor] if taken else []
@@ -170,21 +160,21 @@ class NamespaceProvider:
         grant: network.Grant | None,
         binds: Mapping[Path, str],
     ) -> Plan:
-        name = f"cupel-m{machine}"
-        policy = network.policy(spec.network, spec.allow, self._environ)
+        name, files = places.names(machine, _resolver(spec.network))
+        policy = network.policy(spec.network, spec.allow, self._place.environ)
         base = taken.first if taken else 0
-        group = self._tree.group(machine)
+        group = self._place.tree.group(machine)
         return Plan(
             name=name,
             base=base,
             ids=self._rootless.ids if self._rootless else [(0, base, UIDS)],
             rootless=self._rootless is not None,
             image="",
-            directory=str(self._directory(machine)),
+            directory=str(self._place.directory(machine)),
             disk_template=None,
             disk_size=0,
             shared_memory=spec.memory // 2,
-            files=_files(name, spec.network),
+            files=files,
             copies=dict(grant.copies) if grant else {},
             binds=[(str(source), target) for source, target in binds.items()],
             init_groups=group.init,
@@ -192,7 +182,7 @@ class NamespaceProvider:
             rlimits=_rlimits(spec, enforced),
             keep_core_limit=cores.piped(),
             cpus=_affinity(spec.cpus) if "cpu" not in enforced else [],
-            network=_network_command() if grant else [],
+            network=places.network_command() if grant else [],
             egress=policy,
             unreachable=_unreachable(policy) if grant else [],
         )
@@ -200,38 +190,29 @@ class NamespaceProvider:
     def _grant(self, spec: MachineSpec) -> network.Grant | None:
         if spec.network == "none":
             return None
-        granted = network.grant(self._environ)
+        granted = network.grant(self._place.environ)
         if spec.network == "full":
             return granted
-        return network.without_proxies(granted, self._environ)
+        return network.without_proxies(granted, self._place.environ)
 
     def _enforcement(self) -> tuple[frozenset[str], list[str]]:
         """Which limits control groups enforce here, and what is done about the others."""
-        if self._enforced is None:
-            self._enforced = self._tree.prepare()
-            self._tree.close()
         instead = {
             "memory": "memory is limited for each process, not for the machine",
             "pids": "processes are limited by RLIMIT_NPROC, not by a control group",
             "cpu": "cpus are limited by pinning, not by a quota",
         }
-        return self._enforced, [
-            text for name, text in instead.items() if name not in self._enforced
-        ]
+        enforced = self._place.enforced()
+        return enforced, [text for name, text in instead.items() if name not in enforced]
 
     async def _disk(self, spec: MachineSpec, notes: list[str]) -> tuple[int, Path | None]:
         if disk.tool() is None:
             notes.append("files are kept in memory: there is no loop device or mkfs.ext4 here")
             return min(spec.disk, spec.memory // 2), None
-        self._state.mkdir(parents=True, exist_ok=True)
-        size = disk.available(spec.disk, self._state)
-        if size < disk.SMALLEST:
-            raise InfraError(
-                f"the disk of {self._state} is full", hint="machines need at least 1 GiB of it"
-            )
+        size = self._place.disk_size(spec.disk)
         if size < spec.disk:
             notes.append(f"the disk has {size >> 20} MiB, not {spec.disk >> 20}: no more is free")
-        return size, await self._templates.get(size)
+        return size, await self._place.disks.get(size)
 
     async def join(
         self, spec: MachineSpec, machines: Mapping[str, Machine], links: Sequence[LinkSpec]
@@ -246,7 +227,7 @@ class NamespaceProvider:
             with contextlib.ExitStack() as held:
                 namespaces = [_network_of(machine, held) for machine in machines.values()]
                 own = next(iter(machines.values()))
-                await joined.start(namespaces, self._tree.group(own.id).init)
+                await joined.start(namespaces, self._place.tree.group(own.id).init)
             for link in links:
                 await joined.set(link)
         except BaseException:
@@ -255,25 +236,28 @@ class NamespaceProvider:
         return joined
 
     async def list(self) -> Sequence[int]:
-        machines = self._state / "machines"
-        names = [path.name for path in machines.iterdir()] if machines.is_dir() else []
-        return sorted(self._tree.machines() | {int(name) for name in names if name.isdecimal()})
+        return sorted(self._place.machines())
 
     async def purge(self, machine: int) -> None:
-        directory = self._directory(machine)
         if (made := self._made.get(machine)) is not None:
             made.hang_up()
-        await record.end(directory)
-        await self._tree.remove(self._tree.group(machine))
-        await asyncio.to_thread(record.forget, directory)
+        await record.end(self._place.directory(machine))
+        await self._place.tree.remove(self._place.tree.group(machine))
+        await self._place.forget(machine)
         self._made.pop(machine, None)
 
     async def close(self) -> None:
         self._launcher.close()
-        self._tree.close()
+        self._place.tree.close()
 
-    def _directory(self, machine: int) -> Path:
-        return self._state.resolve() / "machines" / str(machine)
+
+def images_of(place: Place, directory: Path | None) -> catalogue.Catalogue:
+    """The images in a directory, by default the state's; they are built on namespace machines."""
+
+    def bench(state: Path) -> NamespaceProvider:
+        return NamespaceProvider(state, environ=place.environ)
+
+    return catalogue.Catalogue(directory or place.state / "images", NamespaceWorkshop(bench))
 
 
 def _network_of(machine: Machine, held: contextlib.ExitStack) -> int:
@@ -287,32 +271,13 @@ def _network_of(machine: Machine, held: contextlib.ExitStack) -> int:
     return namespace
 
 
-def _define(spec: ImageSpec) -> definition.Definition:
-    return definition.define(spec, base.architecture())
-
-
-def _files(name: str, reaches: str) -> dict[str, str]:
-    server = {"none": None, "full": network.RESOLVER}.get(reaches, resolver.ADDRESS)
-    names = f"nameserver {server}\n" if server else ""
-    return {
-        "etc/hostname": f"{name}\n",
-        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost\n",
-        "etc/resolv.conf": f"{names}options timeout:2 attempts:3\n",
-    }
+def _resolver(reaches: str) -> str | None:
+    return {"none": None, "full": network.RESOLVER}.get(reaches, resolver.ADDRESS)
 
 
 def _unreachable(policy: Policy | None) -> list[str]:
     networks = network.unreachable()
     return networks if policy is None else egress.still_denied(policy, networks)
-
-
-def _network_command() -> list[str]:
-    program = shutil.which("slirp4netns")
-    if program is None:
-        raise InfraError(
-            "a machine with a network needs slirp4netns", hint="apt-get install slirp4netns"
-        )
-    return [program, *network.COMMAND]
 
 
 def _rlimits(spec: MachineSpec, enforced: frozenset[str]) -> dict[str, int]:

@@ -1,0 +1,127 @@
+"""Makes templates: boots a machine, lets it rehearse what its clones will do, and saves it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from pathlib import Path
+
+import structlog
+
+from cupel.errors import InfraError
+from cupel.host.providers.inside import rootfs
+from cupel.host.providers.place import Place
+from cupel.host.providers.vm import renewal
+from cupel.host.providers.vm.accelerator import Verdicts
+from cupel.host.providers.vm.ground import Ground
+from cupel.host.providers.vm.machine import Identity
+from cupel.host.providers.vm.qemu import Accelerator
+from cupel.host.providers.vm.running import Running
+from cupel.host.providers.vm.starter import Starter
+from cupel.host.providers.vm.templates import Key, Template, Templates
+
+log = structlog.get_logger(__name__)
+
+BOOT_SECONDS = 240.0
+"""For a whole boot under emulation, on a host that is busy."""
+PROOF_SECONDS = 10.0
+"""For a boot under KVM: where it works it takes one."""
+TEMPLATE = 0
+"""The machine number of templates while they are made; real ones begin at 1."""
+_WARM = "tar --version; mkdir --version; id; ls -l /; cat /proc/mounts; command -v git python3"
+"""What a template does before it is saved, so that clones find it in memory."""
+
+
+class Foundry:
+    """The templates in a directory, made as they are wanted, one at a time."""
+
+    def __init__(self, directory: Path, place: Place, starter: Starter, verdicts: Verdicts) -> None:
+        self._place = place
+        self._starter = starter
+        self._verdicts = verdicts
+        self._templates = Templates(directory)
+        self._booting = asyncio.Lock()
+
+    @property
+    def is_at_work(self) -> bool:
+        return self._booting.locked()
+
+    def has(self, key: Key) -> bool:
+        return self._templates.has(key)
+
+    async def template(self, key: Key, ground: Ground) -> Template:
+        """The template of a key; of the emulated sister of it where KVM turns out not to work."""
+        if key.shape.accelerator is Accelerator.KVM:
+            key = await self._prove(key, ground)
+        return await self._templates.get(
+            key, functools.partial(self._make, key, ground, BOOT_SECONDS)
+        )
+
+    async def _prove(self, key: Key, ground: Ground) -> Key:
+        """Prove KVM by a boot, once; the key of what can be had here."""
+        if not self._verdicts.is_open:
+            return key
+        make = functools.partial(self._make, key, ground, PROOF_SECONDS)
+        try:
+            await self._templates.get(key, make)
+        except InfraError as error:
+            log.warning("KVM does not work here", error=str(error))
+            self._verdicts.write(works=False)
+            slow = dataclasses.replace(key.shape, accelerator=Accelerator.EMULATION)
+            return dataclasses.replace(key, shape=slow)
+        self._verdicts.write(works=True)
+        return key
+
+    async def _make(
+        self, key: Key, ground: Ground, seconds: float, target: Path, memory: int
+    ) -> None:
+        """Boot a machine and save it in `target`; its memory is the descriptor's."""
+        async with self._booting:
+            await self._starter.clear(TEMPLATE)
+            self._starter.directory(TEMPLATE)
+            running = self._starter.running(TEMPLATE)
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._boot(running, key, ground, memory)
+                await self._finish(running, target)
+            except TimeoutError:
+                raise InfraError(
+                    f"it did not boot within {seconds:g} s", hint=self._starter.said(TEMPLATE)
+                ) from None
+            except InfraError as error:
+                hint = self._starter.said(TEMPLATE) or error.hint
+                raise InfraError(error.message, hint=hint) from error
+            finally:
+                running.hang_up()
+                await asyncio.shield(self._starter.clear(TEMPLATE))
+
+    async def _boot(self, running: Running, key: Key, ground: Ground, memory: int) -> None:
+        identity = Identity(
+            image=key.image, shape=key.shape, env=(), network=False, cpus=key.shape.cpus, pids=0
+        )
+        await self._starter.boot(TEMPLATE, running, identity, ground, key.disk, memory=memory)
+
+    async def _finish(self, running: Running, target: Path) -> None:
+        """Save a machine that stands."""
+        async with asyncio.timeout(BOOT_SECONDS):
+            # Rehearsed: what a clone has to do is in its memory then, and its files are open.
+            await running.port.renew(renewal.order(TEMPLATE, None))
+            await self._warm(running)
+            await running.save(target / "devices", shared_memory=True, timeout=BOOT_SECONDS)
+            await running.stop()
+        for name, saved in (("disk.img", "disk"), ("console.log", "console.log")):
+            source = self._place.directory(TEMPLATE) / name
+            await asyncio.to_thread(rootfs.copy_sparse, source, target / saved)
+
+    async def _warm(self, running: Running) -> None:
+        argv = ["/bin/sh", "-c", f"exec 2>&1; {_WARM}; bash -c true; sync"]
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+        for _ in range(2):
+            told = await running.port.exec(argv, env=env, cwd="/", pids=64, stdin=False)
+            async for _piece in told.output():
+                continue
+            await told.wait()
+
+    def close(self) -> None:
+        self._templates.close()
