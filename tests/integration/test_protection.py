@@ -1,11 +1,12 @@
-"""A real build that eats memory, on a host that keeps itself alive; and what measuring costs."""
+"""Real builds that eat memory or disk on a host that keeps itself alive; what measuring costs."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from cupel.host.messages import (
     BuildSpec,
     Destroy,
     MachineGone,
+    MachineReady,
     Make,
     Metrics,
+    PartSpec,
+    Progress,
     Run,
     SourceSpec,
     StepSpec,
@@ -29,7 +33,7 @@ from cupel.host.messages import (
 )
 from cupel.host.pressure import Load, Sample
 from cupel.host.protection import Guard
-from cupel.host.providers.namespace import NamespaceProvider
+from cupel.host.providers.namespace import NamespaceProvider, cgroups
 from integration import images, leftovers
 
 MIB = 1 << 20
@@ -74,65 +78,146 @@ def repository(path: Path) -> SourceSpec:
     return SourceSpec(url=str(path), ref="refs/heads/main", commit=commit, branch="main")
 
 
-def test_the_build_that_eats_the_memory_goes_and_the_others_stay(tmp_path: Path) -> None:
-    source = repository(tmp_path / "repository")
-    provider = NamespaceProvider(tmp_path / "state", images=images.cache())
-    guard = Guard(tmp_path, look=small)
-    agent = Agent("h", 2, provider, tmp_path / "state", guard=guard)
-    ours, theirs = transport.pair()
-    server = protocol.ServerConnection()
-    heard: list[messages.ToServer] = []
+class Server:
+    """The other end of an agent's transport: says orders, hears what comes back."""
 
-    async def hears(kind: type[Any], machine: int) -> Any:
+    def __init__(self, end: transport.Transport, source: SourceSpec) -> None:
+        self._end = end
+        self._source = source
+        self._connection = protocol.ServerConnection()
+        self.heard: list[messages.ToServer] = []
+
+    async def hears(self, kind: type[Any], machine: int) -> Any:
         while True:
-            for each in heard:
+            for each in self.heard:
                 if isinstance(each, kind) and each.machine == machine:
-                    heard.remove(each)
+                    self.heard.remove(each)
                     return each
-            heard.extend(server.receive(await theirs.read()))
+            await self.listen()
 
-    async def say(*orders: messages.ToHost) -> None:
+    async def listen(self) -> None:
+        self.heard.extend(self._connection.receive(await self._end.read()))
+
+    async def say(self, *orders: messages.ToHost) -> None:
         for order in orders:
-            await theirs.write(server.send(order))
+            await self._end.write(self._connection.send(order))
 
-    async def build(machine: int, *argv: str) -> None:
-        script = " ".join(argv)
+    async def make(self, *machines: int) -> None:
+        for machine in machines:
+            await self.say(Make(machine=machine, spec=images.machine_spec(memory=1 << 30)))
+        for machine in machines:
+            await self.hears(MachineReady, machine)
+
+    async def run(self, machine: int, *steps: StepSpec, parts: tuple[PartSpec, ...] = ()) -> None:
         spec = BuildSpec(
-            build=machine, project="p", job="j", source=source,
-            steps=(StepSpec(name="s", run=script),),
-        )  # fmt: skip
-        limits = images.machine_spec(memory=1 << 30)
-        await say(Make(machine=machine, spec=limits), Run(machine=machine, build=spec))
+            build=machine, project="p", job="j", source=self._source, steps=steps, parts=parts
+        )
+        await self.say(Run(machine=machine, build=spec))
 
-    async def scenario() -> None:
-        heard.extend(server.receive(await theirs.read()))
-        await say(Welcome(version=messages.VERSION, heartbeat=60.0, token="t"))
-        await build(1, "python3 - <<'END'\n" + HOG + "\nEND")
-        await build(2, "sleep 8; echo still here")
-        stopped = await hears(BuildFinished, 1)
-        assert stopped.verdict == "protected"
-        assert "the host's memory had" in stopped.reason
-        assert "this build had most of the builds' memory" in stopped.reason
-        assert stopped.memory_peak > ROOM // 2
-        assert "its memory has" in (guard.refuses or "")
-        good = await hears(BuildFinished, 2)
-        assert good.verdict == "success"
-        measures = (await hears(Metrics, 2)).measures
-        assert max(each.processes or 0 for each in measures) > 0
-        assert max(each.disk or 0 for each in measures) < 1 << 30
-        for machine in (1, 2):
-            await say(Destroy(machine=machine))
-            await hears(MachineGone, machine)
-        agent.stop()
+    async def destroy(self, *machines: int) -> None:
+        for machine in machines:
+            await self.say(Destroy(machine=machine))
+            await self.hears(MachineGone, machine)
+
+
+def on_host(
+    place: Path, guard: Guard, scenario: Callable[[Server], Coroutine[Any, Any, None]]
+) -> None:
+    """Play a scenario on an agent with three slots and real machines."""
+    provider = NamespaceProvider(place / "state", images=images.cache())
+    agent = Agent("h", 3, provider, place / "state", guard=guard)
+    ours, theirs = transport.pair()
+    server = Server(theirs, repository(place / "repository"))
 
     async def both() -> None:
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(agent.serve(ours))
-            await scenario()
+            await server.listen()
+            await server.say(Welcome(version=messages.VERSION, heartbeat=60.0, token="t"))
+            await scenario(server)
+            agent.stop()
         await provider.close()
 
     asyncio.run(both())
-    assert leftovers.of(tmp_path / "state") == {}
+    assert leftovers.of(place / "state") == {}
+
+
+def step(run: str, on: str = "") -> StepSpec:
+    return StepSpec(name="s", run=run, on=on)
+
+
+EAT = "python3 - <<'END'\n" + HOG + "\nEND"
+
+
+def test_the_build_that_eats_the_memory_goes_and_the_others_stay(tmp_path: Path) -> None:
+    guard = Guard(tmp_path, look=small)
+
+    async def scenario(server: Server) -> None:
+        await server.make(1, 2)
+        await server.run(1, step(EAT))
+        await server.run(2, step("sleep 8; echo still here"))
+        stopped = await server.hears(BuildFinished, 1)
+        assert stopped.verdict == "protected"
+        assert re.search(r"the host's memory had .* left of 160 MiB, and \d+ %", stopped.reason)
+        assert re.search(r"most of the builds' memory: .* MiB at its peak", stopped.reason)
+        assert stopped.memory_peak > ROOM // 2
+        assert stopped.reason in [m.text for m in server.heard if isinstance(m, Progress)]
+        assert "its memory has" in (guard.refuses or "")
+        good = await server.hears(BuildFinished, 2)
+        assert good.verdict == "success"
+        measures = (await server.hears(Metrics, 2)).measures
+        assert max(each.processes or 0 for each in measures) > 0
+        assert max(each.disk or 0 for each in measures) < 1 << 30
+        await server.destroy(1, 2)
+
+    on_host(tmp_path, guard, scenario)
+
+
+def test_a_build_goes_with_all_its_machines_when_the_one_beside_eats(tmp_path: Path) -> None:
+    """The machines were ready before anybody ran on them, as those of a pool are."""
+
+    async def scenario(server: Server) -> None:
+        await server.make(1, 2, 3)
+        pair = (PartSpec(name="own", machine=1), PartSpec(name="beside", machine=2))
+        await server.run(1, step(EAT, on="beside"), parts=pair)
+        await server.run(3, step("sleep 8; echo still here"))
+        stopped = await server.hears(BuildFinished, 1)
+        assert stopped.verdict == "protected"
+        assert "this build had most of the builds' memory" in stopped.reason
+        groups = cgroups.Tree(
+            tmp_path / "state", cgroups.detect(cgroups.MOUNTINFO.read_text())
+        ).machines()
+        assert groups == {3}  # nothing is left of either, before anybody asked for that
+        assert (await server.hears(BuildFinished, 3)).verdict == "success"
+        await server.destroy(1, 2, 3)
+
+    on_host(tmp_path, Guard(tmp_path, look=small), scenario)
+
+
+def test_the_build_that_fills_the_disk_goes_and_what_nobody_uses_is_removed(tmp_path: Path) -> None:
+    def full(state: Path, now: float, loads: Sequence[Load]) -> Sample:
+        """The computer as it is, but with a disk of 100 MiB of which 4 are left for builds."""
+        left = max(40 * MIB - sum(load.written for load in loads), 0)
+        return replace(protection.examine(state, now, loads), disk=100 * MIB, disk_free=left)
+
+    pruned: list[float] = []
+    guard = Guard(tmp_path, look=full, prune=lambda: pruned.append(time.monotonic()))
+    idle = tmp_path / "state" / "mirrors" / "old.git"
+    idle.mkdir(parents=True)
+
+    async def scenario(server: Server) -> None:
+        await server.make(1, 2)
+        await server.run(1, step("dd if=/dev/zero of=/build/x bs=1M count=60; sync; sleep 60"))
+        await server.run(2, step("sleep 5; echo still here"))
+        stopped = await server.hears(BuildFinished, 1)
+        assert stopped.verdict == "protected"
+        assert "the host's disk had 0 bytes left; this build had written most, 6" in stopped.reason
+        assert len(pruned) == 1
+        assert not idle.exists()
+        assert (await server.hears(BuildFinished, 2)).verdict == "success"
+        await server.destroy(1, 2)
+
+    on_host(tmp_path, guard, scenario)
 
 
 def test_measuring_a_machine_costs_next_to_nothing(tmp_path: Path) -> None:

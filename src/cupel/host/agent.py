@@ -332,13 +332,24 @@ class _Session:
 
     async def _protect(self, guard: Guard, used: Mapping[int, Usage]) -> None:
         before = guard.refuses
-        decision = guard.decide([_load(number, usage) for number, usage in used.items()])
+        decision = guard.decide(self._loads(used))
         if decision.stop is not None:
             self.tenancies[decision.stop.machine].stop(decision.stop.reason)
-        if decision.prune:
-            await asyncio.to_thread(guard.free_disk)
+        if decision.prune and await asyncio.to_thread(guard.free_disk):
+            gone = await self._sources.prune()
+            log.warning("the disk is nearly full: pruned", mirrors=gone)
         if (before is None) != (guard.refuses is None):
             await self._send(Heartbeat(refuses=guard.refuses))
+
+    def _loads(self, used: Mapping[int, Usage]) -> list[Load]:
+        """What each build uses, on all its machines, by the number of its own."""
+        own = {each.build: number for number, each in self.tenancies.items() if each.leads}
+        loads: dict[int, list[Usage]] = {}
+        for number, usage in used.items():
+            leader = own.get(self.tenancies[number].build)
+            if leader is not None and leader in used:
+                loads.setdefault(leader, []).append(usage)
+        return [_load(number, usages) for number, usages in loads.items()]
 
     async def _send(self, message: ToServer) -> None:
         """Send once there is room; nothing after the end.
@@ -354,10 +365,10 @@ class _Session:
                 await self._transport.write(self._connection.send(message))
 
 
-def _load(machine: int, usage: Usage) -> Load:
+def _load(machine: int, usages: Sequence[Usage]) -> Load:
     return Load(
         machine=machine,
-        memory=usage.memory or 0,
-        peak=usage.memory_peak or 0,
-        written=usage.disk or 0,
+        memory=sum(usage.memory or 0 for usage in usages),
+        peak=sum(usage.memory_peak or 0 for usage in usages),
+        written=sum(usage.disk or 0 for usage in usages),
     )

@@ -52,7 +52,10 @@ DISK_LEAST_PART = 0.02
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a machine uses: bytes of memory now and at its peak, bytes written to its disk."""
+    """What a build uses: bytes of memory now and at its peak, bytes written to its disk.
+
+    `machine` is its own; those that it has beside it are counted with that.
+    """
 
     machine: int
     memory: int
@@ -170,7 +173,10 @@ def _stop(history: History, sample: Sample, pressed_since: float | None) -> Stop
         )
     why = None
     if _is_used_up(sample):
-        why = f"the host's memory had {_size(sample.available)} left of {_size(sample.memory)}"
+        why = (
+            f"the host's memory had {_size(sample.available)} left of {_size(sample.memory)}, and "
+            f"{sample.full:.0f} % of the last 10 s were lost to waiting for it"
+        )
     elif pressed_since is not None and sample.at - pressed_since >= FULL_SECONDS:
         seconds = sample.at - pressed_since
         why = (

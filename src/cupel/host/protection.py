@@ -65,11 +65,13 @@ class Guard:
             log.warning("stopping a build", machine=decision.stop.machine, why=decision.stop.reason)
         return decision
 
-    def free_disk(self) -> None:
-        """Prune, unless that was done a moment ago."""
-        if self._now() - self._pruned_at >= PRUNE_SECONDS:
-            self._pruned_at = self._now()
-            self._prune()
+    def free_disk(self) -> bool:
+        """Prune, unless that was done a moment ago, which it says."""
+        if self._now() - self._pruned_at < PRUNE_SECONDS:
+            return False
+        self._pruned_at = self._now()
+        self._prune()
+        return True
 
 
 def examine(state: Path, now: float, loads: Sequence[Load]) -> Sample:

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import ipaddress
 import os
 import shutil
+import time
 import urllib.parse
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from cupel import process
@@ -35,6 +37,9 @@ _MANY_PACKS = 40
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
 
+IDLE_SECONDS = 3600.0
+"""A mirror that no build has used for so long goes when the disk is nearly full."""
+
 _CONFIG = """\
 [core]
 \trepositoryformatversion = 0
@@ -50,10 +55,14 @@ _CONFIG = """\
 
 
 class Sources:
-    """The mirrors and checkouts below `state`. `token` is a bearer token for the server."""
+    """The mirrors and checkouts below `state`. `token` is a bearer token for the server.
 
-    def __init__(self, state: Path) -> None:
+    `now` is a clock that only goes forward, in seconds.
+    """
+
+    def __init__(self, state: Path, *, now: Callable[[], float] = time.monotonic) -> None:
         self.token = ""
+        self._now = now
         self._mirrors = state / "mirrors"
         self._work = state / "checkouts"
         self._lent = state / "lent"
@@ -66,6 +75,9 @@ class Sources:
         self._locks: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(
             asyncio.Lock
         )
+        self._uses: collections.Counter[Path] = collections.Counter()
+        """How many checkouts are being made of a mirror."""
+        self._used_at: dict[Path, float] = {}
         for left in (self._work, self._lent):  # by an earlier life
             shutil.rmtree(left, ignore_errors=True)
 
@@ -117,6 +129,40 @@ class Sources:
         self.discard(machine)
         shutil.rmtree(self._lent / str(machine), ignore_errors=True)
 
+    async def prune(self) -> list[str]:
+        """Remove the mirrors that were not used lately; their names. They are made again.
+
+        What builds have borrowed of them stays: those are links.
+        """
+        mirrors = [*self._mirrors.iterdir()] if self._mirrors.is_dir() else []
+        since = self._now() - IDLE_SECONDS
+        idle = [
+            each
+            for each in mirrors
+            if not self._uses[each] and self._used_at.get(each, since) <= since
+        ]
+        return [each.name for each in idle if await self._remove(each)]
+
+    async def _remove(self, mirror: Path) -> bool:
+        project = urllib.parse.unquote(mirror.name.removesuffix(".git"))
+        async with self._locks[project]:
+            if self._uses[mirror]:  # by a build that has begun meanwhile
+                return False
+            self._sound.discard(project)
+            self._fetched.pop(project, None)
+            self._tags.pop(project, None)
+            await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
+        return True
+
+    @contextlib.contextmanager
+    def _using(self, mirror: Path) -> Iterator[None]:
+        self._uses[mirror] += 1
+        try:
+            yield
+        finally:
+            self._uses[mirror] -= 1
+            self._used_at[mirror] = self._now()
+
     async def needed(self, need: NeedSpec) -> AsyncIterator[bytes]:
         """The tar stream of a needed job's artefacts. Raises `InfraError`."""
         import httpx2
@@ -138,7 +184,12 @@ class Sources:
 
     async def _check_out(self, project: str, source: SourceSpec, tree: Path, lent: Path) -> None:
         """A checkout at `tree`, of which the objects are linked below `lent`."""
-        mirror = await self.mirror(project)
+        with self._using(self._mirrors / _file_name(project)):
+            await self._check_out_of(await self.mirror(project), project, source, tree, lent)
+
+    async def _check_out_of(
+        self, mirror: Path, project: str, source: SourceSpec, tree: Path, lent: Path
+    ) -> None:
         await self._fetch(mirror, project, source, lent / _file_name(project))
         git = tree / ".git"
         for directory in (git / "objects" / "info", git / "refs" / "heads", git / "refs" / "tags"):

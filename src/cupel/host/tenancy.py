@@ -126,13 +126,22 @@ class Tenancy:
         """Let the machine be one of a build that has another as its own; why not, in words."""
         if self._lent_to == build:
             return None
-        if self._build is not None or self._lent_to is not None:
-            other = self._lent_to if self._build is None else self._build.build
-            return f"machine {self.number} is used already, by build {other}"
+        if self.build is not None:
+            return f"machine {self.number} is used already, by build {self.build}"
         if self._unwanted.is_set() or self._cancelled.is_set():
             return f"machine {self.number} is being deleted"
         self._lent_to = build
         return None
+
+    @property
+    def build(self) -> int | None:
+        """The build that the machine is for, as its own one or beside it."""
+        return self._lent_to if self._build is None else self._build.build
+
+    @property
+    def leads(self) -> bool:
+        """Whether a build has the machine as its own, and reports from it."""
+        return self._build is not None
 
     def use(self, build: BuildSpec, others: Mapping[str, Tenancy] = NOBODY) -> str | None:
         """Run the build as soon as the machine stands; why not, in words, if that cannot be.
@@ -141,9 +150,8 @@ class Tenancy:
         """
         if self._build is not None and self._build.build == build.build:
             return None
-        if self._build is not None or self._lent_to is not None:
-            other = self._lent_to if self._build is None else self._build.build
-            return f"machine {self.number} is used already, by build {other}"
+        if self.build is not None:
+            return f"machine {self.number} is used already, by build {self.build}"
         if self._unwanted.is_set():
             return f"machine {self.number} is being deleted"
         if self._cancelled.is_set():
@@ -158,15 +166,14 @@ class Tenancy:
         self._cancelled.set()
 
     def stop(self, reason: str) -> None:
-        """End the build for the host's sake: its machine is killed as a whole, and goes."""
+        """End the build for the host's sake: all its machines are killed as a whole, and go."""
         if self._stopped is None:
             self._stopped = reason
             self._cancelled.set()
 
     def usage(self) -> Usage | None:
         """What the machine uses while it has a build that has not ended; None else."""
-        idle = self._build is None and self._lent_to is None
-        if self._machine is None or idle or self._ended or self._stopped:
+        if self._machine is None or self.build is None or self._ended or self._stopped:
             return None
         with contextlib.suppress(InfraError):
             return self._machine.usage()
@@ -246,14 +253,12 @@ class Tenancy:
             self._ended = True
             finished = self._finished(outcome)
             if self._stopped is not None:
-                await self._kill()
+                await self._kill_all()
                 await self._means.send(Progress(machine=self.number, text=_plain(self._stopped)))
             elif self._machine is not None and outcome.verdict != "cancelled":
                 self._means.judge(self._machine.image, by_itself=outcome.verdict != "infra")
             await self._means.send(finished)
         elif not self._unwanted.is_set():
-            if self._stopped is not None:
-                await self._kill()
             await self._means.send(self._finished(_CANCELLED))
 
     async def _outcome(
@@ -268,6 +273,12 @@ class Tenancy:
         if outcome is None or (self._cancelled.is_set() and outcome.verdict == "infra"):
             return _CANCELLED
         return outcome
+
+    async def _kill_all(self) -> None:
+        """End the build on all its machines: what is short is to be there at once."""
+        async with asyncio.TaskGroup() as group:
+            for each in (self, *self._others.values()):
+                group.create_task(each._kill())
 
     async def _kill(self) -> None:
         """End all that runs on the machine, at once; what that leaves awaits `Destroy`."""

@@ -781,6 +781,32 @@ def test_a_build_of_two_machines_runs_on_both_and_tells_which(play):
     play(scenario, scripts)
 
 
+def test_a_build_of_two_machines_counts_as_one_and_is_stopped_on_both(play):
+    seen: list[Any] = []
+
+    def look(state: Path, at: float, loads: Any) -> pressure.Sample:
+        gib = 1 << 30
+        seen.append(loads)
+        short = 1 if loads else 8 * gib
+        return pressure.Sample(
+            at=at, memory=16 * gib, available=short, disk=gib << 9, disk_free=gib << 8, loads=loads
+        )
+
+    async def scenario(world: World) -> None:
+        await world.server.say(world.make(1), world.make(2))
+        await world.server.say(world.run(1, "forever", parts=PAIR))
+        finished = await world.server.hears(BuildFinished, 1)
+        assert finished.verdict == "protected"
+        assert world.provider.existing == {}
+        assert {load.machine for loads in seen for load in loads} == {1}
+        assert not [each for each in world.server.of(BuildFinished) if each.machine == 2]
+        await world.destroy(1)
+        await world.destroy(2)
+
+    scripts = {"forever": fakes.Script(exit=fakes.FOREVER)}
+    play(scenario, scripts, guard=protection.Guard(Path("/"), look=look))
+
+
 def test_a_machine_is_lent_to_one_build_alone(play):
     async def scenario(world: World) -> None:
         await world.server.say(world.make(1), world.make(2))

@@ -188,6 +188,21 @@ def test_a_mirror_whose_git_was_killed_is_mended(tmp_path, repository):
     assert not list(mirror.rglob("tmp_*"))
 
 
+def test_a_mirror_that_no_build_has_used_for_long_can_go(tmp_path, repository):
+    clock = [0.0]
+    sources = source.Sources(tmp_path / "state", now=lambda: clock[0])
+    commit = repository.commit(a="1\n")
+    tree = check_out(sources, build_of(repository, commit), tmp_path / "one")
+    (tmp_path / "state" / "mirrors" / "of%2Fold.git").mkdir()  # left by an earlier life
+    assert asyncio.run(sources.prune()) == ["of%2Fold.git"]
+    clock[0] = source.IDLE_SECONDS
+    assert asyncio.run(sources.prune()) == ["group%2Fp.git"]
+    assert list((tmp_path / "state" / "mirrors").iterdir()) == []
+    git(tree, "fsck", "--connectivity-only")  # what was borrowed stays
+    check_out(sources, build_of(repository, commit), tmp_path / "two", machine=2)
+    assert (tmp_path / "two" / "src" / "a").read_text() == "1\n"
+
+
 def test_packs_are_merged_and_nothing_goes_away(tmp_path, repository, monkeypatch):
     monkeypatch.setattr(source, "_MANY_PACKS", 2)
     sources = source.Sources(tmp_path / "state")
