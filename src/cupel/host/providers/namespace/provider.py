@@ -12,7 +12,6 @@ from types import MappingProxyType
 
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
-from cupel.host.providers import place as places
 from cupel.host.providers.inside import egress, resolver
 from cupel.host.providers.inside.egress import Policy
 from cupel.host.providers.inside.plan import UIDS, Plan
@@ -27,10 +26,11 @@ from cupel.host.providers.namespace import (
     users,
     wires,
 )
+from cupel.host.providers.namespace import place as places
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import NamespaceMachine
+from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
-from cupel.host.providers.place import Place
 from cupel.image import catalogue, prefetch
 
 START_SECONDS = 60.0

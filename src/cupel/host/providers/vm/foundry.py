@@ -11,7 +11,7 @@ import structlog
 
 from cupel.errors import InfraError
 from cupel.host.providers.inside import rootfs
-from cupel.host.providers.place import Place
+from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.vm import renewal
 from cupel.host.providers.vm.accelerator import Verdicts
 from cupel.host.providers.vm.ground import Ground

@@ -13,12 +13,12 @@ import structlog
 from cupel import process
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
-from cupel.host.providers import place as places
 from cupel.host.providers.inside import rootfs
 from cupel.host.providers.interface import Machine, Network, Progress
 from cupel.host.providers.namespace import disk, network
+from cupel.host.providers.namespace import place as places
+from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.namespace.provider import images_of
-from cupel.host.providers.place import Place
 from cupel.host.providers.vm import ground as grounds
 from cupel.host.providers.vm import machine as machines
 from cupel.host.providers.vm import qemu, renewal

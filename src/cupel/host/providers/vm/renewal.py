@@ -7,8 +7,8 @@ import time
 import uuid
 from pathlib import Path
 
-from cupel.host.providers import place as places
 from cupel.host.providers.namespace import network
+from cupel.host.providers.namespace import place as places
 from cupel.host.providers.vm import qemu
 
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cupel.errors import InfraError
-from cupel.host.providers import place as places
 from cupel.host.providers.inside import rootfs
 from cupel.host.providers.namespace import cgroups, network, record, users
+from cupel.host.providers.namespace import place as places
 from cupel.host.providers.namespace.launcher import Launcher
-from cupel.host.providers.place import Place
+from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.vm import cage, qemu
 from cupel.host.providers.vm.ground import Ground
 from cupel.host.providers.vm.machine import Identity
