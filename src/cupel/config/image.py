@@ -84,7 +84,8 @@ _PATH = Text(
     rule="it begins with “/” and has no “.” or “..” in it",
     limit=1000,
 )
-_SCRIPT = Text(wanted="a shell command", limit=_LONGEST, multiline=True)
+_PACKAGE_NAMES = ListOf(_PACKAGE, "names of packages")
+_SCRIPTS = ListOf(Text(wanted="a shell command", limit=_LONGEST, multiline=True), "shell commands")
 NAME = Text(
     wanted="the name of an image",
     pattern="[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
@@ -126,7 +127,7 @@ OCI = Field(
 )
 PACKAGE_LIST = Field(
     key="packages",
-    shape=ListOf(_PACKAGE, "names of packages"),
+    shape=_PACKAGE_NAMES,
     text="Debian packages on top of the base; by default " + ", ".join(PACKAGES) + ", on a base "
     "of `tar` or `oci` none.",
 )
@@ -189,7 +190,7 @@ GIT = Field(
 )
 APT = Field(
     key="apt",
-    shape=ListOf(_PACKAGE, "names of packages"),
+    shape=_PACKAGE_NAMES,
     text="Debian packages whose archives, with all that they need, lie in a repository in the "
     "image, from which `apt-get install` takes them.",
 )
@@ -202,7 +203,7 @@ PREFETCH = Field(
 )
 STEPS = Field(
     key="steps",
-    shape=ListOf(_SCRIPT, "shell commands"),
+    shape=_SCRIPTS,
     text="Shell commands (bash) that finish the image, one after the other, as root and with a "
     "network.",
 )
@@ -214,7 +215,7 @@ PLAYBOOK = Field(
 )
 TESTS = Field(
     key="tests",
-    shape=ListOf(_SCRIPT, "shell commands"),
+    shape=_SCRIPTS,
     text="Shell commands that must pass on a fresh machine of the finished image, without a "
     "network, before it is used.",
 )

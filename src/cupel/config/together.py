@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from cupel.config import quantity, scalar
 from cupel.config.document import Scalar, Value
@@ -111,40 +112,38 @@ BETWEEN = Field(
     text="The names of two machines of the job.",
     required=True,
 )
+
+
+def _amount(
+    wanted: str,
+    example: str,
+    units: str,
+    parse: Callable[[str], float | None],
+    low: float,
+    high: float,
+) -> Quantity:
+    """A number with perhaps one of some units, which a regular expression tells."""
+    pattern = rf"^[0-9]+(\.[0-9]+)?({units})?$"
+    return Quantity(
+        wanted=wanted, example=example, parse=parse, low=low, high=high, pattern=pattern
+    )
+
+
 DELAY = Field(
     key="delay",
-    shape=Quantity(
-        wanted="a delay",
-        example="50ms or 1.5s",
-        parse=quantity.short_seconds,
-        low=0,
-        high=quantity.LONGEST_DELAY,
-        pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|s)?$",
+    shape=_amount(
+        "a delay", "50ms or 1.5s", "us|ms|s", quantity.short_seconds, 0, quantity.LONGEST_DELAY
     ),
     text="How long each packet takes, in either direction; at most 10 s.",
 )
 LOSS = Field(
     key="loss",
-    shape=Quantity(
-        wanted="a share",
-        example="30%",
-        parse=quantity.share,
-        low=0,
-        high=1,
-        pattern=r"^[0-9]+(\.[0-9]+)?%?$",
-    ),
+    shape=_amount("a share", "30%", "%", quantity.share, 0, 1),
     text="How many packets are lost, as in `30%`.",
 )
 RATE = Field(
     key="rate",
-    shape=Quantity(
-        wanted="a rate",
-        example="10mbit",
-        parse=quantity.bits,
-        low=1000,
-        high=quantity.FASTEST,
-        pattern=r"^[0-9]+(\.[0-9]+)?(kbit|mbit|gbit)?$",
-    ),
+    shape=_amount("a rate", "10mbit", "kbit|mbit|gbit", quantity.bits, 1000, quantity.FASTEST),
     text="How much goes through in a second in either direction, as in `10mbit`.",
 )
 DOWN = Field(key="down", shape=Boolean(), text="Whether nothing goes through at first.")
