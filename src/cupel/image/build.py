@@ -14,7 +14,6 @@ from cupel.image.workshop import Workshop
 
 ROOTFS = "rootfs"
 FILE = "rootfs.erofs"
-MANIFEST = "manifest.gz"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,7 @@ async def build(
     tell("Evening out, listing and packing")
     await asyncio.to_thread(tree.normalise, rootfs)
     packages = await asyncio.to_thread(tree.packages, rootfs)
-    digest, size = await asyncio.to_thread(tree.write_manifest, rootfs, directory / MANIFEST)
+    digest, size = await asyncio.to_thread(tree.write_manifest, rootfs, directory / tree.MANIFEST)
     file = directory / FILE
     is_packed = await pack.pack(rootfs, file, scratch, tell)
     if is_packed:

@@ -28,7 +28,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from cupel.errors import CupelError, InfraError
-from cupel.image import build, course
+from cupel.image import build, course, tree
 from cupel.image.build import Built
 from cupel.image.course import Course
 from cupel.image.definition import Definition
@@ -131,11 +131,11 @@ class Catalogue:
         return self.directory / digest / "build.log"
 
     def manifest(self, digest: str) -> Path:
-        return self.directory / digest / build.MANIFEST
+        return self.directory / digest / tree.MANIFEST
 
     def packages(self, digest: str) -> dict[str, str]:
         """The packages of an image, with their versions."""
-        found: dict[str, str] = json.loads((self.directory / digest / "packages.json").read_text())
+        found: dict[str, str] = json.loads((self.directory / digest / tree.PACKAGES).read_text())
         return found
 
     def records(self) -> Iterator[Record]:
@@ -289,7 +289,7 @@ class Catalogue:
     ) -> None:
         await self._clear(building / "tmp")
         record = self._record(definition, started, built)
-        _write(building / "packages.json", json.dumps(built.packages))
+        _write(building / tree.PACKAGES, json.dumps(built.packages))
         _write(building / "image.json", json.dumps(dataclasses.asdict(record)))
         await asyncio.to_thread(os.sync)
         target = self.directory / built.digest

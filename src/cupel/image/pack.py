@@ -7,6 +7,7 @@ Linux 5.19.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,9 +36,10 @@ async def pack(source: Path, target: Path, mountpoint: Path, tell: Callable[[str
         return False
     await process.run(
         [
-            PROGRAM, "--quiet", "-zlz4hc", f"-T{tree.EPOCH}", "--preserve-mtime", f"-U{_UUID}",
-            "-x1", target, source,
+            PROGRAM, "--quiet", "-zlz4hc", "--preserve-mtime", f"-U{_UUID}", "-x1", target, source,
         ],
+        # Bounds times, and dates the file system itself; -T would give that time to every file.
+        env={"SOURCE_DATE_EPOCH": str(tree.EPOCH), "PATH": os.environ.get("PATH", os.defpath)},
         timeout=_TIMEOUT,
     )  # fmt: skip
     try:

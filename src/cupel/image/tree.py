@@ -11,8 +11,12 @@ import json
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+MANIFEST = "manifest.gz"
+PACKAGES = "packages.json"
 
 EPOCH = 1_577_836_800
 """No file is younger: when an image was built says nothing about what is in it."""
@@ -236,3 +240,14 @@ def packages(tree: Path) -> dict[str, str]:
 
 def _value(lines: list[str], key: str) -> str | None:
     return next((line.removeprefix(key) for line in lines if line.startswith(key)), None)
+
+
+def main(root: Path, directory: Path) -> None:
+    """Write the manifest and the list of packages of a tree into a directory; print its digest."""
+    digest, _ = write_manifest(root, directory / MANIFEST)
+    (directory / PACKAGES).write_text(json.dumps(packages(root)))
+    print(digest)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
