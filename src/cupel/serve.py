@@ -37,7 +37,9 @@ from cupel.host.protection import Guard
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.host.providers.several import Several
 from cupel.host.providers.vm.provider import VmProvider
+from cupel.host.tenancy import Judge
 from cupel.image import base, definition
+from cupel.image.catalogue import Catalogue
 from cupel.image.definition import Definition
 from cupel.image.keeper import Keeper
 from cupel.report import messages
@@ -306,11 +308,18 @@ async def _make_machines(cupel: Cupel, hosts: Hosts, provider: NamespaceProvider
         slots=cupel.config.slots,
         provider=Several(provider, VmProvider(cupel.state)),
         state=cupel.state,
-        judge=provider.images.judge,
+        judge=_judging(provider.images),
         guard=Guard(cupel.state, prune=lambda: cupel.images.prune(keep=KEPT_IMAGES)),
     )
     protection.spare_me()
     await embed(agent, hosts)
+
+
+def _judging(images: Catalogue) -> Judge:
+    async def judge(digest: str, *, by_itself: bool) -> None:
+        images.judge(digest, by_itself=by_itself)
+
+    return judge
 
 
 async def embed(agent: Agent, hosts: Hosts, *, pause: float = _RECONNECT) -> None:

@@ -13,7 +13,7 @@ from cupel.host.protection import Guard
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.host.providers.several import Several
 from cupel.host.providers.vm.provider import VmProvider
-from cupel.image.keeper import Keeper
+from cupel.host.stock import Stock
 
 _FAREWELL = 15.0
 """Seconds that telling the server and deleting machines may take at a stop."""
@@ -36,25 +36,25 @@ def run(
     with serve.keeping(state), serve.sole_user(state) as held:
         probe.can_isolate(probe.examine(held))
         provider = NamespaceProvider(held)
+        stock = Stock(provider.images, in_use=provider.images_in_use)
         agent = Agent(
             name=name,
             slots=slots or max(2, os.cpu_count() or 2),
             provider=Several(provider, VmProvider(held)),
             state=held,
             labels=labels,
-            judge=provider.images.judge,
-            guard=_guard(held, provider),
+            stock=stock,
+            guard=_guard(held, stock),
         )
         asyncio.run(
             _until_stopped(remote.Remote(agent, server, name=name, state=held, say=serve.show))
         )
 
 
-def _guard(state: Path, provider: NamespaceProvider) -> Guard:
-    """Sees to it that the computer lives; it does not know the server's images by name."""
+def _guard(state: Path, stock: Stock) -> Guard:
+    """Sees to it that the computer lives."""
     protection.spare_me()
-    keeper = Keeper(provider.images, named=(), in_use=provider.images_in_use)
-    return Guard(state, prune=lambda: keeper.prune(keep=serve.KEPT_IMAGES))
+    return Guard(state, prune=lambda: stock.prune(keep=serve.KEPT_IMAGES))
 
 
 async def _until_stopped(host: remote.Remote) -> None:

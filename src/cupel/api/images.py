@@ -9,7 +9,7 @@ import fastapi
 import pydantic
 from starlette.responses import FileResponse
 
-from cupel.api.caller import READER, Administrator, Cupel
+from cupel.api.caller import FETCHER, READER, Administrator, Cupel
 from cupel.control import views
 from cupel.image.keeper import KEEP
 
@@ -63,6 +63,20 @@ async def show(cupel: Cupel, name: str) -> views.ImageView:
 )
 async def log(cupel: Cupel, name: str) -> FileResponse:
     return FileResponse(cupel.images.log(name), media_type="text/plain; charset=utf-8")
+
+
+@router.get(
+    "/{digest}/file",
+    operation_id="image_file",
+    summary="The one file of an image",
+    description="A read-only file system (erofs), for hosts that make machines of it. Ranges of it "
+    "can be asked for.",
+    dependencies=[FETCHER],
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "The file"}},
+)
+async def file(cupel: Cupel, digest: str) -> FileResponse:
+    return FileResponse(cupel.images.file(digest), media_type="application/octet-stream")
 
 
 @router.post(

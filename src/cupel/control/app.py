@@ -121,6 +121,7 @@ class Cupel:
         return Hosts(
             self.store,
             self.engine,
+            self.images,
             self.logs,
             self.artefacts,
             self.clock,

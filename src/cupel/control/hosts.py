@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 
 from cupel.artefact.store import ArtefactStore
-from cupel.config.server import ServerConfig
+from cupel.config.server import LabelConfig, ServerConfig
 from cupel.control import orders
 from cupel.control.clock import Clock
 from cupel.control.engine import Engine
@@ -16,6 +17,8 @@ from cupel.core.model import Host, HostState
 from cupel.errors import InfraError
 from cupel.host import messages
 from cupel.host.transport import Transport
+from cupel.image import base, definition
+from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
 
@@ -27,6 +30,7 @@ class Hosts:
         self,
         store: Store,
         engine: Engine,
+        images: Keeper,
         logs: LogStore,
         artefacts: ArtefactStore,
         clock: Clock,
@@ -37,6 +41,8 @@ class Hosts:
     ) -> None:
         self._store = store
         self._engine = engine
+        self._images = images
+        self._architecture = base.architecture()
         self._logs = logs
         self._artefacts = artefacts
         self._clock = clock
@@ -59,7 +65,9 @@ class Hosts:
         `name` is what it must call itself. `url` is by what it reaches this server, if that is not
         by what hosts in this process do.
         """
-        session = Session(transport, self._engine, self._clock, url or self._url, patience)
+        session = Session(
+            transport, self._engine, self._images, self._clock, url or self._url, patience
+        )
         try:
             hello = await session.hello()
             if hello is None:
@@ -67,7 +75,9 @@ class Hosts:
             if name is not None and hello.name != name:
                 raise InfraError(f"host {name} calls itself {hello.name}")
             # Welcome before anything else: once it is recorded, planning may send it work.
-            images = await session.welcome(self._token, self._specs())
+            images = await session.welcome(
+                self._token, functools.partial(self._specs, hello.fetches)
+            )
             if images is None:
                 return
             self._sessions[hello.name] = session
@@ -112,8 +122,9 @@ class Hosts:
         label = self._config.labels.get(machine.label)
         if label is None:
             raise InfraError(f"label {machine.label} is not in the server's configuration")
-        spec = orders.machine_spec(machine.label, label)
-        await self._session(action.host).say(messages.Make(machine=machine.id, spec=spec))
+        session = self._session(action.host)
+        spec = self._spec(session.fetches, machine.label, label)
+        await session.say(messages.Make(machine=machine.id, spec=spec))
 
     async def run(self, action: actions.RunBuild) -> None:
         """Have the host run a build on a machine that it has made. Repeatable."""
@@ -143,7 +154,14 @@ class Hosts:
         except KeyError:
             raise InfraError(f"host {name} is not connected") from None
 
-    def _specs(self) -> tuple[messages.MachineSpec, ...]:
+    def _specs(self, fetches: str) -> tuple[messages.MachineSpec, ...]:
         return tuple(
-            orders.machine_spec(name, label) for name, label in self._config.labels.items()
+            self._spec(fetches, name, label) for name, label in self._config.labels.items()
         )
+
+    def _spec(self, fetches: str, name: str, label: LabelConfig) -> messages.MachineSpec:
+        """What a host is told of a label that fetches images of this architecture; empty: none."""
+        digest = None
+        if fetches == self._architecture:
+            digest = self._images.offered(definition.define(label.image, fetches))
+        return orders.machine_spec(name, label, digest)

@@ -68,11 +68,12 @@ def _env(
     return (*env, *about.items())
 
 
-def machine_spec(name: str, label: LabelConfig) -> messages.MachineSpec:
-    """What a host is told of a label."""
+def machine_spec(name: str, label: LabelConfig, digest: str | None = None) -> messages.MachineSpec:
+    """What a host is told of a label; `digest` is that of the image that it shall fetch."""
     return messages.MachineSpec(
         label=name,
         image=label.image,
+        digest=digest,
         provider=label.provider,
         init=label.init,
         network=label.network,

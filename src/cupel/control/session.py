@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+from collections.abc import Callable
 
 import structlog
 
@@ -18,6 +19,7 @@ from cupel.errors import Bug, InfraError, UserError
 from cupel.host import messages
 from cupel.host.protocol import Phase, ServerConnection
 from cupel.host.transport import Transport
+from cupel.image.keeper import Keeper
 from cupel.log import index, metrics
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,10 @@ _PATIENCE = 1.0
 """Seconds before a fact is stored again that the store did not take."""
 
 
+Labels = Callable[[], tuple[messages.MachineSpec, ...]]
+"""What the host is to know of all machines that there are."""
+
+
 @dataclasses.dataclass(slots=True)
 class _Making:
     """What the host told of a machine before it had a build: it belongs into that build's log."""
@@ -49,14 +55,25 @@ class Session:
     """One host's connection."""
 
     def __init__(
-        self, transport: Transport, engine: Engine, clock: Clock, url: str, patience: float
+        self,
+        transport: Transport,
+        engine: Engine,
+        images: Keeper,
+        clock: Clock,
+        url: str,
+        patience: float,
     ) -> None:
         self.name = ""
+        self.fetches = ""
+        """Of which architecture it fetches images."""
         self.url = url
         self._patience = patience
         self.running: dict[int, Running] = {}
         self._transport = transport
         self._engine = engine
+        self._images = images
+        self._labels: Labels = tuple
+        self._told: tuple[messages.MachineSpec, ...] = ()
         self._clock = clock
         self._connection = ServerConnection()
         self._pending: list[messages.ToServer] = []
@@ -80,15 +97,19 @@ class Session:
                 hint=f"this server speaks version {messages.VERSION}: install the same Cupel",
             )
         self.name = message.name
+        self.fetches = message.fetches
         return message
 
-    async def welcome(
-        self, token: str, labels: tuple[messages.MachineSpec, ...]
-    ) -> messages.Images | None:
+    async def welcome(self, token: str, labels: Labels) -> messages.Images | None:
         """Let the host in, and hear what images it has; None when it goes away before that."""
+        self._labels, self._told = labels, labels()
         await self.say(
             messages.Welcome(
-                version=messages.VERSION, heartbeat=HEARTBEAT, token=token, labels=labels
+                version=messages.VERSION,
+                heartbeat=HEARTBEAT,
+                token=token,
+                labels=self._told,
+                images=f"{self.url}/api/images",
             )
         )
         message = await self._next()
@@ -120,6 +141,12 @@ class Session:
         for running in self.running.values():
             running.close()
 
+    async def _tell_labels(self) -> None:
+        """Tell the host when a label has another image."""
+        if self.fetches and (labels := self._labels()) != self._told:
+            self._told = labels
+            await self.say(messages.Labels(labels=labels))
+
     async def _next(self) -> messages.ToServer | None:
         while not self._pending:
             async with asyncio.timeout(self._patience):
@@ -137,6 +164,9 @@ class Session:
                 await self._record(
                     events.HostSeen(name=self.name, refuses=message.refuses, images=message.images)
                 )
+                await self._tell_labels()
+            case messages.Judged():
+                self._images.judge(message.image, by_itself=message.by_itself)
             case messages.MachineReady():
                 await self._record(
                     events.MachineReady(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -22,7 +22,10 @@ from cupel.host.messages import (
     Heartbeat,
     Hello,
     Images,
+    Judged,
+    Labels,
     MachineGone,
+    MachineSpec,
     Make,
     Metrics,
     Run,
@@ -34,8 +37,10 @@ from cupel.host.pressure import Load
 from cupel.host.protection import Guard
 from cupel.host.providers.interface import Provider, Usage
 from cupel.host.source import Sources
-from cupel.host.tenancy import Judge, Means, Tenancy, no_judge
+from cupel.host.stock import Stock
+from cupel.host.tenancy import Judge, Means, Tenancy, no_judge, no_stock
 from cupel.host.transport import Transport
+from cupel.image import base
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +58,7 @@ class Agent:
     """A host named `name` with room for `slots` machines at a time; its files are in `state`.
 
     `refuses` says in words why the host takes no more builds for now. `judge` hears of each build
-    what it says about its image.
+    what it says about its image. With a `stock`, images come from the server, which is the judge.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Agent:
         grace: float = GRACE,
         guard: Guard | None = None,
         judge: Judge = no_judge,
+        stock: Stock | None = None,
     ) -> None:
         self._name = name
         self._slots = slots
@@ -82,6 +88,7 @@ class Agent:
         self._grace = grace
         self._guard = guard
         self._judge = judge
+        self._stock = stock
         self._stopped = False
         self._transport: Transport | None = None
 
@@ -103,6 +110,7 @@ class Agent:
             self._pauses,
             self._guard,
             self._judge,
+            self._stock,
         )
         try:
             await session.purge(self._grace)
@@ -126,6 +134,7 @@ class Agent:
             machines=tuple(session.tenancies),
             labels=self._labels,
             notes=self._notes,
+            fetches=base.architecture() if self._stock is not None else "",
         )
 
 
@@ -142,6 +151,7 @@ class _Session:
         pauses: tuple[float, ...],
         guard: Guard | None,
         judge: Judge,
+        stock: Stock | None,
     ) -> None:
         self.tenancies: dict[int, Tenancy] = {}
         self._guard = guard
@@ -150,6 +160,9 @@ class _Session:
         self._transport = transport
         self._slots = slots
         self._labels: tuple[str, ...] = ()
+        self._specs: tuple[MachineSpec, ...] = ()
+        self._stock = stock
+        self._stocking: asyncio.Task[None] | None = None
         self._sources = Sources(state)
         self._means = Means(
             provider=provider,
@@ -157,7 +170,8 @@ class _Session:
             send=self._send,
             now=now,
             pauses=pauses,
-            judge=judge,
+            judge=judge if stock is None else self._tell_judgement,
+            obtain=no_stock if stock is None else stock.obtain,
         )
         self._connection = protocol.HostConnection()
         self._writing = asyncio.Lock()
@@ -201,7 +215,7 @@ class _Session:
                 self._obey(group, message)
 
     async def _end(self, seconds: float) -> None:
-        for task in (self._heart, self._watching):
+        for task in (self._heart, self._watching, self._stocking):
             if task is not None:
                 task.cancel()
         if self._tasks:
@@ -213,12 +227,18 @@ class _Session:
         match message:
             case Welcome():
                 self._sources.token = message.token
-                images = self._images(message)
+                self._learn(message.labels)
+                images = self._images()
                 self._start(group, self._send(images))  # before anything else
                 self._heart = group.create_task(self._beat(message, images))
                 self._watching = group.create_task(self._watch())
+                if self._stock is not None:
+                    self._stock.url, self._stock.token = message.images, message.token
+                    self._stocking = group.create_task(self._keep(self._stock, message.heartbeat))
                 for tenancy in self.tenancies.values():
                     self._start(group, self._live(tenancy))
+            case Labels():
+                self._learn(message.labels)
             case Make():
                 self._make(group, message)
             case Run():
@@ -235,12 +255,11 @@ class _Session:
             case _:
                 assert_never(message)
 
-    def _images(self, welcome: Welcome) -> Images:
-        found = {
-            spec.label: self._means.provider.find(spec)
-            for spec in welcome.labels
-            if not self._labels or spec.label in self._labels
-        }
+    def _learn(self, specs: Iterable[MachineSpec]) -> None:
+        self._specs = tuple(s for s in specs if not self._labels or s.label in self._labels)
+
+    def _images(self) -> Images:
+        found = {spec.label: self._means.provider.find(spec) for spec in self._specs}
         return Images(images=tuple((label, image) for label, image in found.items() if image))
 
     def _make(self, group: asyncio.TaskGroup, make: Make) -> None:
@@ -310,10 +329,19 @@ class _Session:
     async def _beat(self, welcome: Welcome, told: Images) -> None:
         while True:
             await asyncio.sleep(welcome.heartbeat / 2)
-            now = self._images(welcome)
+            now = self._images()
             news = None if now == told else now.images
             await self._send(Heartbeat(refuses=self._refuses, images=news))
             told = now
+
+    async def _keep(self, stock: Stock, seconds: float) -> None:
+        """Have the images here before a machine is ordered; look again and again."""
+        while True:
+            await stock.keep(self._specs)
+            await asyncio.sleep(seconds)
+
+    async def _tell_judgement(self, digest: str, *, by_itself: bool) -> None:
+        await self._send(Judged(image=digest, by_itself=by_itself))
 
     @property
     def _refuses(self) -> str | None:

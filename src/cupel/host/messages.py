@@ -11,7 +11,7 @@ import dataclasses
 from cupel.config.egress import Allowed
 from cupel.config.image import ImageConfig
 
-VERSION = 6
+VERSION = 7
 
 
 ImageSpec = ImageConfig
@@ -25,11 +25,13 @@ class MachineSpec:
     `provider` is how it is made, by the name of one of the host's providers. `network` says what
     it reaches: `none`, `registries` of packages alone, what is `allowed` alone, or `full`; `allow`
     is what it reaches besides. `init` is what is process 1 of a
-    virtual machine: `none` of the image's programs, or `systemd`.
+    virtual machine: `none` of the image's programs, or `systemd`. `digest` is that of the image
+    that the server has for it; without one, the host builds `image` itself.
     """
 
     label: str
     image: ImageSpec
+    digest: str | None = None
     provider: str = "namespace"
     init: str = "none"
     network: str = "none"
@@ -143,13 +145,22 @@ class Welcome:
     """The answer to `Hello`. The host sends `Heartbeat` at least every `heartbeat` seconds.
 
     `token` is a bearer token for the URLs in build specs. `secrets` never enter machines. `labels`
-    are all machines that there are, of which the host tells the images that it has.
+    are all machines that there are, of which the host tells the images that it has. Below `images`
+    is the URL of each image that is named by its digest.
     """
 
     version: int
     heartbeat: float
     token: str
     labels: tuple[MachineSpec, ...] = ()
+    images: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """All machines that there are, when one of them has another image than the host was told."""
+
+    labels: tuple[MachineSpec, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +215,9 @@ class Hello:
     """Labels that this host can make; empty: any."""
     notes: tuple[str, ...] = ()
     """What the host can't enforce and does by other means, in words."""
+    fetches: str = ""
+    """The architecture, by Debian's name, of the images that the host fetches; empty: it builds
+    all by itself, or has the server's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +258,14 @@ class MachineFailed:
 
     machine: int
     reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How a build on a fetched image ended: by itself, or lost to infrastructure."""
+
+    image: str
+    by_itself: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,13 +378,14 @@ class MachineGone:
     machine: int
 
 
-ToHost = Welcome | Make | Run | Cancel | Destroy
+ToHost = Welcome | Labels | Make | Run | Cancel | Destroy
 ToServer = (
     Hello
     | Images
     | Heartbeat
     | MachineReady
     | MachineFailed
+    | Judged
     | Progress
     | Metrics
     | StepStarted

@@ -169,7 +169,7 @@ class Sources:
 
         client = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {self.token}"},
-            trust_env=not _is_here(need.url),
+            trust_env=not is_here(need.url),
             timeout=60.0,
         )
         try:
@@ -237,7 +237,7 @@ class Sources:
             "gc.auto": "0",  # what is to be merged is decided below
             "maintenance.auto": "false",
         }
-        if _is_here(url):
+        if is_here(url):
             config["http.proxy"] = ""
         flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
         try:
@@ -348,7 +348,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _is_here(url: str) -> bool:
+def is_here(url: str) -> bool:
     """Whether a URL leads to this computer, where no proxy should be asked."""
     host = urllib.parse.urlsplit(url).hostname or ""
     try:

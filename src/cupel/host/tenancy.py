@@ -50,11 +50,21 @@ _CANCELLED = runner.Outcome(verdict="cancelled", reason="cancelled")
 class Judge(Protocol):
     """Hears how a build on an image ended: by itself, or lost to infrastructure."""
 
-    def __call__(self, digest: str, *, by_itself: bool) -> None: ...
+    async def __call__(self, digest: str, *, by_itself: bool) -> None: ...
 
 
-def no_judge(digest: str, *, by_itself: bool) -> None:
+async def no_judge(digest: str, *, by_itself: bool) -> None:
     """For hosts whose images nobody keeps."""
+
+
+class Obtain(Protocol):
+    """Has the image of a machine come from the server, if that is where it is from."""
+
+    async def __call__(self, spec: MachineSpec, tell: Callable[[str], None]) -> None: ...
+
+
+async def no_stock(spec: MachineSpec, tell: Callable[[str], None]) -> None:
+    """For hosts that build their images, or have the server's."""
 
 
 class Rush:
@@ -98,6 +108,7 @@ class Means:
     now: Callable[[], float]
     pauses: tuple[float, ...]
     judge: Judge = no_judge
+    obtain: Obtain = no_stock
     rush: Rush = dataclasses.field(default_factory=Rush)
 
 
@@ -227,7 +238,7 @@ class Tenancy:
         except Exception as error:
             why = self._told(error)
             if (image := self._means.provider.find(spec)) is not None:
-                self._means.judge(image, by_itself=False)
+                await self._means.judge(image, by_itself=False)
         await self._means.send(MachineFailed(machine=self.number, reason=_plain(why)))
         return why
 
@@ -235,6 +246,7 @@ class Tenancy:
         provider, sources = self._means.provider, self._means.sources
         room = {sources.room(self.number): source.MIRRORS} if provider.shares(spec) else {}
         async with self._progress() as tell:
+            await self._means.obtain(spec, tell)
             await provider.prepare(spec, tell)
             started = time.monotonic()  # an image is built but once
             self._machine = machine = await provider.create(self.number, spec, binds=room)
@@ -256,7 +268,7 @@ class Tenancy:
                 await self._kill_all()
                 await self._means.send(Progress(machine=self.number, text=_plain(self._stopped)))
             elif self._machine is not None and outcome.verdict != "cancelled":
-                self._means.judge(self._machine.image, by_itself=outcome.verdict != "infra")
+                await self._means.judge(self._machine.image, by_itself=outcome.verdict != "infra")
             await self._means.send(finished)
         elif not self._unwanted.is_set():
             await self._means.send(self._finished(_CANCELLED))

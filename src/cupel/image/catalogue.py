@@ -8,6 +8,7 @@ images/<digest>/image.json       what is known of it
                /manifest.gz      every file in it
                /build.log
 images/failed/<hash>/            the last attempt at a definition, if it failed: record and log
+images/arriving/<digest>         the file of an image that is fetched, as far as it has come
 images/building/<hash>           a build under way, held by a lock; what a killed one left
                                  is removed by the next
 """
@@ -28,7 +29,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from cupel.errors import CupelError, InfraError
-from cupel.image import build, course, tree
+from cupel.image import build, course, tree, verify
 from cupel.image.build import Built
 from cupel.image.course import Course
 from cupel.image.definition import Definition
@@ -209,6 +210,38 @@ class Catalogue:
         before = course.roll_back(taken)
         self._take(name, before)
         return before
+
+    def arrival(self, digest: str) -> Path:
+        """Where the file of an image is put together that comes from another computer."""
+        place = self.directory / "arriving" / digest
+        place.mkdir(parents=True, exist_ok=True)
+        return place / build.FILE
+
+    def arriving(self) -> list[Path]:
+        """The directories of such files, by digest."""
+        return list((self.directory / "arriving").glob("*"))
+
+    async def adopt(self, digest: str, definition: Definition, origin: str) -> None:
+        """Take in the file that has arrived. `InfraError` if it is not what its digest says."""
+        started = self._now()
+        file = self.arrival(digest)
+        place = file.parent
+        try:
+            await verify.verify(file, digest, place)
+        except InfraError:
+            await _remove(place)  # worth nothing, also not as a beginning
+            raise
+        packages = json.loads((place / tree.PACKAGES).read_text())
+        built = Built(digest=digest, packages=packages, size=file.stat().st_size, is_packed=True)
+        record = dataclasses.replace(self._record(definition, started, built), tests=())
+        (place / build.ROOTFS).mkdir(exist_ok=True)
+        (place / "build.log").write_text(f"{origin}\n")
+        _write(place / "image.json", json.dumps(dataclasses.asdict(record)))
+        await asyncio.to_thread(os.sync)
+        if self.exists(digest):  # built here meanwhile
+            await _remove(place)
+        else:
+            place.rename(self.directory / digest)
 
     def delete(self, digest: str) -> None:
         """Remove an image that nothing needs any more."""

@@ -147,6 +147,22 @@ class Keeper:
             raise NotFound(f"there is {what} {text}", hint="`cupel image list` has them all")
         return found[0]
 
+    def offered(self, definition: Definition) -> str | None:
+        """The digest of a definition's image, if there is a file of it to give to other hosts."""
+        digest = self.catalogue.find(definition)
+        return digest if digest and self.catalogue.file(digest) else None
+
+    def file(self, digest: str) -> Path:
+        """The one file of an image. Raises `NotFound`."""
+        found = self.catalogue.file(digest) if self.catalogue.exists(digest) else None
+        if found is None:
+            raise NotFound(f"there is no file of an image {digest}")
+        return found
+
+    def judge(self, digest: str, *, by_itself: bool) -> None:
+        """Take what a build on an image says about it, on whatever host; see `course.ended`."""
+        self.catalogue.judge(digest, by_itself=by_itself)
+
     def difference(self, old: str, new: str) -> difference.Difference:
         """What differs between two images, by name or digest. Raises `NotFound`."""
         return difference.between(self.catalogue, self.digest(old), self.digest(new))

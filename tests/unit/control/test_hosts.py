@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from cupel.artefact.store import ArtefactStore
 from cupel.config.server import ServerConfig
@@ -29,6 +32,8 @@ from cupel.core.model import (
     Usage,
 )
 from cupel.host import messages, protocol, transport
+from cupel.image import base
+from cupel.image.definition import Definition
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
 
@@ -37,12 +42,29 @@ HELLO = messages.Hello(version=messages.VERSION, name="h", slots=2, machines=(7,
 IMAGES = messages.Images(images=(("debian-12", "sha256:1"),))
 
 
+class ImagesHere:
+    """A keeper that offers one image and notes what it is told of images."""
+
+    def __init__(self) -> None:
+        self.offer: str | None = None
+        self.judged: list[tuple[str, bool]] = []
+        self.heard = asyncio.Event()
+
+    def offered(self, definition: Definition) -> str | None:
+        return self.offer
+
+    def judge(self, digest: str, *, by_itself: bool) -> None:
+        self.judged.append((digest, by_itself))
+        self.heard.set()
+
+
 class Recorder:
     """An engine that only notes what it is told."""
 
     def __init__(self) -> None:
         self.facts: list[events.Fact] = []
         self.news = asyncio.Event()
+        self.images = ImagesHere()
 
     async def record(self, *facts: events.Fact) -> None:
         self.facts += facts
@@ -82,6 +104,7 @@ def play(tmp_path: Path, scenario: Scenario) -> list[events.Fact]:
         hosts = Hosts(
             cast("Store", None),
             cast("Engine", recorder),
+            recorder.images,
             LogStore(tmp_path / "logs"),
             ArtefactStore(tmp_path / "artefacts"),
             lambda: 1.0,
@@ -313,3 +336,38 @@ def _project(number: int, name: str) -> Project:
     return Project(
         id=number, name=name, queue_id=9, branches=("main",), policy=Policy(), created_at=0.0
     )
+
+
+def test_a_host_that_fetches_images_is_told_their_digests_and_when_they_change(
+    tmp_path: Path,
+) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        recorder.images.offer = "sha256:1"
+        await host.say(replace(HELLO, fetches=base.architecture()))
+        welcome = await host.hears()
+        assert welcome.images == "http://server/api/images"
+        assert {spec.digest for spec in welcome.labels} == {"sha256:1"}
+        await host.say(IMAGES, messages.Heartbeat())
+        recorder.images.offer = "sha256:2"
+        await host.say(messages.Heartbeat())
+        told = await host.hears()
+        assert {spec.digest for spec in told.labels} == {"sha256:2"}
+        await host.say(messages.Heartbeat(), messages.Judged(image="sha256:2", by_itself=False))
+        await recorder.hears(events.HostConnected)
+        await hosts.make(actions.MakeMachine(machine=_run().machine, host="h"))
+        made = await host.hears()
+        assert made.spec.digest == "sha256:2", "nothing is told twice"
+        await recorder.images.heard.wait()
+        assert recorder.images.judged == [("sha256:2", False)]
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("fetches", ["", "another"])
+def test_a_host_is_told_no_digest_that_is_not_for_it(tmp_path: Path, fetches: str) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        recorder.images.offer = "sha256:1"
+        await host.say(replace(HELLO, fetches=fetches))
+        assert {spec.digest for spec in (await host.hears()).labels} == {None}
+
+    play(tmp_path, scenario)

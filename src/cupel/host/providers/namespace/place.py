@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cupel.errors import InfraError
-from cupel.host.messages import ImageSpec, MachineSpec
 from cupel.host.providers.namespace import cgroups, disk, network, record
-from cupel.image import base, catalogue, definition
 
 
 class Place:
@@ -58,18 +56,6 @@ class Place:
     async def forget(self, machine: int) -> None:
         """Remove the directory of a machine, of which nothing runs any more."""
         await asyncio.to_thread(record.forget, self.directory(machine))
-
-
-def find(images: catalogue.Catalogue, spec: MachineSpec) -> str:
-    """The digest of the image that a machine starts from."""
-    digest = images.find(define(spec.image))
-    if digest is None:
-        raise InfraError(f"the image of {spec.label} is not built yet")
-    return digest
-
-
-def define(spec: ImageSpec) -> definition.Definition:
-    return definition.define(spec, base.architecture())
 
 
 def names(machine: int, nameserver: str | None) -> tuple[str, dict[str, str]]:

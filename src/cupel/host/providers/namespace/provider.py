@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
+from cupel.host.providers import image as image_of
 from cupel.host.providers.inside import egress, resolver
 from cupel.host.providers.inside.egress import Policy
 from cupel.host.providers.inside.plan import UIDS, Plan
@@ -62,19 +63,18 @@ class NamespaceProvider:
         return {machine.image for machine in self._made.values()}
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
-        await self.images.sweep()
-        return await self.images.ensure(places.define(spec.image), progress)
+        return await image_of.prepare(self.images, spec, progress)
 
     def shares(self, spec: MachineSpec) -> bool:
         return True
 
     def find(self, spec: MachineSpec) -> str | None:
-        return self.images.find(places.define(spec.image))
+        return image_of.find(self.images, spec)
 
     async def create(
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = MappingProxyType({})
     ) -> NamespaceMachine:
-        digest = places.find(self.images, spec)
+        digest = image_of.needed(self.images, spec)
         return await self.create_on(self.images.kept(digest), machine, spec, binds=binds)
 
     async def create_on(

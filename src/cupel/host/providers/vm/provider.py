@@ -13,10 +13,10 @@ import structlog
 from cupel import process
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
+from cupel.host.providers import image as image_of
 from cupel.host.providers.inside import rootfs
 from cupel.host.providers.interface import Machine, Network, Progress
 from cupel.host.providers.namespace import disk, network
-from cupel.host.providers.namespace import place as places
 from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.namespace.provider import images_of
 from cupel.host.providers.vm import ground as grounds
@@ -65,8 +65,7 @@ class VmProvider:
         self._known: Ground | None = None
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
-        await self.images.sweep()
-        image = await self.images.ensure(places.define(spec.image), progress)
+        image = await image_of.prepare(self.images, spec, progress)
         ground = await self._ground(progress)
         key = self._key(image, spec, ground)
         if not self._foundry.has(key):
@@ -81,12 +80,12 @@ class VmProvider:
         return False
 
     def find(self, spec: MachineSpec) -> str | None:
-        return self.images.find(places.define(spec.image))
+        return image_of.find(self.images, spec)
 
     async def create(
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = MappingProxyType({})
     ) -> VmMachine:
-        image = places.find(self.images, spec)
+        image = image_of.needed(self.images, spec)
         if spec.network not in ("none", "full"):
             raise InfraError(f"a virtual machine can't reach {spec.network} alone")
         self._place.check_new(machine)

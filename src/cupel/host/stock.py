@@ -1,0 +1,94 @@
+"""The images of a host that is a process of its own: fetched from its server, by digest.
+
+So all hosts have the same, whenever each of them first needed it, and the server alone decides
+which image a name has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import shutil
+from collections.abc import Callable, Collection, Iterable
+
+import structlog
+
+from cupel.errors import CupelError
+from cupel.host import download
+from cupel.host.messages import MachineSpec
+from cupel.image import base, definition
+from cupel.image.catalogue import Catalogue
+from cupel.image.keeper import KEEP, Keeper
+
+log = structlog.get_logger(__name__)
+
+Tell = Callable[[str], None]
+
+
+class Stock:
+    """Fetches images into a catalogue. `in_use` are the digests that machines have right now.
+
+    Below `url` the server has them, and `token` opens it.
+    """
+
+    def __init__(
+        self,
+        images: Catalogue,
+        *,
+        in_use: Callable[[], Collection[str]] = tuple,
+        pause: float = download.PAUSE,
+    ) -> None:
+        self.url = ""
+        self.token = ""
+        self._images = images
+        self._pause = pause
+        self._wanted: frozenset[str] = frozenset()
+        self._keeper = Keeper(images, named=(), in_use=lambda: {*in_use(), *self._wanted})
+        self._locks: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(
+            asyncio.Lock
+        )
+
+    async def keep(self, specs: Iterable[MachineSpec]) -> None:
+        """Have the images of these machines here, and let others go.
+
+        What can't be had is logged, and left to the next attempt.
+        """
+        found = [(spec, spec.digest or self._images.find(_define(spec))) for spec in specs]
+        self._wanted = frozenset(digest for _, digest in found if digest)
+        for spec, _ in found:
+            try:
+                await self.obtain(spec, lambda _: None)
+            except CupelError as error:
+                log.warning("image not fetched", label=spec.label, error=str(error))
+        try:
+            await asyncio.to_thread(self.prune)
+        except OSError as error:
+            log.warning("images can't be pruned", error=str(error))
+
+    def prune(self, *, keep: int = KEEP) -> None:
+        """Remove what nothing needs, but for the newest `keep`, and what was never fetched."""
+        for record in self._keeper.prune(keep=keep):
+            log.info("image pruned", image=record.digest)
+        for path in self._images.arriving():
+            if path.name not in self._wanted and not self._locks[path.name].locked():
+                shutil.rmtree(path)
+
+    async def obtain(self, spec: MachineSpec, tell: Tell) -> None:
+        """Have the image of `spec` here, if the server has it to give. Raises `InfraError`."""
+        digest = spec.digest
+        if digest is None or self._images.exists(digest):
+            return
+        async with self._locks[digest]:
+            if self._images.exists(digest):
+                return
+            tell(f"Fetching image {digest}")
+            url = f"{self.url}/{digest}/file"
+            part = self._images.arrival(digest)
+            await download.download(url, self.token, part, tell, pause=self._pause)
+            tell("Verifying it")
+            await self._images.adopt(digest, _define(spec), f"Fetched from {url}")
+        log.info("image fetched", image=digest, label=spec.label)
+
+
+def _define(spec: MachineSpec) -> definition.Definition:
+    return definition.define(spec.image, base.architecture())
