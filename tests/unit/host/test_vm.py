@@ -13,7 +13,7 @@ import pytest
 from cupel.errors import InfraError
 from cupel.host.messages import ImageSpec, MachineSpec
 from cupel.host.providers.several import Several
-from cupel.host.providers.vm import accelerator, initramfs, kernel, qemu
+from cupel.host.providers.vm import accelerator, ground, initramfs, kernel, qemu
 from cupel.host.providers.vm.guest import frames
 from cupel.host.providers.vm.guest.frames import Kind
 from cupel.host.providers.vm.port import Port
@@ -137,6 +137,34 @@ def test_drivers_come_after_what_they_need(tmp_path):
     (place / "crc32c-x.ko").write_bytes(b"no dependencies")
     names = [name for name, _ in kernel.load_order(tmp_path, "6.1")]
     assert names == ["virtio_blk.ko", "mbcache.ko", "crc32c_x.ko", "jbd2.ko", "ext4.ko"]
+
+
+@pytest.mark.parametrize("changed", ["qemu", "vmlinuz", "initramfs", "ours.py", "cpuinfo"])
+def test_a_template_is_made_anew_when_what_it_ran_on_has_changed(tmp_path, monkeypatch, changed):
+    for name in ("vmlinuz", "initramfs", "ours.py"):
+        (tmp_path / name).write_text("one")
+    (tmp_path / "cpuinfo").write_text("flags\t: sse2\ncpu MHz\t: 1000\n\nprocessor\t: 1\n")
+    qemu_program = tmp_path / "qemu"
+    qemu_program.write_text("#!/bin/sh\necho QEMU 1\n")
+    qemu_program.chmod(0o755)
+    monkeypatch.setattr(ground, "_OURS", [tmp_path / "ours.py"])
+    monkeypatch.setattr(ground, "CPUINFO", tmp_path / "cpuinfo")
+    files = kernel.Kernel(version="6", image=tmp_path / "vmlinuz", initramfs=tmp_path / "initramfs")
+
+    def digest(survey: ground.Survey) -> str:
+        return asyncio.run(survey.ground(str(qemu_program), files)).digest
+
+    survey = ground.Survey()
+    first = digest(survey)
+    (tmp_path / "cpuinfo").write_text("flags\t: sse2\ncpu MHz\t: 2000\n\nprocessor\t: 2\n")
+    assert digest(survey) == digest(ground.Survey()) == first
+    with (tmp_path / changed).open("r+") as file:
+        text = file.read()
+        file.seek(0)
+        file.write(text.replace("sse2", "avx") + "\n")
+    assert digest(ground.Survey()) != first
+    if changed in ("qemu", "vmlinuz", "initramfs"):  # these may change while an agent runs
+        assert digest(survey) != first
 
 
 def test_a_shape_is_of_whole_cpus_and_what_the_label_asks_for():

@@ -24,7 +24,7 @@ from cupel.host.providers.vm import machine as machines
 from cupel.host.providers.vm import qemu, renewal
 from cupel.host.providers.vm.accelerator import Verdicts
 from cupel.host.providers.vm.foundry import BOOT_SECONDS, TEMPLATE, Foundry
-from cupel.host.providers.vm.ground import Ground
+from cupel.host.providers.vm.ground import Ground, Survey
 from cupel.host.providers.vm.kernel import Kernels
 from cupel.host.providers.vm.machine import CHECKPOINT_SECONDS, Identity, VmMachine
 from cupel.host.providers.vm.qemu import Start
@@ -62,7 +62,7 @@ class VmProvider:
         self._starter = Starter(self._place, self.images)
         self._foundry = Foundry(store / "templates", self._place, self._starter, self._verdicts)
         self._made: dict[int, VmMachine] = {}
-        self._known: Ground | None = None
+        self._survey = Survey()
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         image = await image_of.prepare(self.images, spec, progress)
@@ -205,10 +205,9 @@ class VmProvider:
     async def _ground(self, tell: Progress) -> Ground:
         program = grounds.program()
         kernel = await self._kernels.ensure(tell)
-        if self._known is None:
-            self._known = await grounds.survey(program, kernel)
-            self._verdicts.look(f"{self._known.version} {kernel.version}")
-        return self._known
+        ground = await self._survey.ground(program, kernel)
+        self._verdicts.look(f"{ground.version} {kernel.version}")
+        return ground
 
     def _key(self, image: str, spec: MachineSpec, ground: Ground) -> Key:
         if disk.tool() is None:
