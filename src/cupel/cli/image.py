@@ -96,27 +96,28 @@ def _facts(found: views.ImageView) -> list[tuple[str, output.Text]]:
 def build(session: Session, name: str, no_wait: bool) -> None:
     """Build an image anew; machines move over once it has passed its tests."""
     with session.client() as client:
-        before = client.image(name).built_at
         client.build_image(name)
         if no_wait:
             return
-        found = _follow(client, name, before)
+        found = _follow(client, name)
     if found.error is not None:
         raise UserError(f"image {name} can't be built: {found.error}", hint=found.hint)
     click.echo(found.digest)
 
 
-def _follow(client: Client, name: str, before: float | None) -> views.ImageView:
-    """Print the log of a build as it grows; the image at its end."""
-    printed, began = 0, False
+def _follow(client: Client, name: str) -> views.ImageView:
+    """Print the log of a build that was asked for as it grows; the image at its end."""
+    printed, waits = 0, False
     while True:
         found = client.image(name)
-        began = began or found.state == "building"
-        if began:
+        if found.state == "waiting" and not waits:
+            click.echo("Waiting for other images, which are built before it", err=True)
+            waits = True
+        if found.state != "waiting":
             said = client.image_log(name)
             click.echo(said[printed:], nl=False, err=True)
             printed = max(printed, len(said))
-        if found.state != "building" and (began or found.built_at != before or found.error):
+        if found.state not in ("waiting", "building"):
             return found
         time.sleep(_POLL)
 
@@ -158,5 +159,8 @@ def diff(session: Session, old: str, new: str, as_json: bool) -> None:
 def prune(session: Session, keep: int) -> None:
     """Remove images that nothing uses, but for the newest."""
     with session.client() as client:
-        for digest in client.prune_images(keep):
-            click.echo(digest)
+        gone = client.prune_images(keep)
+    for digest in gone:
+        click.echo(digest)
+    if not gone:
+        click.echo("nothing to remove", err=True)

@@ -41,8 +41,9 @@ Tell = Callable[[str], None]
 
 
 class State(enum.StrEnum):
-    """`retired`: no name and no label has it any more."""
+    """`waiting`: to be built, after others; `retired`: no name and no label has it any more."""
 
+    WAITING = "waiting"
     BUILDING = "building"
     READY = "ready"
     FAILED = "failed"

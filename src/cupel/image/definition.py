@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 
 from cupel.config.image import ImageConfig
 
@@ -38,8 +39,9 @@ class Definition:
         """In a line, for people."""
         config = self.config
         base = config.suite or config.oci or (config.tar.path if config.tar else "")
-        words = (base, self.architecture, *config.packages)
-        return f"{config.name}: {' '.join(words)}" if config.name else " ".join(words)
+        words = " ".join((base, self.architecture, *config.packages))
+        text = "; ".join([words, *_beside_packages(config)])
+        return f"{config.name}: {text}" if config.name else text
 
     @property
     def is_provisioned(self) -> bool:
@@ -48,6 +50,18 @@ class Definition:
         late = config.packages if config.suite is None else ()
         prefetch = any(dataclasses.astuple(config.prefetch))
         return bool(late or config.files or prefetch or config.steps or config.playbook)
+
+
+def _beside_packages(config: ImageConfig) -> Iterator[str]:
+    """What else an image is made of, in words."""
+    for tool, wanted in dataclasses.asdict(config.prefetch).items():
+        if wanted:
+            yield f"prefetched for {tool}: {' '.join(wanted)}"
+    for count, what in ((len(config.files), "file"), (len(config.steps), "step")):
+        if count:
+            yield f"{count} {what}{'s' if count > 1 else ''}"
+    if config.playbook is not None:
+        yield "a playbook"
 
 
 def define(config: ImageConfig, architecture: str) -> Definition:

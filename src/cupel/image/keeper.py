@@ -110,11 +110,12 @@ class Keeper:
         taken = self.catalogue.course(name)
         record = self.catalogue.record(taken.current) if taken else None
         failure = self.catalogue.failure(definition)
-        state = State.READY if record else State.FAILED
-        if self.catalogue.is_building(definition) or (record is None and failure is None):
+        if self.catalogue.is_building(definition):
             state = State.BUILDING
-        elif failure is not None:
-            state = State.FAILED
+        elif name in self._requested or (record is None and failure is None):
+            state = State.WAITING
+        else:
+            state = State.READY if failure is None else State.FAILED
         return Named(
             definition=definition, state=state, course=taken, record=record, failure=failure
         )

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cupel.errors import InfraError
 from cupel.image import build
+from cupel.image.keeper import Keeper, Named
 from unit.cli.calls import Command
 from unit.control_views import world
 from unit.image.builder import Builder
@@ -70,6 +72,29 @@ def test_a_build_that_fails_says_why(
     assert "image python can't be built: the mirror is away" in done.err
 
 
+def test_a_build_after_one_that_failed_is_followed_to_its_own_end(
+    cupel: Command, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = cupel.world.images
+    builder.fails = True
+    with pytest.raises(InfraError, match="the mirror is away"):
+        aside(built, cupel)
+    builder.fails = False
+    asked = type(keeper).named
+    looks = iter(range(10))
+
+    def named(self: Keeper, name: str) -> Named:
+        if next(looks) == 2:  # by now its turn has come
+            keeper._requested.discard(name)
+            aside(built, cupel)
+        return asked(self, name)
+
+    monkeypatch.setattr(type(keeper), "named", named)
+    done = cupel("image", "build", "python")
+    assert done.code == 0, done.err
+    assert "Waiting for other images" in done.err
+
+
 def test_diff_rollback_and_prune(cupel: Command, builder: Builder) -> None:
     first = built(cupel)
     builder.content, builder.packages = b"other", {"git": "2"}
@@ -79,3 +104,5 @@ def test_diff_rollback_and_prune(cupel: Command, builder: Builder) -> None:
     assert "~ /etc/file" in shown
     assert cupel("image", "rollback", "python").out.strip() == first
     assert cupel("image", "prune", "--keep", "0").out.strip() == second
+    again = cupel("image", "prune", "--keep", "0")
+    assert (again.out, again.err) == ("", "nothing to remove\n")

@@ -57,7 +57,7 @@ def test_an_image_is_built_before_it_is_asked_for_and_again_when_it_is_old(
     tmp_path: Path, builder: Builder
 ) -> None:
     house = House(tmp_path)
-    assert house.keeper.named("py").state is State.BUILDING
+    assert house.keeper.named("py").state is State.WAITING
     house.work()
     first = house.digest
     assert house.keeper.named("py").state is State.READY
@@ -105,8 +105,10 @@ def test_people_may_ask_for_a_build(tmp_path: Path, builder: Builder) -> None:
     house = House(tmp_path)
     house.work()
     house.keeper.request("py")
+    assert house.keeper.named("py").state is State.WAITING
     house.work()
     assert builder.built == 2
+    assert house.keeper.named("py").state is State.READY
     with pytest.raises(NotFound, match="no image nothing"):
         house.keeper.request("nothing")
 

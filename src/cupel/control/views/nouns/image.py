@@ -6,13 +6,14 @@ from cupel.control.views.nouns.view import View
 
 
 class ImageView(View):
-    """What machines are made of. `state` is building, ready, failed or retired.
+    """What machines are made of. `state` is waiting, building, ready, failed or
+    retired.
 
-    While it is building or failed, machines are made of `digest` if there is one; `proved`: a build
-    on it has ended by itself. `previous` is what a roll-back uses; `rejected` was given up because
-    the first builds on it were lost. `built_at`, `seconds`, `size`, `packages` (how many) and
-    `tests` (that it passed) are those of `digest`, `error` and `hint` of the last build if that
-    failed. `refresh` is how old it may become, in seconds.
+    While it is waiting, building or failed, machines are made of `digest` if there is one;
+    `proved`: a build on it has ended by itself. `previous` is what a roll-back uses; `rejected`
+    was given up because the first builds on it were lost. `built_at`, `seconds`, `size`,
+    `packages` (how many) and `tests` (that it passed) are those of `digest`, `error` and `hint`
+    of the last build if that failed. `refresh` is how old it may become, in seconds.
     """
 
     name: str | None
