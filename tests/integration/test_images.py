@@ -21,7 +21,7 @@ from cupel.errors import InfraError
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.image import base, definition, tree
 from cupel.image.definition import Definition
-from integration import images, leftovers
+from integration import images, leftovers, registry, small
 from integration.provider_contract import machine_of, run
 from integration.test_provider_namespace import lacking
 
@@ -212,30 +212,80 @@ def test_a_build_that_is_killed_leaves_nothing_to_the_next(
     assert not any(path.is_dir() for path in building.iterdir())
 
 
-@pytest.mark.skipif(
-    not (shutil.which("skopeo") and shutil.which("umoci")), reason="no skopeo and umoci here"
-)
-def test_an_oci_archive_is_a_base(tmp_path: Path) -> None:
-    layout, layer = tmp_path / "layout", tmp_path / "layer"
+LACKS_OCI = [name for name in ("skopeo", "umoci", "openssl") if shutil.which(name) is None]
+oci = pytest.mark.skipif(bool(LACKS_OCI), reason=f"{', '.join(LACKS_OCI)} not installed")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    """An OCI layout with the image `tag`: a small root filesystem, and a layer that changes it."""
+    if (why := lacking()) is not None:
+        pytest.skip(f"no machines here: {why}")
+    layout, image = tmp_path / "layout", f"{tmp_path}/layout:tag"
+    base, layer = small.lay(tmp_path / "base", "base"), tmp_path / "layer"
     (layer / "etc").mkdir(parents=True)
-    (layer / "etc/made").write_text("of layers\n")
+    (layer / "etc/mark").write_text("of layers\n")
     (layer / "etc/shadow").write_text("")
     os.chown(layer / "etc/shadow", 0, 42)
     for words in (
         ["umoci", "init", "--layout", layout],
-        ["umoci", "new", "--image", f"{layout}:tag"],
-        ["umoci", "insert", "--image", f"{layout}:tag", layer, "/"],
-        ["skopeo", "--insecure-policy", "copy", f"oci:{layout}:tag",
-         f"oci-archive:{tmp_path}/image.tar:tag"],
-    ):  # fmt: skip
+        ["umoci", "new", "--image", image],
+        ["umoci", "insert", "--image", image, base, "/"],
+        ["umoci", "insert", "--image", image, layer, "/"],
+    ):
         subprocess.run(words, check=True, capture_output=True, timeout=60)
-    image = ImageConfig(suite=None, oci=f"oci-archive:{tmp_path}/image.tar", packages=())
+    return layout
+
+
+def check_oci(state: Path, name: str) -> str:
+    """Build an image on an OCI one and use it; its digest."""
+    image = ImageConfig(
+        suite=None, oci=name, packages=(), size=256 << 20,
+        files=(FileConfig(path="/etc/also", content="a file\n"),),
+        steps=("cat /etc/mark > /etc/step",), tests=("cat /etc/also",),
+    )  # fmt: skip
+    made = definition.define(image, base.architecture())
+    digests = []
 
     async def scenario(provider: NamespaceProvider) -> None:
-        made = definition.define(image, base.architecture())
         digest = await provider.images.ensure(made, print)
         found = tree.read_manifest(provider.images.manifest(digest))
-        assert found["etc/made"].size == len("of layers\n")
         assert found["etc/shadow"].gid == 42
+        spec = images.machine_spec(image=made.config)
+        async with machine_of(provider, spec) as machine:
+            assert (await run(machine, "cat /etc/step /etc/also"))[:2] == (
+                0,
+                b"of layers\na file\n",
+            )
+        digests.append(digest)
 
-    on_provider(tmp_path / "state", scenario)
+    on_provider(state, scenario)
+    return digests[0]
+
+
+@oci
+def test_an_oci_archive_is_a_base(tmp_path: Path, layout: Path) -> None:
+    archive = f"oci-archive:{tmp_path}/image.tar"
+    subprocess.run(
+        ["skopeo", "--insecure-policy", "copy", f"oci:{layout}:tag", f"{archive}:tag"],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    check_oci(tmp_path / "state", archive)
+
+
+@oci
+def test_an_image_of_a_registry_is_a_base(
+    tmp_path: Path, layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry.serving(layout, tmp_path) as (server, environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        by_tag = check_oci(tmp_path / "one", server.name(":tag"))
+        assert check_oci(tmp_path / "two", server.name(f"@{server.tags['tag']}")) == by_tag
+        with pytest.raises(InfraError) as refused:
+            check_oci(tmp_path / "three", server.name(":another"))
+        assert "another" in str(refused.value)
+        monkeypatch.delenv("REGISTRY_AUTH_FILE")
+        with pytest.raises(InfraError) as refused:
+            check_oci(tmp_path / "four", server.name(":tag"))
+        assert "skopeo login" in str(refused.value)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ Tell = Callable[[str], None]
 
 _SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
+_REGISTRIES = ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Where skopeo finds the logins of `skopeo login`, and whom it trusts."""
 # In a machine that is used once, root installs whatever it likes wherever it likes.
 _PIP = "[global]\nbreak-system-packages = true\nroot-user-action = ignore\n"
 _HOOKS = (
@@ -92,10 +95,24 @@ async def _fetch(name: str, target: Path, scratch: Path, tell: Tell) -> None:
     env = _environment(scratch)
     # What may be used is for the definition to say, by digest if need be; not for a policy file.
     copy = ["skopeo", "--insecure-policy", "copy", name, f"oci:{layout}:image"]
-    await process.run(copy, env=env, timeout=TIMEOUT, on_stderr=tell)
+    try:
+        await process.run(copy, env=env, timeout=TIMEOUT, on_stderr=tell)
+    except InfraError as error:
+        raise _not_fetched(name, error) from error
     unpacked = ["umoci", "unpack", "--image", f"{layout}:image", str(bundle)]
     await process.run(unpacked, env=env, timeout=TIMEOUT, on_stderr=tell)
     (bundle / "rootfs").rename(target)
+
+
+def _not_fetched(name: str, error: InfraError) -> InfraError:
+    said = re.findall(r'msg="(.*)"', error.hint or "") or [error.hint or error.message]
+    hint = None
+    if "unauthorized" in said[-1] or "denied" in said[-1]:
+        registry = name.removeprefix("docker://").partition("/")[0]
+        hint = f"`skopeo login {registry}`, as the user that Cupel runs as"
+    elif "server gave HTTP response" in said[-1]:
+        hint = "name the registry as insecure in /etc/containers/registries.conf.d"
+    return InfraError(f"{name} can't be fetched: {said[-1]}", hint=hint)
 
 
 async def _bootstrap(definition: Definition, target: Path, scratch: Path, tell: Tell) -> None:
@@ -161,13 +178,9 @@ def architecture() -> str:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    proxies = {
-        name: value
-        for proxy in _PROXIES
-        for name in (proxy, proxy.upper())
-        if (value := os.environ.get(name))
-    }
+    names = [*_REGISTRIES, *_PROXIES, *(proxy.upper() for proxy in _PROXIES)]
+    kept = {name: os.environ[name] for name in names if os.environ.get(name)}
     # A fixed time makes the tar file depend on the packages alone.
     fixed = {"SOURCE_DATE_EPOCH": str(tree.EPOCH), "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    return {**proxies, **fixed, "PATH": path}
+    return {**kept, **fixed, "PATH": path}

@@ -182,18 +182,32 @@ class Catalogue:
     async def ensure(self, definition: Definition, tell: Tell) -> str:
         """The digest of the definition's image, building it first if there is none.
 
-        Whoever else builds the same definition, in whatever process, is waited for.
+        Whoever else builds the same definition, in whatever process, is waited for; what has just
+        failed is not tried again at once, by each that waited: `InfraError` says why it did.
         """
         if (digest := self.find(definition)) is not None:
             return digest
         async with self._alone(definition, tell):
-            digest = self.find(definition)
-            return digest or await self._build(definition, tell)
+            if (digest := self.find(definition)) is not None:
+                return digest
+            self._check_not_failing(definition)
+            return await self._build(definition, tell)
 
     async def rebuild(self, definition: Definition, tell: Tell) -> str:
         """Build the definition's image though there is one; its name moves over to it."""
         async with self._alone(definition, tell):
             return await self._build(definition, tell)
+
+    def _check_not_failing(self, definition: Definition) -> None:
+        failure = self.failure(definition)
+        if failure is None:
+            return
+        wait = failure.started_at + failure.seconds + course.again_after(1) - self._now()
+        if 0 < wait <= course.again_after(1):
+            raise InfraError(
+                f"the image could not be built a moment ago: {failure.error}",
+                hint=f"{failure.hint or ''}\nit is tried again in {wait:.0f} s".strip(),
+            )
 
     def judge(self, digest: str, *, by_itself: bool) -> None:
         """Take what a build on an image says about it; see `course.ended`."""

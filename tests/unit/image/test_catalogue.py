@@ -92,14 +92,20 @@ def test_equal_trees_of_two_definitions_are_kept_once(tmp_path: Path, builder: B
 def test_a_build_that_fails_leaves_nothing_and_can_be_tried_again(
     tmp_path: Path, builder: Builder
 ) -> None:
-    images = catalogue.Catalogue(tmp_path)
+    time = 1e9
+    images = catalogue.Catalogue(tmp_path, now=lambda: time)
     builder.fails = True
     with pytest.raises(InfraError, match="mirror"):
         asyncio.run(images.ensure(DEFINITION, quiet))
     assert images.find(DEFINITION) is None
     assert [path for path in (tmp_path / "building").iterdir() if path.is_dir()] == []
     builder.fails = False
+    with pytest.raises(InfraError, match="a moment ago: the mirror is away"):
+        asyncio.run(images.ensure(DEFINITION, quiet))
+    assert builder.built == 1, "not by each that waits for it"
+    time += 61
     asyncio.run(images.ensure(DEFINITION, quiet))
+    assert builder.built == 2
 
 
 def test_what_a_killed_build_left_is_swept_but_not_one_under_way(tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_what_is_known_of_an_image_and_of_a_failure(tmp_path: Path, builder: Bui
     assert failure.error == "the mirror is away"
     assert "Failed: the mirror is away" in images.failure_log(NAMED).read_text()
     builder.fails = False
-    digest = asyncio.run(images.ensure(NAMED, quiet))
+    digest = asyncio.run(images.rebuild(NAMED, quiet))
     assert images.failure(NAMED) is None
     record = images.record(digest)
     assert record is not None
