@@ -178,7 +178,7 @@ async def _serve(state: Path, config: ServerConfig, door: socket.socket, say: Sa
                 "another Cupel plans on this database", hint="only one may; stop the other"
             )
         inner = _url(door)
-        provider = NamespaceProvider(state)
+        provider = NamespaceProvider(state, ahead=True)
         cupel = Cupel(
             state=state,
             config=config,

@@ -35,7 +35,7 @@ def run(
     serve.log_plainly()
     with serve.keeping(state), serve.sole_user(state) as held:
         probe.can_isolate(probe.examine(held))
-        provider = NamespaceProvider(held)
+        provider = NamespaceProvider(held, ahead=True)
         stock = Stock(provider.images, in_use=provider.images_in_use)
         agent = Agent(
             name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from cupel.host.providers.namespace import cgroups
@@ -40,7 +41,9 @@ def _mounts(mountinfo: Path, state: Path) -> list[str]:
         lines = mountinfo.read_text().splitlines()
     except OSError:
         return []
-    return [line for line in lines if f"{state}/machines" in line]
+    return [
+        line for line in lines if re.search(rf"{re.escape(str(state))}/(machines|shells)/", line)
+    ]
 
 
 def _loops(state: Path) -> list[str]:

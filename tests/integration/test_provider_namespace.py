@@ -578,6 +578,68 @@ class TestCrashes:
         on_provider(tmp_path, scenario)
 
 
+class TestAhead:
+    def test_a_machine_is_made_of_the_shell_that_waits_for_it(self, tmp_path: Path) -> None:
+        async def scenario(provider: NamespaceProvider) -> None:
+            async with machine_of(provider, images.machine_spec(), 1) as machine:
+                assert await succeed(machine, "hostname") == "cupel-m1\n"
+                waiting = await children(provider) - {machine.pid}
+            async with machine_of(provider, images.machine_spec(), 2) as machine:
+                assert {machine.pid} == waiting
+                assert await succeed(machine, "hostname; cat /etc/hostname") == "cupel-m2\n" * 2
+                await succeed(machine, "touch /build/a")
+
+        ahead(tmp_path, scenario)
+
+    def test_one_of_another_kind_is_given_up(self, tmp_path: Path) -> None:
+        async def scenario(provider: NamespaceProvider) -> None:
+            async with machine_of(provider, images.machine_spec(), 1):
+                waiting = await children(provider)
+            smaller = images.machine_spec(disk=128 << 20)
+            async with machine_of(provider, smaller, 2) as machine:
+                assert machine.pid not in waiting
+                size = await succeed(machine, "df --output=size -B 1048576 / | tail -1")
+                assert int(size) <= 128
+
+        ahead(tmp_path, scenario)
+
+    def test_one_whose_process_has_ended_is_not_used(self, tmp_path: Path) -> None:
+        async def scenario(provider: NamespaceProvider) -> None:
+            async with machine_of(provider, images.machine_spec(), 1) as machine:
+                for pid in await children(provider) - {machine.pid}:
+                    os.kill(pid, signal.SIGKILL)
+                await asyncio.sleep(0.1)
+            async with machine_of(provider, images.machine_spec(), 2) as machine:
+                await succeed(machine, "true")
+
+        ahead(tmp_path, scenario)
+
+
+def ahead(state: Path, scenario: Callable[[NamespaceProvider], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        provider = NamespaceProvider(state, images=images.cache(), ahead=True)
+        try:
+            await scenario(provider)
+        finally:
+            await provider.close()
+
+    asyncio.run(whole())
+    assert leftovers.of(state) == {}
+
+
+async def children(provider: NamespaceProvider) -> set[int]:
+    """The processes of machines and of what is laid out for one, once there is something."""
+    launcher = provider._launcher._process
+    assert launcher is not None
+    path = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
+    for _ in range(500):
+        if len(path.read_text().split()) > 1:
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)  # what is begun is laid out
+    return {int(word) for word in path.read_text().split()}
+
+
 class TestLeaks:
     def test_fifty_machines_in_a_row_leave_nothing(self, tmp_path: Path) -> None:
         async def scenario(provider: NamespaceProvider) -> None:

@@ -8,7 +8,6 @@ that is left in the machine. A build can't signal it (process 1), trace it or re
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import resource
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from cupel.host.providers.inside import confine, netlink, syscalls, wire
-from cupel.host.providers.inside.plan import Plan
+from cupel.host.providers.inside import plan as plans
+from cupel.host.providers.inside.plan import Plan, Shell
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
@@ -40,41 +40,40 @@ _MASKED = (
     "/sys/bus/pci", "/sys/devices/virtual/powercap", "/sys/firmware", "/sys/fs", "/sys/hypervisor",
     "/sys/kernel", "/sys/module", "/sys/power",
 )  # fmt: skip
+_MOST_DESCRIPTORS = 250
+"""As many as the kernel lets travel with one message, nearly."""
 _WATCHES_OF_A_USER = "32"
 _MADE_VICTIM = "500"
 """Added to the badness of what a build starts, so that the kernel kills it and not its init."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Groups:
-    """The control groups of the machine as open files: their paths are not to be seen inside."""
+class Descriptors:
+    """What the plan speaks of by paths of the host, as open files: nothing here can walk there."""
 
-    init: list[int]
-    build: list[int]
-
-    @classmethod
-    def open(cls, plan: Plan) -> Groups:
-        return cls(
-            [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.init_groups],
-            [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.build_groups],
-        )
-
-    def close(self) -> None:
-        for descriptor in (*self.init, *self.build):
-            os.close(descriptor)
+    def __init__(self, plan: Plan, descriptors: list[int]) -> None:
+        left = iter(descriptors)
+        self.init = [next(left) for _ in plan.init_groups]
+        """The control groups of the machine's own processes."""
+        self.build = [next(left) for _ in plan.build_groups]
+        """The control groups of builds."""
+        self.copies = {path: next(left) for path in plan.copies}
+        self.binds = {target: next(left) for _, target in plan.binds}
 
 
-def main(plan: Plan, agent: socket.socket, groups: Groups, parent: socket.socket) -> NoReturn:
-    """Become the machine's init and serve the agent until it goes away."""
+def main(shell: Shell, agent: socket.socket, parent: socket.socket) -> NoReturn:
+    """Become the init of a machine and serve the agent until it goes away."""
     try:
         syscalls.die_with_parent()
         with parent:
-            go, trees, _, _ = socket.recv_fds(parent, 1, 1 + len(plan.binds))
-        if go:
-            _enter(plan, groups, *trees)
+            settled = _lay_out(shell, parent)
+        if settled is not None:
+            frame, descriptors = settled
+            plan = plans.decode(frame)
+            held = Descriptors(plan, descriptors)
+            _settle(plan, held)
             confine.for_good(keep_core_limit=plan.keep_core_limit)
             wire.send(agent, {"event": "ready"})
-            Init(plan, agent, groups).serve()
+            Init(plan, agent, held.build).serve()
     except OSError as error:
         traceback.print_exc()
         with contextlib.suppress(OSError):
@@ -83,24 +82,58 @@ def main(plan: Plan, agent: socket.socket, groups: Groups, parent: socket.socket
         os._exit(0)
 
 
-def _enter(plan: Plan, groups: Groups, root: int, *binds: int) -> None:
-    if plan.has_many_ids:  # with one alone, groups can't be left
+def _lay_out(shell: Shell, parent: socket.socket) -> tuple[wire.Frame, list[int]] | None:
+    """Make all that does not depend on whose machine it is to be; what the parent says then."""
+    if (received := wire.receive(parent)) is None:
+        return None
+    _, (root,) = received
+    if shell.has_many_ids:  # with one alone, groups can't be left
         os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     syscalls.die_with_parent()  # forgotten by the kernel when the uid changed
     syscalls.hide_memory()
-    _join(groups.build)
     os.fchdir(root)  # before the mounts are copied, so that the copy is where we are
     os.close(root)
-    syscalls.unshare(syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWNS)
-    _join(groups.init)
+    syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-    _change_root(plan, binds)
-    socket.sethostname(plan.name)
+    _change_root(shell)
     netlink.up("lo")
+    return wire.receive(parent, _MOST_DESCRIPTORS)
+
+
+def _settle(plan: Plan, held: Descriptors) -> None:
+    """Be the machine of a plan."""
+    _join(held.build)
+    syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    _join(held.init)
+    _write_files(plan, held)
+    shared = syscalls.MS_NOSUID | syscalls.MS_NODEV
+    size = f"mode=1777,size={plan.shared_memory},nr_inodes={plan.shared_memory >> 14}"
+    syscalls.mount("tmpfs", "/dev/shm", "tmpfs", shared, size)  # noqa: S108
+    for target, tree in held.binds.items():
+        Path(target).mkdir(parents=True, exist_ok=True)
+        syscalls.move_mount(tree, target)
+        os.close(tree)
+    socket.sethostname(plan.name)
     for network in plan.unreachable:
         netlink.unreachable(network)
+
+
+def _write_files(plan: Plan, held: Descriptors) -> None:
+    for path, text in plan.files.items():
+        _write(path, text.encode())
+    for path, source in held.copies.items():
+        with os.fdopen(source, "rb") as file:
+            _write(path, file.read())
+
+
+def _write(path: str, data: bytes) -> None:
+    """Write a file in the place of the image's, which may be a link that leads anywhere."""
+    target = Path("/", path.strip("/"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    target.write_bytes(data)
 
 
 def _join(groups: list[int]) -> None:
@@ -108,7 +141,7 @@ def _join(groups: list[int]) -> None:
         os.write(procs, b"0")
 
 
-def _change_root(plan: Plan, binds: tuple[int, ...]) -> None:
+def _change_root(shell: Shell) -> None:
     """Make the file system that we are in the only one."""
     devices = {name: syscalls.open_tree(f"/dev/{name}") for name in _DEVICES}
     # The kernel locks mounts that come from a namespace of more privilege; a copy is not locked.
@@ -119,13 +152,9 @@ def _change_root(plan: Plan, binds: tuple[int, ...]) -> None:
     syscalls.pivot_root(".", ".")
     # From here on every path is the machine's own. The host's tree still lies on top of it, out
     # of reach but there: the kernel lets us mount /proc and /sys only while it sees the host's.
-    _mount_kernel_files(rootless=plan.rootless)
-    _mount_devices(plan, devices)
+    _mount_kernel_files(rootless=shell.rootless)
+    _mount_devices(shell, devices)
     _mask()
-    for (_, target), tree in zip(plan.binds, binds, strict=True):
-        Path(target).mkdir(parents=True, exist_ok=True)
-        syscalls.move_mount(tree, target)
-        os.close(tree)
     syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")
 
@@ -162,10 +191,10 @@ def _mask() -> None:
 
 def _set(path: str, value: str) -> None:
     with contextlib.suppress(OSError):
-        Path(path).write_text(value)
+        syscalls.put(path, value)
 
 
-def _mount_devices(plan: Plan, devices: dict[str, int]) -> None:
+def _mount_devices(shell: Shell, devices: dict[str, int]) -> None:
     plain = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
     syscalls.mount("tmpfs", "/dev", "tmpfs", plain, "mode=755,size=64k,nr_inodes=256")
     for name, tree in devices.items():
@@ -177,18 +206,15 @@ def _mount_devices(plan: Plan, devices: dict[str, int]) -> None:
     for name in ("pts", "shm"):
         Path(f"/dev/{name}").mkdir()
     terminals = "newinstance,ptmxmode=666,mode=620,max=256"
-    if plan.has_many_ids:
+    if shell.has_many_ids:
         terminals += ",gid=5"
     syscalls.mount("devpts", "/dev/pts", "devpts", plain, terminals)
-    shared = syscalls.MS_NOSUID | syscalls.MS_NODEV
-    size = f"mode=1777,size={plan.shared_memory},nr_inodes={plan.shared_memory >> 14}"
-    syscalls.mount("tmpfs", "/dev/shm", "tmpfs", shared, size)  # noqa: S108
 
 
 class Init:
     """Starts what the agent asks for, says how it ended, and reaps everything."""
 
-    def __init__(self, plan: Plan, agent: socket.socket, groups: Groups) -> None:
+    def __init__(self, plan: Plan, agent: socket.socket, groups: list[int]) -> None:
         self._plan = plan
         self._agent = agent
         self._groups = groups
@@ -259,7 +285,7 @@ class Init:
         try:
             signal.set_wakeup_fd(-1)
             os.setsid()
-            _join(self._groups.build)
+            _join(self._groups)
             for target, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, target)
             syscalls.close_from(3)

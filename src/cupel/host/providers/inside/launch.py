@@ -14,14 +14,14 @@ that it started.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
-from pathlib import Path
 
 from cupel.host.providers.inside import init, rootfs, syscalls, wire, wires
 from cupel.host.providers.inside import plan as plans
-from cupel.host.providers.inside.plan import Plan
+from cupel.host.providers.inside.plan import Plan, Shell
 
 _NAMESPACES = (
     syscalls.CLONE_NEWUSER
@@ -68,43 +68,46 @@ def _mount(file: str | None, at: str | None) -> str | None:
 
 
 def _machine(agent: socket.socket, lacking: str | None) -> None:
-    """Make one machine as the agent's first frame says; never returns.
+    """Make one machine as the agent's frames say; never returns.
 
     `lacking` is why there is no image for it.
     """
     os.setsid()
     try:
         wire.send(agent, {"event": "born", "pid": os.getpid()})
-        received = wire.receive(agent)
-    except ConnectionError:
-        received = None
-    if received is None:  # whoever wanted a machine is gone
-        os._exit(0)
-    frame, (log, *held) = received
-    os.dup2(log, 2)
-    os.close(log)
-    plan = plans.decode(frame)
-    try:
+        frame, (log, *held) = _next(agent)
+        os.dup2(log, 2)
+        os.close(log)
+        shell = Shell(**frame)
         if lacking is not None:
             raise OSError(lacking)
-        child = _make(plan, agent, held)
+        child, line = _lay_out(shell, agent, held)
+        wire.send(agent, {"event": "laid out", "init": child})
+        frame, _ = _next(agent)
+        _settle(plans.decode(frame), child, line, mapped=not shell.rootless)
     except OSError as error:
-        wire.send(agent, {"event": "failed", "text": str(error)})
+        with contextlib.suppress(OSError):  # whoever wanted a machine may be gone
+            wire.send(agent, {"event": "failed", "text": str(error)})
         os._exit(1)
     agent.close()
     os.waitpid(child, 0)
-    rootfs.abandon(plan)
+    rootfs.abandon(shell)
     os._exit(0)
 
 
-def _make(plan: Plan, agent: socket.socket, held: list[int]) -> int:
-    for procs in plan.init_groups:
-        _join(procs)
+def _next(agent: socket.socket) -> tuple[wire.Frame, list[int]]:
+    received = wire.receive(agent)
+    if received is None:
+        raise ConnectionError("nobody wants the machine any more")
+    return received
+
+
+def _lay_out(shell: Shell, agent: socket.socket, held: list[int]) -> tuple[int, socket.socket]:
+    """Make all of a machine that does not say whose it is: its init's pid, and our line to it."""
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     ours, theirs = socket.socketpair()
-    groups = init.Groups.open(plan)
-    with syscalls.acting_as(plan.base):
+    with syscalls.acting_as(shell.base):
         # The kernel counts what the machine's namespaces hold (inotify instances above all)
         # against their maker: that is to be the machine's own id and not the host's root.
         child = syscalls.clone(_NAMESPACES)
@@ -112,19 +115,34 @@ def _make(plan: Plan, agent: socket.socket, held: list[int]) -> int:
             ours.close()
             for descriptor in held:
                 os.close(descriptor)
-            init.main(plan, agent, groups, theirs)
-    wire.send(agent, {"event": "init", "pid": child})
+            init.main(shell, agent, theirs)
     theirs.close()
-    groups.close()
     for table in ("uid_map", "gid_map"):
-        lines = (" ".join(map(str, entry)) for entry in plan.ids)
-        _write(f"/proc/{child}/{table}", "\n".join(lines))
+        lines = (" ".join(map(str, entry)) for entry in shell.ids)
+        syscalls.put(f"/proc/{child}/{table}", "\n".join(lines))
+    root = rootfs.assemble(shell, None if shell.rootless else _users(child))
+    # The init may not walk the host's paths to its root.
+    wire.send(ours, {}, [os.open(root, os.O_PATH | os.O_DIRECTORY)])
+    return child, ours
+
+
+def _users(child: int) -> int:
+    return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _settle(plan: Plan, child: int, line: socket.socket, *, mapped: bool) -> None:
+    """Make what is laid out the machine of a plan."""
+    for procs in plan.init_groups:
+        syscalls.put(procs, "0")
+        syscalls.put(procs, str(child))
     network = _start_network(plan, child)
-    user_namespace = None
-    if not plan.rootless:
-        user_namespace = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    root = rootfs.assemble(plan, user_namespace)
-    trees = [rootfs.shown(source, user_namespace) for source, _ in plan.binds]
+    users = _users(child) if mapped else None
+    descriptors = [
+        *(os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.init_groups),
+        *(os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.build_groups),
+        *(os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in plan.copies.values()),
+        *(rootfs.shown(source, users) for source, _ in plan.binds),
+    ]
     if network is not None:
         _await_network(network)
     if plan.egress is not None:
@@ -132,23 +150,8 @@ def _make(plan: Plan, agent: socket.socket, held: list[int]) -> int:
         from cupel.host.providers.inside import resolver
 
         resolver.start(f"/proc/{child}/ns/net", plan.egress)
-    _hand_over(ours, root, trees)
-    return child
-
-
-def _hand_over(child: socket.socket, root: Path, trees: list[int]) -> None:
-    """Give the init its root and its binds: it may not walk the host's paths to them."""
-    descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY)
-    socket.send_fds(child, [b"g"], [descriptor, *trees])
-    child.close()
-
-
-def _join(procs: str) -> None:
-    _write(procs, "0")
-
-
-def _write(path: str, text: str) -> None:
-    Path(path).write_text(text)
+    with line:
+        wire.send(line, plans.encode(plan), descriptors)
 
 
 def _start_network(plan: Plan, child: int) -> int | None:

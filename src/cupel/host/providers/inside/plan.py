@@ -1,4 +1,4 @@
-"""What the agent tells a machine's process about the machine to make."""
+"""What the agent tells a machine's process: first what to lay out, then whose it is."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ UIDS = 65536
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Everything that is decided about a machine. Plain values, so that it travels as JSON.
+class Shell:
+    """What a machine is made of before it is anybody's. Plain values, so that it travels as JSON.
 
-    `base` is the host's id of the machine's uid and gid 0. `files` are texts to write below the
-    root, `copies` maps paths below the root to files of the host. `binds` are pairs of a host's
-    directory and the path where it is shown. `disk_template` is an empty ext4 file system to
-    copy; without it the machine's files stay in memory. Sizes are in bytes.
+    `base` is the host's id of the machine's uid and gid 0. `disk_template` is an empty ext4 file
+    system to copy; without it the machine's files stay in memory. Sizes are in bytes.
     """
 
-    name: str
     base: int
     ids: list[tuple[int, int, int]]
     """The map of user and group ids: the first inside, the first outside, how many."""
@@ -30,8 +27,25 @@ class Plan:
     """Whether the launcher's root is one of a user namespace only, which can't map mounts."""
     image: str
     directory: str
+    """Where it mounts, in a mount namespace of its own: all shells may use the same."""
     disk_template: str | None
     disk_size: int
+
+    @property
+    def has_many_ids(self) -> bool:
+        """Whether there is any id inside but that of root."""
+        return sum(count for _, _, count in self.ids) > 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What makes a shell one particular machine. Plain values, so that it travels as JSON.
+
+    `files` are texts to write below the root, `copies` maps paths below the root to files of the
+    host. `binds` are pairs of a host's directory and the path where it is shown. Sizes: bytes.
+    """
+
+    name: str
     shared_memory: int
     files: dict[str, str]
     copies: dict[str, str]
@@ -49,10 +63,9 @@ class Plan:
     unreachable: list[str]
     """IPv4 networks that the machine must not reach, as `address/bits`."""
 
-    @property
-    def has_many_ids(self) -> bool:
-        """Whether there is any id inside but that of root."""
-        return sum(count for _, _, count in self.ids) > 1
+
+def encode(plan: Plan) -> dict[str, Any]:
+    return dataclasses.asdict(plan)
 
 
 def decode(frame: dict[str, Any]) -> Plan:

@@ -12,9 +12,10 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from cupel.host.providers.inside import syscalls
-from cupel.host.providers.inside.plan import Plan
+from cupel.host.providers.inside.plan import Shell
 
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
@@ -30,24 +31,24 @@ _ATTEMPTS = 100
 _EXT4_OPTIONS = "nobarrier,noinit_itable,noauto_da_alloc"
 
 
-def assemble(plan: Plan, user_namespace: int | None) -> Path:
-    """Mount the machine's root below its directory; the path. Its root user owns new files.
+def assemble(shell: Shell, user_namespace: int | None) -> Path:
+    """Mount a machine's root; the path. Its root user owns new files.
 
     `user_namespace` is a descriptor of the machine's; None: its ids are ours.
     """
-    directory = Path(plan.directory)
+    directory = Path(shell.directory)
     disk, lower, root = directory / "disk", directory / "lower", directory / "root"
     for path in (disk, lower, root):
-        path.mkdir(mode=0o700)
-    _mount_disk(plan, directory, disk)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _mount_disk(shell, directory, disk)
     upper, work = disk / "upper", disk / "work"
     for path in (upper, work):
-        _make_directory(plan, path)
-    _write_files(plan, upper)
+        path.mkdir(mode=0o755)
+        os.chown(path, shell.base, shell.base)
     # The upper must not be mapped: an overlay with a mapped upper silently becomes read-only.
-    syscalls.move_mount(shown(plan.image, user_namespace), str(lower))
+    syscalls.move_mount(shown(shell.image, user_namespace), str(lower))
     layers = f"lowerdir={lower},upperdir={upper},workdir={work}"
-    own = "userxattr" if plan.rootless else "redirect_dir=on"
+    own = "userxattr" if shell.rootless else "redirect_dir=on"
     syscalls.mount("overlay", str(root), "overlay", 0, f"{layers},{own},volatile")
     return root
 
@@ -70,10 +71,10 @@ def mount_image(file: str, target: str) -> None:
         os.close(loop)
 
 
-def abandon(plan: Plan) -> None:
+def abandon(shell: Shell) -> None:
     """Drop what the machine wrote and has not reached its disk: nobody will ever read it."""
-    if plan.disk_template is not None:
-        disk = os.open(Path(plan.directory) / "disk", os.O_RDONLY | os.O_CLOEXEC)
+    if shell.disk_template is not None:
+        disk = os.open(Path(shell.directory) / "disk", os.O_RDONLY | os.O_CLOEXEC)
         with contextlib.suppress(OSError):  # it is written out then, which is slow but right
             fcntl.ioctl(disk, _EXT4_IOC_SHUTDOWN, _WITHOUT_FLUSH)
         os.close(disk)
@@ -90,40 +91,19 @@ def shown(source: str, user_namespace: int | None) -> int:
     return tree
 
 
-def _make_directory(plan: Plan, path: Path) -> None:
-    path.mkdir(mode=0o755)
-    os.chown(path, plan.base, plan.base)
-
-
-def _write_files(plan: Plan, upper: Path) -> None:
-    for path, text in plan.files.items():
-        _write(plan, upper, path, text.encode())
-    for path, source in plan.copies.items():
-        _write(plan, upper, path, Path(source).read_bytes())
-
-
-def _write(plan: Plan, upper: Path, path: str, data: bytes) -> None:
-    """Write a file of the machine's root; the upper is empty yet, so no link can mislead."""
-    target = upper / path.strip("/")
-    for parent in reversed(target.relative_to(upper).parents[:-1]):
-        if not (upper / parent).is_dir():
-            _make_directory(plan, upper / parent)
-    target.write_bytes(data)
-    os.chown(target, plan.base, plan.base)
-
-
-def _mount_disk(plan: Plan, directory: Path, target: Path) -> None:
-    if plan.disk_template is None:
-        size = f"size={plan.disk_size},nr_inodes={plan.disk_size >> 13}"
+def _mount_disk(shell: Shell, directory: Path, target: Path) -> None:
+    if shell.disk_template is None:
+        size = f"size={shell.disk_size},nr_inodes={shell.disk_size >> 13}"
         syscalls.mount("tmpfs", str(target), "tmpfs", syscalls.MS_NODEV, size)
         return
-    path = directory / "disk.img"
-    copy_sparse(Path(plan.disk_template), path)
-    with path.open("r+b") as image:
+    path = directory / f"disk-{os.getpid()}.img"
+    with path.open("x+b") as image:
+        # Without a name the space is free again the moment that the machine's mounts are gone,
+        # even when nobody is left to clean up, and what was written need not reach the disk.
+        path.unlink()
+        with Path(shell.disk_template).open("rb") as empty:
+            _copy(empty, image)
         device, loop = _attach(image.fileno())
-    # Without a name the space is free again the moment that the machine's mounts are gone,
-    # even when nobody is left to clean up, and what was written need not reach the disk.
-    path.unlink()
     try:
         syscalls.mount(
             device, str(target), "ext4", syscalls.MS_NODEV | syscalls.MS_NOATIME, _EXT4_OPTIONS
@@ -135,11 +115,16 @@ def _mount_disk(plan: Plan, directory: Path, target: Path) -> None:
 def copy_sparse(source: Path, target: Path) -> None:
     """Copy the parts of a file that hold data to a new file; the rest stays a hole."""
     with source.open("rb") as old, target.open("xb") as new:
-        new.truncate(os.fstat(old.fileno()).st_size)
-        for start, end in extents(old.fileno()):
-            new.seek(start)
-            for position in range(start, end, _PIECE):
-                new.write(os.pread(old.fileno(), min(_PIECE, end - position), position))
+        _copy(old, new)
+
+
+def _copy(old: BinaryIO, new: BinaryIO) -> None:
+    new.truncate(os.fstat(old.fileno()).st_size)
+    for start, end in extents(old.fileno()):
+        new.seek(start)
+        for position in range(start, end, _PIECE):
+            new.write(os.pread(old.fileno(), min(_PIECE, end - position), position))
+    new.flush()
 
 
 def extents(descriptor: int) -> Iterator[tuple[int, int]]:

@@ -152,6 +152,15 @@ def close_from(first: int) -> None:
     _checked(_syscall(_SYS_CLOSE_RANGE, first, 0xFFFFFFFF, 0), "close_range")
 
 
+def put(path: str, text: str) -> None:
+    """Write to a file of the kernel's, at once."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
 def die_with_parent() -> None:
     """SIGKILL for this process when the thread that forked it ends."""
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

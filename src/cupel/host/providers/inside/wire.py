@@ -27,21 +27,24 @@ def ancillary(descriptors: Sequence[int]) -> list[tuple[int, int, bytes]]:
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())]
 
 
-def send(sock: socket.socket, frame: Frame) -> None:
+def send(sock: socket.socket, frame: Frame, descriptors: Sequence[int] = ()) -> None:
     """Send a frame over a blocking socket."""
     header, body = encode(frame)
-    sock.sendall(header + body)
+    sock.sendmsg([header], ancillary(descriptors))
+    sock.sendall(body)
 
 
-def receive(sock: socket.socket) -> tuple[Frame, list[int]] | None:
+def receive(
+    sock: socket.socket, descriptors: int = MAX_DESCRIPTORS
+) -> tuple[Frame, list[int]] | None:
     """The next frame and its descriptors from a blocking socket; None at the end."""
-    header, descriptors, _, _ = socket.recv_fds(sock, HEADER.size, MAX_DESCRIPTORS)
+    header, received, _, _ = socket.recv_fds(sock, HEADER.size, descriptors)
     header += _exactly(sock, HEADER.size - len(header)) if header else b""
     if len(header) < HEADER.size:
         return None
     (length,) = HEADER.unpack(header)
     body = _exactly(sock, length)
-    return (json.loads(body), descriptors) if len(body) == length else None
+    return (json.loads(body), received) if len(body) == length else None
 
 
 def _exactly(sock: socket.socket, length: int) -> bytes:

@@ -17,7 +17,8 @@ class Channel:
     def __init__(self, sock: socket.socket, on_frame: Callable[[wire.Frame | None], None]) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._on_frame = on_frame
+        self.on_frame = on_frame
+        """May be replaced by another's."""
         self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
         self._received = bytearray()
@@ -75,11 +76,11 @@ class Channel:
                 return
             body = bytes(self._received[size : size + length])
             del self._received[: size + length]
-            self._on_frame(json.loads(body))
+            self.on_frame(json.loads(body))
 
     def close(self) -> None:
         """Hang up: the machine's init ends, and all of the machine with it."""
         if self.open:
             self._loop.remove_reader(self._sock)
             self._sock.close()
-            self._on_frame(None)
+            self.on_frame(None)

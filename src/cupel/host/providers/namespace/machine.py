@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from cupel.errors import InfraError
 from cupel.host.providers import archive
+from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside import wire
+from cupel.host.providers.inside.plan import Plan
 from cupel.host.providers.interface import Usage
 from cupel.host.providers.namespace import cgroups
 from cupel.host.providers.namespace.channel import Channel
 from cupel.host.providers.namespace.process import NamespaceProcess
+from cupel.host.providers.namespace.shell import Shell
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -36,7 +38,6 @@ class NamespaceMachine:
         machine: int,
         *,
         image: str,
-        owner: int | None,
         env: Mapping[str, str],
         notes: Sequence[str],
         group: cgroups.Group,
@@ -50,7 +51,7 @@ class NamespaceMachine:
         self.pid = 0
         self.init = 0
         """The pid of its process 1, as the host sees it; a child of `pid`."""
-        self._owner = owner
+        self._owner: int | None = None
         """Whom pipes are given to, on the host; None: whoever we are."""
         self._group = group
         self._remove = remove
@@ -59,24 +60,14 @@ class NamespaceMachine:
         self._processes: dict[int, NamespaceProcess] = {}
         self._running: dict[int, NamespaceProcess] = {}
         self._number = 0
-        self._born: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def attach(self, sock: socket.socket) -> None:
-        self._channel = Channel(sock, self._hear)
-
-    async def born(self) -> int:
-        """The pid of the machine's process, once it exists."""
-        await self._born
-        return self.pid
-
-    async def start(self, plan: wire.Frame, descriptors: Sequence[int]) -> None:
-        """Tell the machine's process what to make and wait until it stands.
-
-        The first of the descriptors is for its log; it holds the others for as long as it lives.
-        """
-        assert self._channel is not None
-        await self._channel.send(plan, descriptors)
+    async def become(self, shell: Shell, plan: Plan) -> None:
+        """Be made of what is laid out already, as the plan says, and wait until it stands."""
+        self._channel = shell.channel
+        self.pid, self.init, self._owner = shell.pid, shell.init, shell.owner
+        shell.channel.on_frame = self._hear
+        await self._channel.send(plans.encode(plan))
         await self._ready
 
     def _hear(self, frame: wire.Frame | None) -> None:
@@ -86,11 +77,6 @@ class NamespaceMachine:
                 for process in self._running.values():
                     process.end(None)
                 self._running.clear()
-            case {"event": "born", "pid": int(pid)}:
-                self.pid = pid
-                self._born.set_result(None)
-            case {"event": "init", "pid": int(pid)}:
-                self.init = pid
             case {"event": "ready"}:
                 self._ready.set_result(None)
             case {"event": "failed", "text": str(text)}:
@@ -100,10 +86,9 @@ class NamespaceMachine:
                     ended.end(status)
 
     def _fail(self, why: str) -> None:
-        for future in (self._born, self._ready):
-            if not future.done():
-                future.set_exception(InfraError(f"machine {self.id} can't be made: {why}"))
-                future.exception()  # it may be that nobody waits for it
+        if not self._ready.done():
+            self._ready.set_exception(InfraError(why))
+            self._ready.exception()  # it may be that nobody waits for it
 
     async def exec(
         self,

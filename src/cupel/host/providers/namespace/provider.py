@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
 from cupel.host.providers import image as image_of
 from cupel.host.providers.inside import egress, resolver
+from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside.egress import Policy
 from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.interface import Machine, Progress
@@ -31,6 +32,7 @@ from cupel.host.providers.namespace import place as places
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import NamespaceMachine
 from cupel.host.providers.namespace.place import Place
+from cupel.host.providers.namespace.shell import Ahead, Kind, Shell
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
 from cupel.image import catalogue, prefetch
 
@@ -41,6 +43,7 @@ class NamespaceProvider:
     """See `interface.Provider`. `environ` is where proxies and package indexes are read from.
 
     `images` may be shared by several providers; by default they are kept in the state directory.
+    `ahead` has a part of the next machine laid out before it is wanted.
     """
 
     name = "namespace"
@@ -51,12 +54,15 @@ class NamespaceProvider:
         *,
         environ: Mapping[str, str] | None = None,
         images: Path | None = None,
+        ahead: bool = False,
     ) -> None:
         self._place = Place(state, environ)
         self.images = images_of(self._place, images)
         self._rootless = rootless.detect()
         self._launcher = Launcher(self._rootless.command if self._rootless else ())
         self._made: dict[int, NamespaceMachine] = {}
+        self._ahead = Ahead(self._lay_out) if ahead else None
+        self._numbers = itertools.count()
 
     def images_in_use(self) -> set[str]:
         """The digests of the images that machines have."""
@@ -92,87 +98,99 @@ class NamespaceProvider:
             rootless.possible([int(n) for n in os.uname().release.split(".")[:2]])
             image = await rootless.unpacked(image, self._place.state / "unpacked", self._rootless)
             notes += self._rootless.notes
-        size, template = await self._disk(spec, notes)
+        kind = await self._kind(image, spec, notes)
         grant = self._grant(spec)
-        taken = users.take(self._place.state, machine) if self._rootless is None else None
         made = NamespaceMachine(
             machine,
             image=image.digest,
-            owner=taken.first if taken else None,
             env=dict(grant.env) if grant else dict(prefetch.offline(spec.image)),
             notes=[*notes, *(grant.notes if grant else ())],
             group=self._place.tree.group(machine),
             remove=lambda: self.purge(machine),
         )
-        limits = cgroups.Limits(memory=spec.memory, cpus=spec.cpus, pids=spec.pids)
-        plan = self._plan(machine, spec, taken, enforced, grant, binds)
-        plan = dataclasses.replace(
-            plan,
-            image=str(image.rootfs),
-            disk_size=size,
-            disk_template=str(template) if template else None,
-        )
+        plan = self._plan(machine, spec, enforced, grant, binds)
         self._made[machine] = made
         try:
-            await self._start(made, image, plan, taken, limits, enforced)
+            async with asyncio.timeout(START_SECONDS):
+                await self._start(made, kind, plan, spec, enforced)
         except BaseException as error:
             await asyncio.shield(made.destroy())
             if isinstance(error, OSError):  # TimeoutError is one
                 text = str(error) or f"it took longer than {START_SECONDS:.0f} s"
                 raise InfraError(f"machine {machine} can't be made: {text}") from error
             raise
-        finally:
-            if taken is not None:
-                taken.close()
+        if self._ahead is not None:
+            self._ahead.renew(kind)
         return made
 
     async def _start(
         self,
         made: NamespaceMachine,
-        image: catalogue.Kept,
+        kind: Kind,
         plan: Plan,
-        taken: users.Taken | None,
-        limits: cgroups.Limits,
+        spec: MachineSpec,
         enforced: frozenset[str],
     ) -> None:
-        directory = Path(plan.directory)
+        directory = self._place.directory(made.id)
         directory.mkdir(parents=True, mode=0o700)
-        log = directory / "init.log"
-        async with asyncio.timeout(START_SECONDS):
-            made.attach(self._launcher.connect(image))
-            # Known by its pid before it may do anything that outlives an agent's crash.
-            record.write(directory, record.of_process(await made.born()))
-            self._place.tree.create(made.id, limits, enforced)
-            with log.open("wb") as file:
-                try:
-                    held = [taken.descriptor] if taken else []
-                    await made.start(dataclasses.asdict(plan), [file.fileno(), *held])
-                except InfraError as error:
-                    said = log.read_text(errors="replace")[-2000:].strip()
-                    raise InfraError(error.message, hint=said or None) from error
+        limits = cgroups.Limits(memory=spec.memory, cpus=spec.cpus, pids=spec.pids)
+        self._place.tree.create(made.id, limits, enforced)
+        shell = self._ahead.take(kind) if self._ahead else None
+        try:
+            if shell is None:
+                shell = await self._lay_out(kind)
+            # Known by its pid before it has anything that outlives an agent's crash.
+            record.write(directory, shell.record)
+            await made.become(shell, plan)
+        except BaseException as error:
+            said = shell.said() if shell else ""
+            if shell is not None:
+                shell.channel.close()
+            if isinstance(error, InfraError):
+                text = f"machine {made.id} can't be made: {error.message}"
+                raise InfraError(text, hint=said or error.hint) from error
+            raise
+        finally:
+            if shell is not None:
+                shell.forget()
+
+    async def _lay_out(self, kind: Kind) -> Shell:
+        """A shell of a kind; InfraError if there can't be one."""
+        taken = None if self._rootless else users.take(self._place.state, next(self._numbers))
+        shell = Shell(self._launcher.connect(kind.image), taken)
+        base = taken.first if taken else 0
+        plan = plans.Shell(
+            base=base,
+            ids=self._rootless.ids if self._rootless else [(0, base, UIDS)],
+            rootless=self._rootless is not None,
+            image=str(kind.image.rootfs),
+            directory=str(self._place.state.resolve() / "shells"),
+            disk_template=str(kind.disk_template) if kind.disk_template else None,
+            disk_size=kind.disk_size,
+        )
+        try:
+            await shell.lay_out(plan)
+        except BaseException as error:
+            said = shell.said()
+            await asyncio.shield(shell.end())
+            if isinstance(error, InfraError):
+                raise InfraError(error.message, hint=said or None) from error
+            raise
+        return shell
 
     def _plan(
         self,
         machine: int,
         spec: MachineSpec,
-        taken: users.Taken | None,
         enforced: frozenset[str],
         grant: network.Grant | None,
         binds: Mapping[Path, str],
     ) -> Plan:
         name, files = places.names(machine, _resolver(spec.network))
         policy = network.policy(spec.network, spec.allow, self._place.environ)
-        base = taken.first if taken else 0
         group = self._place.tree.group(machine)
         return Plan(
             name=name,
-            base=base,
-            ids=self._rootless.ids if self._rootless else [(0, base, UIDS)],
-            rootless=self._rootless is not None,
-            image="",
-            directory=str(self._place.directory(machine)),
-            disk_template=None,
-            disk_size=0,
             shared_memory=spec.memory // 2,
             files=files,
             copies=dict(grant.copies) if grant else {},
@@ -205,14 +223,15 @@ class NamespaceProvider:
         enforced = self._place.enforced()
         return enforced, [text for name, text in instead.items() if name not in enforced]
 
-    async def _disk(self, spec: MachineSpec, notes: list[str]) -> tuple[int, Path | None]:
+    async def _kind(self, image: catalogue.Kept, spec: MachineSpec, notes: list[str]) -> Kind:
+        """What to make a machine of; `notes` gets what it can't have."""
         if disk.tool() is None:
             notes.append("files are kept in memory: there is no loop device or mkfs.ext4 here")
-            return min(spec.disk, spec.memory // 2), None
+            return Kind(image, None, min(spec.disk, spec.memory // 2))
         size = self._place.disk_size(spec.disk)
         if size < spec.disk:
             notes.append(f"the disk has {size >> 20} MiB, not {spec.disk >> 20}: no more is free")
-        return size, await self._place.disks.get(size)
+        return Kind(image, await self._place.disks.get(size), size)
 
     async def join(
         self, spec: MachineSpec, machines: Mapping[str, Machine], links: Sequence[LinkSpec]
@@ -247,6 +266,8 @@ class NamespaceProvider:
         self._made.pop(machine, None)
 
     async def close(self) -> None:
+        if self._ahead is not None:
+            await self._ahead.close()
         self._launcher.close()
         self._place.tree.close()
 

@@ -41,8 +41,13 @@ def write(directory: Path, record: Record) -> None:
 
 async def end(directory: Path, *, patience: float = PATIENCE, timeout: float = 10.0) -> None:
     """Wait for the recorded process to end by itself, then kill it; InfraError if it stays."""
-    record = _read(directory)
-    if record is None or record.boot != _boot():
+    if (record := _read(directory)) is not None:
+        await gone(record, patience=patience, timeout=timeout)
+
+
+async def gone(record: Record, *, patience: float = PATIENCE, timeout: float = 10.0) -> None:
+    """As `end`, of a process that is known."""
+    if record.boot != _boot():
         return
     try:
         process = os.pidfd_open(record.pid)

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from cupel.errors import InfraError
+from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside import wire
-from cupel.host.providers.inside.plan import UIDS, Plan
+from cupel.host.providers.inside.plan import UIDS, Plan, Shell
 from cupel.host.providers.namespace import users
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.image.catalogue import Kept
@@ -37,7 +38,12 @@ def attempt(directory: Path) -> float:
         ):
             sock.settimeout(_SECONDS)
             began = time.perf_counter()
-            _until_ready(sock, _plan(scratch, taken.first), [log.fileno(), taken.descriptor])
+            shell = dataclasses.asdict(_shell(scratch, taken.first))
+            wire.send(sock, shell, [log.fileno(), taken.descriptor])
+            _expect("born", sock)
+            _expect("laid out", sock)
+            wire.send(sock, plans.encode(_plan()))
+            _expect("ready", sock)
             took = time.perf_counter() - began
             sock.shutdown(socket.SHUT_WR)
             wire.receive(sock)  # the end: nothing of it runs any more
@@ -49,16 +55,9 @@ def attempt(directory: Path) -> float:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _until_ready(sock: socket.socket, plan: Plan, descriptors: list[int]) -> None:
-    wire.receive(sock)
-    header, body = wire.encode(dataclasses.asdict(plan))
-    sock.sendmsg([header], wire.ancillary(descriptors))
-    sock.sendall(body)
-    answer = wire.receive(sock)
-    if answer is not None and answer[0].get("event") == "init":
-        answer = wire.receive(sock)
-    match answer:
-        case ({"event": "ready"}, _):
+def _expect(event: str, sock: socket.socket) -> None:
+    match wire.receive(sock):
+        case ({"event": found}, _) if found == event:
             return
         case ({"text": str(text)}, _):
             raise InfraError(f"no machine can be made: {text}")
@@ -66,9 +65,8 @@ def _until_ready(sock: socket.socket, plan: Plan, descriptors: list[int]) -> Non
             raise InfraError("no machine can be made: its process ended at once")
 
 
-def _plan(scratch: Path, base: int) -> Plan:
-    return Plan(
-        name="cupel-trial",
+def _shell(scratch: Path, base: int) -> Shell:
+    return Shell(
         base=base,
         ids=[(0, base, UIDS)],
         rootless=False,
@@ -76,6 +74,12 @@ def _plan(scratch: Path, base: int) -> Plan:
         directory=str(scratch),
         disk_template=None,
         disk_size=_DISK,
+    )
+
+
+def _plan() -> Plan:
+    return Plan(
+        name="cupel-trial",
         shared_memory=_DISK,
         files={},
         copies={},
