@@ -233,9 +233,9 @@ class Client:
     def build(self, number: int) -> views.BuildView:
         return self._get(views.BuildView, f"/api/builds/{number}")
 
-    def metrics(self, build: int, *, first: int = 0) -> MetricsView:
-        """What a build's machine used, from row `first` on."""
-        return self._get(MetricsView, f"/api/builds/{build}/metrics", first=first)
+    def metrics(self, build: int, *, first: int = 0, part: int = 0) -> MetricsView:
+        """What a machine of a build used, from row `first` on."""
+        return self._get(MetricsView, f"/api/builds/{build}/metrics", first=first, part=part)
 
     def log(self, build: int, *, follow: bool = False, start: int = 0) -> Iterator[LineView]:
         """The lines of a build's log from number `start` on; with `follow`, those to come too."""

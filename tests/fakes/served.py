@@ -10,6 +10,7 @@ from cupel.artefact.store import ArtefactStore
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
+from cupel.host.messages import HostLoad
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
@@ -47,6 +48,7 @@ class Served:
     images: Keeper
     url: str = "http://127.0.0.1:8470"
     config: Settings = dataclasses.field(default_factory=Settings)
+    loads: dict[str, HostLoad] = dataclasses.field(default_factory=dict)
     feed: Feed = dataclasses.field(default_factory=Feed)
     commands: Asked = dataclasses.field(default_factory=Asked)
 

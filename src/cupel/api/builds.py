@@ -40,16 +40,19 @@ async def show(cupel: Cupel, id: int) -> views.BuildView:
     "/{id}/metrics",
     operation_id="build_metrics",
     summary="What a machine used, each second",
+    description="A build with several machines has `part` from 0, its own, in the order of"
+    " `machines`.",
 )
 async def metrics(
     cupel: Cupel,
     id: int,
     first: Annotated[int, fastapi.Query(ge=0, description="The first row, from 0.")] = 0,
+    part: Annotated[int, fastapi.Query(ge=0, le=99, description="Which machine.")] = 0,
     count: Annotated[int, fastapi.Query(ge=1, le=3600, description="How many rows.")] = 3600,
 ) -> MetricsView:
     async with cupel.store.read() as tx:
         await views.build_row(tx, id)
-    file = cupel.logs.metrics(id)
+    file = cupel.logs.metrics(id, part)
     return MetricsView(
         columns=list(measures.COLUMNS),
         total=measures.count(file),

@@ -13,13 +13,13 @@ router = fastapi.APIRouter(prefix="/api/hosts", tags=["hosts"], dependencies=[RE
 @router.get("", operation_id="host_list", summary="All hosts")
 async def list_all(cupel: Cupel) -> list[views.HostView]:
     async with cupel.store.read() as tx:
-        return await views.host_list(tx, now=cupel.clock())
+        return await views.host_list(tx, now=cupel.clock(), loads=cupel.loads)
 
 
 @router.get("/{name}", operation_id="host", summary="One host")
 async def show(cupel: Cupel, name: str) -> views.HostView:
     async with cupel.store.read() as tx:
-        return await views.host_view(tx, name, now=cupel.clock())
+        return await views.host_view(tx, name, now=cupel.clock(), loads=cupel.loads)
 
 
 @router.post("/{name}/drain", operation_id="host_drain", summary="Empty a host")

@@ -71,14 +71,21 @@ def list_all(
 
 @build.command()
 @click.argument("number", metavar="BUILD", type=NUMBER)
+@click.option(
+    "--part",
+    metavar="N",
+    type=click.IntRange(0, 99),
+    default=0,
+    help="Which of its machines, if it has several: 0 is its own.",
+)
 @output.json_option
 @pass_session
-def metrics(session: Session, number: int, as_json: bool) -> None:
+def metrics(session: Session, number: int, part: int, as_json: bool) -> None:
     """Show what a build's machine used, second by second."""
     with session.client() as client:
-        found = client.metrics(number)
+        found = client.metrics(number, part=part)
         while len(found.rows) < found.total:
-            more = client.metrics(number, first=len(found.rows)).rows
+            more = client.metrics(number, first=len(found.rows), part=part).rows
             if not more:
                 break
             found.rows.extend(more)
@@ -88,7 +95,7 @@ def metrics(session: Session, number: int, as_json: bool) -> None:
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
     before = [rows[0], *rows] if rows else []
     output.table(
-        ("AFTER", "CPU", "MEMORY", "PROCESSES", "DISK", "WAITS"),
+        ("AFTER", "CPU", "MEMORY", "PROCESSES", "DISK", "READ", "WRITTEN", "WAITS"),
         (
             (
                 text.duration((now["at"] or 0.0) - (rows[0]["at"] or 0.0)),
@@ -96,6 +103,8 @@ def metrics(session: Session, number: int, as_json: bool) -> None:
                 _bytes(now["memory"]),
                 _whole(now["processes"]),
                 _bytes(now["disk"]),
+                _bytes(now["read"]),
+                _bytes(now["written"]),
                 _waits(now),
             )
             for last, now in zip(before, rows, strict=False)

@@ -42,6 +42,7 @@ from cupel.errors import Forbidden, InfraError
 from cupel.forge.builtin import HookServer
 from cupel.git import hooks, repository
 from cupel.git.serve import GitHttp
+from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
@@ -88,6 +89,7 @@ class Cupel:
         self.url = url
         self._inner = inner
         self.feed = Feed()
+        self.loads: dict[str, HostLoad] = {}
         self._let_go_up_to = 0
         self.logs = LogStore(state / "logs")
         self.artefacts = ArtefactStore(state / "artefacts")
@@ -126,6 +128,7 @@ class Cupel:
             self.artefacts,
             self.clock,
             self.config,
+            self.loads,
             url=self._inner,
             token=issued.secret,
         )

@@ -11,6 +11,7 @@ from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
 from cupel.core.model import Change, Policy, Project, Queue
+from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
@@ -85,6 +86,8 @@ class Context(Protocol):
     def feed(self) -> Feed: ...
     @property
     def commands(self) -> Commands: ...
+    @property
+    def loads(self) -> Mapping[str, HostLoad]: ...
     @property
     def logs(self) -> LogStore: ...
     @property

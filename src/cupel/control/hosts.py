@@ -24,7 +24,10 @@ from cupel.store.interface import Store
 
 
 class Hosts:
-    """Every connected host, by name. `token` opens sources and artefacts to them."""
+    """Every connected host, by name. `token` opens sources and artefacts to them.
+
+    `loads` is kept up to date with how busy each is.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Hosts:
         artefacts: ArtefactStore,
         clock: Clock,
         config: ServerConfig,
+        loads: dict[str, messages.HostLoad],
         *,
         url: str,
         token: str,
@@ -47,6 +51,7 @@ class Hosts:
         self._artefacts = artefacts
         self._clock = clock
         self._config = config
+        self._loads = loads
         self._url = url
         self._token = token
         self._sessions: dict[str, Session] = {}
@@ -66,7 +71,13 @@ class Hosts:
         by what hosts in this process do.
         """
         session = Session(
-            transport, self._engine, self._images, self._clock, url or self._url, patience
+            transport,
+            self._engine,
+            self._images,
+            self._clock,
+            self._loads,
+            url or self._url,
+            patience,
         )
         try:
             hello = await session.hello()
@@ -92,6 +103,7 @@ class Hosts:
             session.close_logs()
         if self._sessions.get(session.name) is session:
             del self._sessions[session.name]
+            self._loads.pop(session.name, None)
             await session.lose(reason)
 
     async def doubt(self, name: str, reason: str) -> None:
@@ -132,13 +144,14 @@ class Hosts:
         if action.machine.id in session.running:
             return
         build_id = action.build.id
+        machines = [machine.id for machine in (action.machine, *action.others)]
         running = Running(
             build_id=build_id,
             log=self._logs.writer(build_id),
             artefacts=self._artefacts.receiver(build_id, self._config.artefact_limit),
-            metrics=self._logs.metrics(build_id),
+            metrics=tuple(self._logs.metrics(build_id, part) for part in range(len(machines))),
         )
-        session.begin(action.machine.id, running)
+        session.begin(machines, running)
         spec = orders.build_spec(action, session.url, self._config)
         await session.say(messages.Run(machine=action.machine.id, build=spec))
 

@@ -23,7 +23,8 @@ class Running:
     build_id: int
     log: LogWriter
     artefacts: Receiver
-    metrics: Path
+    metrics: tuple[Path, ...]
+    """For each of its machines, in the order of the parts."""
     steps: dict[int, StepResult] = dataclasses.field(default_factory=dict)
     stored: tuple[tuple[str, int, str], ...] = ()
     spoilt: tuple[Verdict, str] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -60,6 +60,7 @@ class Session:
         engine: Engine,
         images: Keeper,
         clock: Clock,
+        loads: dict[str, messages.HostLoad],
         url: str,
         patience: float,
     ) -> None:
@@ -75,9 +76,12 @@ class Session:
         self._labels: Labels = tuple
         self._told: tuple[messages.MachineSpec, ...] = ()
         self._clock = clock
+        self._loads = loads
         self._connection = ServerConnection()
         self._pending: list[messages.ToServer] = []
         self._making: dict[int, _Making] = {}
+        self._measured: dict[int, tuple[Running, int]] = {}
+        """Whose build each machine works for, and as which of its parts."""
 
     async def say(self, message: messages.ToHost) -> None:
         if self._connection.phase is Phase.CLOSED:
@@ -161,6 +165,8 @@ class Session:
             case messages.Hello() | messages.Images():
                 raise InfraError(f"host {self.name} said {type(message).__name__} twice")
             case messages.Heartbeat():
+                if message.load is not None:
+                    self._loads[self.name] = message.load
                 await self._record(
                     events.HostSeen(name=self.name, refuses=message.refuses, images=message.images)
                 )
@@ -187,15 +193,18 @@ class Session:
                 await self._record(_never_ran(message))
             case messages.BuildRefused():
                 await self._take_refusal(message)
+            case messages.Metrics():
+                await self._take_metrics(message)
             case _:
                 running = self.running.get(message.machine)
                 if running is not None:
                     await self._take_from(running, message)
 
-    def begin(self, machine: int, running: Running) -> None:
-        """The machine's build begins; its log, with what was told of the machine."""
-        self.running[machine] = running
-        making = self._making.pop(machine, None)
+    def begin(self, machines: Sequence[int], running: Running) -> None:
+        """A build begins, on the first of its machines; its log, with what was told of that."""
+        self.running[machines[0]] = running
+        self._measured |= {machine: (running, part) for part, machine in enumerate(machines)}
+        making = self._making.pop(machines[0], None)
         for at, text in making.lines if making is not None else ():
             running.print(index.NO_STEP, "cupel", at, f"{text}\n".encode())
 
@@ -227,8 +236,6 @@ class Session:
             case messages.Progress():
                 text = f"{message.text}\n".encode()
                 running.print(index.NO_STEP, "cupel", self._clock(), text)
-            case messages.Metrics():
-                await self._take_metrics(running, message)
             case messages.StepStarted():
                 running.steps[message.step] = StepResult(
                     name=message.name, started_at=message.at, finished_at=None, exit_status=None
@@ -247,11 +254,14 @@ class Session:
     async def _tell_steps(self, machine: int, running: Running) -> None:
         await self._record(events.StepsChanged(machine_id=machine, steps=running.results()))
 
-    async def _take_metrics(self, running: Running, message: messages.Metrics) -> None:
+    async def _take_metrics(self, message: messages.Metrics) -> None:
         """They prove nothing, so a build counts without them."""
+        if message.machine not in self._measured:
+            return
+        running, part = self._measured[message.machine]
         rows = [dataclasses.astuple(each) for each in message.measures]
         try:
-            await asyncio.to_thread(metrics.append, running.metrics, rows)
+            await asyncio.to_thread(metrics.append, running.metrics[part], rows)
         except InfraError as error:
             log.warning("metrics are lost", build=running.build_id, error=error.message)
 
@@ -303,6 +313,7 @@ class Session:
 
     def _forget(self, machine: int) -> None:
         self._making.pop(machine, None)
+        self._measured.pop(machine, None)
         running = self.running.pop(machine, None)
         if running is not None:
             running.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, assert_never
 import structlog
 
 from cupel.errors import InfraError
-from cupel.host import messages, metrics, protocol
+from cupel.host import messages, metrics, protection, protocol
 from cupel.host.messages import (
     BuildFinished,
     BuildRefused,
@@ -164,6 +165,7 @@ class _Session:
         self._stock = stock
         self._stocking: asyncio.Task[None] | None = None
         self._sources = Sources(state)
+        self._load = functools.partial(protection.load, state)
         self._means = Means(
             provider=provider,
             sources=self._sources,
@@ -331,7 +333,8 @@ class _Session:
             await asyncio.sleep(welcome.heartbeat / 2)
             now = self._images()
             news = None if now == told else now.images
-            await self._send(Heartbeat(refuses=self._refuses, images=news))
+            load = await asyncio.to_thread(self._load)
+            await self._send(Heartbeat(refuses=self._refuses, images=news, load=load))
             told = now
 
     async def _keep(self, stock: Stock, seconds: float) -> None:

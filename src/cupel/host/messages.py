@@ -232,14 +232,35 @@ class Images:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostLoad:
+    """How busy a computer is: bytes, and percents of ten seconds that something waited.
+
+    `runnable` is how many processes ran or waited for a core, over a minute, of `cores`. None: not
+    known there.
+    """
+
+    cores: int
+    runnable: float
+    memory: int
+    available: int
+    disk: int
+    disk_free: int
+    waits_cpu: float | None = None
+    waits_memory: float | None = None
+    waits_io: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
     """The host lives. `refuses` is why it takes no more builds for now, in words.
 
-    `images` are as in `Images`, if they are others than the host told last.
+    `images` are as in `Images`, if they are others than the host told last. `load` is how much the
+    computer has to do, whoever it is that gives it that.
     """
 
     refuses: str | None = None
     images: tuple[tuple[str, str], ...] | None = None
+    load: HostLoad | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,11 +312,13 @@ class Measure:
     waits_cpu: float | None
     waits_memory: float | None
     waits_io: float | None
+    read: int | None = None
+    written: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """What the machine of a build used since the last ones, one measure a second."""
+    """What a machine of a build used since the last ones, one measure a second."""
 
     machine: int
     measures: tuple[Measure, ...]

@@ -54,4 +54,6 @@ def _measure(now: float, usage: Usage) -> Measure:
         waits_cpu=cpu,
         waits_memory=memory,
         waits_io=io,
+        read=usage.read,
+        written=usage.written,
     )

@@ -16,11 +16,13 @@ import psutil
 import structlog
 
 from cupel.host import pressure
+from cupel.host.messages import HostLoad
 from cupel.host.pressure import Decision, History, Load, Sample
 
 log = structlog.get_logger(__name__)
 
 PRESSURE = Path("/proc/pressure/memory")
+_WAITS = {f"waits_{name}": PRESSURE.with_name(name) for name in ("cpu", "memory", "io")}
 
 SPARED = -900
 """The OOM score of the agent: the kernel takes almost anything else first, builds above all."""
@@ -90,6 +92,20 @@ def examine(state: Path, now: float, loads: Sequence[Load]) -> Sample:
         disk=disk.f_blocks * disk.f_frsize,
         disk_free=disk.f_bavail * disk.f_frsize,
         loads=tuple(loads),
+    )
+
+
+def load(state: Path) -> HostLoad:
+    """How busy the computer is whose disk has `state`."""
+    memory, disk = psutil.virtual_memory(), os.statvfs(state)
+    return HostLoad(
+        cores=os.cpu_count() or 1,
+        runnable=os.getloadavg()[0],
+        memory=memory.total,
+        available=memory.available,
+        disk=disk.f_blocks * disk.f_frsize,
+        disk_free=disk.f_bavail * disk.f_frsize,
+        **{name: pressures(_text(file)).get("some") for name, file in _WAITS.items()},
     )
 
 

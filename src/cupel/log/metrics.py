@@ -1,8 +1,9 @@
 """What a build's machine used, second by second: records of one length, so a page reads any range.
 
-A record is eight numbers of eight bytes, in network order: the time, seconds of cpu since the
-machine's beginning, bytes of memory, processes, bytes on its disk, and the percents of ten seconds
-that were waited for cpu, memory and io. What is not known is not a number.
+A record is ten numbers of eight bytes, in network order: the time, seconds of cpu since the
+machine's beginning, bytes of memory, processes, bytes on its disk, the percents of ten seconds that
+were waited for cpu, memory and io, and bytes read and written since the beginning. What is not
+known is not a number. Each machine of a build has a file.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ COLUMNS = (
     "waits_cpu",
     "waits_memory",
     "waits_io",
+    "read",
+    "written",
 )
 MOST = 50_000
-"""Records that are kept of a build, 3.2 MB; those after them are dropped."""
+"""Records that are kept of a machine, 4 MB; those after them are dropped."""
 
-_RECORD = struct.Struct("!8d")
+_RECORD = struct.Struct("!10d")
 
 Row = tuple[float | None, ...]
 
@@ -65,6 +68,13 @@ def read(file: Path, first: int, number: int) -> list[Row]:
         text = data.read(number * _RECORD.size)
     whole = text[: len(text) // _RECORD.size * _RECORD.size]
     return [tuple(map(_known, record)) for record in _RECORD.iter_unpack(whole)]
+
+
+def sample(file: Path, most: int) -> list[Row]:
+    """Up to `most` records, at even distances, the last one among them."""
+    total = count(file)
+    step = max(1, -(-total // most))
+    return [row for at in range((total - 1) % step, total, step) for row in read(file, at, 1)]
 
 
 def _number(value: float | None) -> float:

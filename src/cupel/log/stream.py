@@ -134,9 +134,9 @@ class LogStore:
     def reader(self, build_id: int) -> LogReader:
         return LogReader(self._directory(build_id), lambda: self._live(build_id))
 
-    def metrics(self, build_id: int) -> Path:
-        """The file of what the build's machine used; see `log.metrics`."""
-        return self._directory(build_id) / "metrics"
+    def metrics(self, build_id: int, part: int = 0) -> Path:
+        """The file of what a machine of the build used; see `log.metrics`."""
+        return self._directory(build_id) / f"metrics-{part}"
 
     def delete(self, build_id: int) -> None:
         """Forget the log, if there is one; its writer is closed."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from cupel.control import views
 from cupel.core.model import BuildState, Verdict
-from cupel.web import live, log, site
+from cupel.web import chart, live, log, site
 from cupel.web.problem import PageRoute
 from cupel.web.site import Frame
 
@@ -38,6 +38,9 @@ async def build(
     now = here.now()
     async with here.server.store.read() as tx:
         shown = await views.build_view(tx, id, now=now)
+    logs = here.server.logs
+    names = shown.machines or [""]
+    used = chart.of([(name, logs.metrics(id, part)) for part, name in enumerate(names)])
     growing = shown.state is not BuildState.FINISHED
     return await here.page(
         request,
@@ -45,9 +48,11 @@ async def build(
         Frame(section="/changes", stream=live.address(build=id)),
         now=now,
         build=shown,
+        used=used,
+        headings=chart.HEADINGS,
         blame=BLAME[shown.verdict] if shown.verdict else "",
         part=log.part(
-            here.server.logs.reader(id),
+            logs.reader(id),
             shown.steps,
             start,
             growing=growing,

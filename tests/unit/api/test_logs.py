@@ -148,13 +148,15 @@ def test_an_empty_log_has_no_part() -> None:
 def test_what_the_machine_used_by_rows(tmp_path: Path) -> None:
     async def ask(server: Server) -> None:
         write(server)
-        rows = [(float(at), 1.0, 5.0, 2.0, None, 0.5, None, None) for at in range(4)]
+        rows = [(float(at), 1.0, 5.0, 2.0, None, 0.5, None, None, 7.0, 8.0) for at in range(4)]
         metrics.append(server.world.logs.metrics(223), rows)
         answer = await server.client.get("/api/builds/223/metrics?first=1&count=2")
         found = MetricsView.model_validate(answer.json())
         assert found.columns == list(metrics.COLUMNS)
         assert found.total == 4
         assert found.rows == [list(row) for row in rows[1:3]]
+        beside = await server.client.get("/api/builds/223/metrics?part=1")
+        assert beside.json()["total"] == 0
         assert (await server.client.get("/api/builds/9999/metrics")).status_code == 404
 
     call(tmp_path, ask)

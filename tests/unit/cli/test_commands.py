@@ -116,12 +116,19 @@ def test_what_the_machine_of_a_build_used(cupel: Command) -> None:
     assert len(cupel("build", "metrics", "223").out.splitlines()) == 1
     file = cupel.world.logs.metrics(223)
     file.parent.mkdir(parents=True)
-    first = (100.0, 4.0, 3 << 20, 2.0, None, 1.0, None, 0.0)
-    metrics.append(file, [first, (102.0, 7.0, 5 << 20, 3.0, 1 << 30, 20.0, 0.0, 0.0)])
+    first = (100.0, 4.0, 3 << 20, 2.0, None, 1.0, None, 0.0, None, None)
+    later = (102.0, 7.0, 5 << 20, 3.0, 1 << 30, 20.0, 0.0, 0.0, 4096.0, 2 << 20)
+    metrics.append(file, [first, later])
+    metrics.append(cupel.world.logs.metrics(223, 1), [first])
     shown = [line.split() for line in cupel("build", "metrics", "223").out.splitlines()]
     assert shown[1][-3:] == ["1%", "?", "0%"]
-    assert shown[2] == ["2.0", "s", "1.50", "5", "MiB", "3", "1", "GiB", "20%", "0%", "0%"]
+    assert shown[2] == [
+        *("2.0", "s", "1.50", "5", "MiB", "3", "1", "GiB"),
+        *("4", "KiB", "2", "MiB", "20%", "0%", "0%"),
+    ]
     assert json.loads(cupel("build", "metrics", "223", "--json").out)["total"] == 2
+    beside = cupel("build", "metrics", "223", "--part", "1", "--json").out
+    assert json.loads(beside)["total"] == 1
 
 
 def test_a_reused_build(cupel: Command) -> None:

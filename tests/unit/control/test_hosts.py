@@ -25,6 +25,7 @@ from cupel.core.model import (
     Job,
     Machine,
     MachineState,
+    Part,
     Pipeline,
     Policy,
     Project,
@@ -34,6 +35,7 @@ from cupel.core.model import (
 from cupel.host import messages, protocol, transport
 from cupel.image import base
 from cupel.image.definition import Definition
+from cupel.log import metrics
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
 
@@ -70,8 +72,8 @@ class Recorder:
         self.facts += facts
         self.news.set()
 
-    async def hears(self, kind: type) -> None:
-        while not any(isinstance(fact, kind) for fact in self.facts):
+    async def hears(self, kind: type, count: int = 1) -> None:
+        while sum(isinstance(fact, kind) for fact in self.facts) < count:
             self.news.clear()
             await self.news.wait()
 
@@ -96,7 +98,9 @@ class Host:
 Scenario = Callable[[Host, Hosts, Recorder], Awaitable[None]]
 
 
-def play(tmp_path: Path, scenario: Scenario) -> list[events.Fact]:
+def play(
+    tmp_path: Path, scenario: Scenario, loads: dict[str, messages.HostLoad] | None = None
+) -> list[events.Fact]:
     """What is recorded while the host and the server talk."""
 
     async def all_of_it() -> list[events.Fact]:
@@ -109,6 +113,7 @@ def play(tmp_path: Path, scenario: Scenario) -> list[events.Fact]:
             ArtefactStore(tmp_path / "artefacts"),
             lambda: 1.0,
             CONFIG,
+            {} if loads is None else loads,
             url="http://server",
             token="secret",
         )
@@ -256,6 +261,58 @@ def test_a_build_that_its_host_stopped_for_its_own_sake_is_nobodys_fault(tmp_pat
     facts = play(tmp_path, scenario)
     [ended] = [fact for fact in facts if isinstance(fact, events.BuildFinished)]
     assert (ended.verdict, ended.reason) == ("infra", "its host protected itself: short")
+
+
+MEASURE = messages.Measure(
+    at=1.0, cpu_seconds=2.0, memory=3, processes=4, disk=5, waits_cpu=None, waits_memory=6.0,
+    waits_io=7.0, read=8, written=9,
+)  # fmt: skip
+
+
+def test_what_each_machine_of_a_build_used_is_kept_by_itself(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        action = _run()
+        beside = replace(action.machine, id=7, part="beside")
+        await hosts.run(replace(action, others=(beside,), job=_of_two(action.job)))
+        await host.hears()
+        own, other = MEASURE, replace(MEASURE, at=2.0)
+        await host.say(messages.Metrics(machine=6, measures=(own,)))
+        await host.say(messages.Metrics(machine=7, measures=(own, other)))
+        await host.say(messages.Metrics(machine=9, measures=(own,)))  # nobody's
+        await host.say(messages.MachineGone(machine=7))
+        await host.say(messages.Metrics(machine=7, measures=(own,)))
+        await host.say(messages.MachineGone(machine=6))
+        await recorder.hears(events.MachineGone, 2)
+
+    play(tmp_path, scenario)
+    logs = LogStore(tmp_path / "logs")
+    [row] = metrics.read(logs.metrics(5, 0), 0, 9)
+    assert row == (1.0, 2.0, 3.0, 4.0, 5.0, None, 6.0, 7.0, 8.0, 9.0)
+    assert [row[0] for row in metrics.read(logs.metrics(5, 1), 0, 9)] == [1.0, 2.0]
+
+
+def test_how_busy_a_host_is_is_known_while_it_is_connected(tmp_path: Path) -> None:
+    loads: dict[str, messages.HostLoad] = {}
+    load = messages.HostLoad(
+        cores=2, runnable=0.5, memory=9, available=5, disk=7, disk_free=6, waits_cpu=12.5
+    )
+
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        await host.say(messages.Heartbeat(load=load))
+        await recorder.hears(events.HostSeen)
+        assert loads == {"h": load}
+        await host.say(messages.Heartbeat(refuses="x"))  # of an older version
+        await recorder.hears(events.HostSeen, 2)
+        assert loads == {"h": load}
+
+    play(tmp_path, scenario, loads)
+    assert loads == {}
+
+
+def _of_two(job: Job) -> Job:
+    return replace(job, parts=tuple(Part(name=n, label="debian-12") for n in ("own", "beside")))
 
 
 async def connect(host: Host, recorder: Recorder) -> None:

@@ -43,6 +43,7 @@ from cupel.core.model import (
     Usage,
     Verdict,
 )
+from cupel.host.messages import HostLoad
 from cupel.image import definition
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
@@ -404,6 +405,7 @@ class World:
         self.logs = LogStore(directory / "logs")
         self.artefacts = ArtefactStore(directory / "artefacts")
         self.commands = Commands(self.store)
+        self.loads: dict[str, HostLoad] = {}
         self.images = Keeper(Catalogue(directory / "images"), named=(PYTHON,), now=self.clock)
         self.auth = Auth(self.store, self.clock)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,43 @@ def test_state_directories_have_trees_of_their_own(tmp_path: Path) -> None:
     flavour = v2(tmp_path / "cgroup", "pids")
     one, two = (cgroups.Tree(tmp_path / name, flavour) for name in ("one", "two"))
     assert one.roots != two.roots
+
+
+def test_io_is_counted_once_though_the_kernel_may_count_the_loop_device_and_its_disk() -> None:
+    loop = "7:3 rbytes=100 wbytes=900 rios=1 wios=2 dbytes=0 dios=0\n"
+    disk = "254:0 rbytes=400 wbytes=300 rios=1 wios=2 dbytes=0 dios=0\n8:0 wbytes=100\n"
+    assert cgroups.accounted(loop) == (100, 900)
+    assert cgroups.accounted(loop + disk) == (400, 900)
+    assert cgroups.accounted("") == (0, 0)
+
+
+def test_io_comes_from_its_controller_where_there_is_one(tmp_path: Path) -> None:
+    root = tmp_path / "cgroup"
+    tree = cgroups.Tree(tmp_path / "state", v2(root, "io memory"))
+    for directory in (root, tree.roots[0]):
+        directory.mkdir(exist_ok=True)
+        (directory / "cgroup.subtree_control").write_text("")
+    enforced = tree.prepare()
+    assert enforced == {"memory"}
+    group = tree.create(7, LIMITS, enforced)
+    build = tree.roots[0] / "m7" / "build"
+    (build / "io.stat").write_text("8:0 rbytes=5 wbytes=6 rios=1 wios=1\n")
+    assert group.moved() == (5, 6)
+
+
+def test_io_comes_from_the_processes_where_there_is_no_controller(tmp_path: Path) -> None:
+    group = cgroups.Group(tops=(tmp_path,), memory=None, cpu=None)
+    assert group.moved() == (None, None)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    before = group.moved()
+    file = tmp_path / "file"
+    with file.open("wb") as data:
+        data.write(b"x" * (1 << 20))
+        data.flush()
+        os.fsync(data.fileno())
+    after = group.moved()
+    assert None not in before + after
+    on_disk = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True)
+    if on_disk.stdout.strip() != "tmpfs":
+        assert after[1] - before[1] >= 1 << 20

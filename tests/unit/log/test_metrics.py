@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_what_is_too_much_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for row in rows:
         metrics.append(file, [row])
     assert metrics.read(file, 0, 9) == rows[:3]
+
+
+@pytest.mark.parametrize(("number", "most"), [(0, 3), (1, 3), (3, 3), (4, 3), (100, 7)])
+def test_a_sample_reaches_to_the_last(tmp_path: Path, number: int, most: int):
+    file = tmp_path / "metrics"
+    rows = [(float(at),) * len(metrics.COLUMNS) for at in range(number)]
+    metrics.append(file, rows)
+    found = metrics.sample(file, most)
+    assert len(found) <= most
+    assert found[-1:] == rows[-1:]
+    distances = {int(after[0] - before[0]) for before, after in itertools.pairwise(found)}
+    assert len(distances) <= 1
 
 
 def test_a_disk_that_refuses_is_told(tmp_path: Path):

@@ -33,6 +33,7 @@ from cupel.control.views.nouns.change import HistoryView as HistoryView
 from cupel.control.views.nouns.change import PatchSetView as PatchSetView
 from cupel.control.views.nouns.event import EventView as EventView
 from cupel.control.views.nouns.fleet import HostView as HostView
+from cupel.control.views.nouns.fleet import LoadView as LoadView
 from cupel.control.views.nouns.fleet import MachineView as MachineView
 from cupel.control.views.nouns.fleet import PoolView as PoolView
 from cupel.control.views.nouns.image import ImageDifferenceView as ImageDifferenceView

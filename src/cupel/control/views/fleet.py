@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from cupel.control.views import lookup
-from cupel.control.views.nouns.fleet import HostView, MachineView
+from cupel.control.views.nouns.fleet import HostView, LoadView, MachineView
 from cupel.control.views.nouns.view import Page
 from cupel.core import host as hosts
 from cupel.core import waiting
@@ -25,10 +27,13 @@ from cupel.core.model import (
     Verdict,
 )
 from cupel.errors import NotFound
+from cupel.host.messages import HostLoad
 from cupel.store.interface import Transaction
 
 PRESENT = frozenset(MachineState) - {MachineState.GONE}
 """The states of a machine that takes a place on its host."""
+
+NO_LOADS: Mapping[str, HostLoad] = MappingProxyType({})
 
 UNFINISHED = frozenset(BuildState) - {BuildState.FINISHED}
 
@@ -58,19 +63,28 @@ async def machine_view(tx: Transaction, id: int, *, now: float) -> MachineView:
     return (await _machines(tx, [row], now))[0]
 
 
-async def host_list(tx: Transaction, *, now: float) -> list[HostView]:
-    """Every host with the machines that are on it, by name."""
+async def host_list(
+    tx: Transaction, *, now: float, loads: Mapping[str, HostLoad] = NO_LOADS
+) -> list[HostView]:
+    """Every host with the machines that are on it, by name; `loads` is by name as well."""
     rows = await tx.select(Host, order="name")
     present = await _machines(tx, await tx.select(Machine, {"state": PRESENT}), now)
     return [
-        _host(host, [machine for machine in present if machine.host == host.name], now)
+        _host(
+            host,
+            [machine for machine in present if machine.host == host.name],
+            now,
+            loads.get(host.name),
+        )
         for host in rows
     ]
 
 
-async def host_view(tx: Transaction, name: str, *, now: float) -> HostView:
+async def host_view(
+    tx: Transaction, name: str, *, now: float, loads: Mapping[str, HostLoad] = NO_LOADS
+) -> HostView:
     """One host. Raises NotFound."""
-    for host in await host_list(tx, now=now):
+    for host in await host_list(tx, now=now, loads=loads):
         if host.name == name:
             return host
     raise NotFound(f"there is no host {name}", hint="`cupel host list` has them all")
@@ -96,7 +110,7 @@ async def waits(tx: Transaction, builds: Iterable[Build], *, now: float) -> dict
     return waiting.reasons(Draft(rows, now=now, ids=itertools.count()), queued)
 
 
-def _host(host: Host, machines: list[MachineView], now: float) -> HostView:
+def _host(host: Host, machines: list[MachineView], now: float, load: HostLoad | None) -> HostView:
     return HostView(
         id=host.id,
         name=host.name,
@@ -112,6 +126,7 @@ def _host(host: Host, machines: list[MachineView], now: float) -> HostView:
         machines=machines,
         draining=host.draining,
         refuses=host.refuses,
+        load=None if load is None else LoadView(**dataclasses.asdict(load)),
     )
 
 

@@ -25,7 +25,8 @@ class Usage:
 
     And now: `memory` without page cache that can be dropped at once, `processes` with threads;
     `disk` is what the machine's own disk holds. `waits` are the percents of the last ten seconds in
-    which some process waited for cpu, memory and io.
+    which some process waited for cpu, memory and io. `read` and `written` are bytes that came from
+    disks and went there since the machine's beginning, as far as the page cache did not spare it.
     """
 
     cpu_seconds: float | None = None
@@ -35,6 +36,8 @@ class Usage:
     processes: int | None = None
     disk: int | None = None
     waits: tuple[float | None, float | None, float | None] = (None, None, None)
+    read: int | None = None
+    written: int | None = None
 
 
 class Process(Protocol):

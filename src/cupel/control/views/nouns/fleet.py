@@ -52,11 +52,30 @@ class PoolView(View):
     image_seconds: float | None
 
 
+class LoadView(View):
+    """How busy a computer is: bytes; `runnable` processes, over a minute, for its `cores`.
+
+    `waits` are the percents of the last ten seconds in which something waited for cpu, memory and
+    io; null where the kernel does not say.
+    """
+
+    cores: int
+    runnable: float
+    memory: int
+    available: int
+    disk: int
+    disk_free: int
+    waits_cpu: float | None
+    waits_memory: float | None
+    waits_io: float | None
+
+
 class HostView(View):
     """A computer that makes machines: `used` of its `slots`; no labels means any label.
 
     `strikes` are the builds in a row that it failed within seconds. With too many it gets none
     until `quarantined_until`, and then one at a time until one ends well; `waiting` says so.
+    `load` is what a connected host said last.
     """
 
     id: int
@@ -73,3 +92,4 @@ class HostView(View):
     machines: list[MachineView]
     draining: bool = False
     refuses: str | None = None
+    load: LoadView | None = None

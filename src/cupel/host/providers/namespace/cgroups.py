@@ -78,7 +78,7 @@ def detect(mountinfo: str) -> Flavour:
     return Flavour(
         v1=tuple((name, v1[name]) for name in _ACCOUNTED if name in v1),
         v2=v2,
-        v2_controllers=frozenset(controllers) & frozenset(LIMITED) - v1.keys(),
+        v2_controllers=frozenset(controllers) & frozenset((*LIMITED, "io")) - v1.keys(),
     )
 
 
@@ -103,6 +103,8 @@ class Group:
     memory: tuple[int, Path] | None
     cpu: Path | None
     """The directory whose accounting of cpu time counts."""
+    io: Path | None = None
+    """The directory whose accounting of io counts; without, what processes say of themselves."""
 
     @property
     def init(self) -> list[str]:
@@ -169,6 +171,19 @@ class Group:
                     return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
         return None
 
+    def moved(self) -> tuple[int | None, int | None]:
+        """Bytes read from disks and written to them since the machine's beginning."""
+        if self.io is not None:
+            with contextlib.suppress(OSError, ValueError):
+                return accounted((self.io / "io.stat").read_text())
+        # The blkio controller of v1 does not know whose the pages are that are written later.
+        # A process that is reaped leaves its count to its parent: init has those of all that ended.
+        counts = [_moved_by(pid) for pid in _members(self.tops[:1])]
+        known = [count for count in counts if count is not None]
+        if not known:
+            return None, None
+        return sum(read for read, _ in known), sum(written for _, written in known)
+
     def oom_kills(self) -> int:
         if self.memory is None:
             return 0
@@ -177,6 +192,33 @@ class Group:
             name = "memory.oom_control" if version == 1 else "memory.events"
             return _keyed(path / name).get("oom_kill", 0)
         return 0
+
+
+_LOOP = "7"
+"""The number of the driver of loop devices."""
+
+
+def accounted(text: str) -> tuple[int, int]:
+    """Bytes read and written, of an `io.stat` (kernel: cgroup-v2.rst).
+
+    A machine's disk is a loop device: what goes through it goes to the disk beneath as well, where
+    the kernel may count it for the machine once more, or not. So the larger of both sums counts.
+    """
+    sums = {True: [0, 0], False: [0, 0]}
+    for line in text.splitlines():
+        device, *pairs = line.split()
+        found = dict(pair.split("=") for pair in pairs)
+        sums[device.startswith(f"{_LOOP}:")][0] += int(found.get("rbytes", 0))
+        sums[device.startswith(f"{_LOOP}:")][1] += int(found.get("wbytes", 0))
+    return max(sums[True][0], sums[False][0]), max(sums[True][1], sums[False][1])
+
+
+def _moved_by(pid: int) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError, KeyError):
+        pairs = (line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+        found = {key: int(value) for key, value in pairs}
+        return found["read_bytes"], found["write_bytes"]
+    return None
 
 
 class Tree:
@@ -196,7 +238,7 @@ class Tree:
             for name in self.flavour.v2_controllers:
                 if _enable(self.flavour.v2, name) and _enable(self.flavour.v2 / self._name, name):
                     enforced.add(name)
-        return frozenset(enforced)
+        return frozenset(enforced) & frozenset(LIMITED)
 
     @property
     def _name(self) -> str:
@@ -208,7 +250,13 @@ class Tree:
             tops=tuple(root / f"m{machine}" for root in self.roots),
             memory=self._build_directory("memory", machine),
             cpu=self._accounting(machine),
+            io=self._io(machine),
         )
+
+    def _io(self, machine: int) -> Path | None:
+        if self.flavour.v2 is None or "io" not in self.flavour.v2_controllers:
+            return None
+        return self.flavour.v2 / self._name / f"m{machine}" / "build"
 
     def _build_directory(self, controller: str, machine: int) -> tuple[int, Path] | None:
         if (found := self.flavour.controller(controller)) is None:
@@ -228,6 +276,8 @@ class Tree:
         for top in group.tops:
             for path in (top, top / "init", top / "build"):
                 path.mkdir()
+        if group.io is not None:
+            _enable(group.io.parent, "io")
         for name in enforced:
             if (found := self._build_directory(name, machine)) is not None:
                 if found[0] == 2:

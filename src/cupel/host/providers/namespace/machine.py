@@ -174,6 +174,7 @@ class NamespaceMachine:
     def usage(self) -> Usage:
         if self._destroyed:
             raise InfraError(f"machine {self.id} is gone")
+        read, written = self._group.moved()
         return Usage(
             cpu_seconds=self._group.cpu_seconds(),
             memory_peak=self._group.memory_peak(),
@@ -186,6 +187,8 @@ class NamespaceMachine:
                 self._group.waits("memory"),
                 self._group.waits("io"),
             ),
+            read=read,
+            written=written,
         )
 
     async def fault(self) -> str | None:

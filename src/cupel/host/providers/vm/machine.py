@@ -16,6 +16,7 @@ import structlog
 from cupel.errors import InfraError
 from cupel.host.providers import archive
 from cupel.host.providers.interface import Usage
+from cupel.host.providers.namespace import cgroups
 from cupel.host.providers.namespace.machine import ENVIRONMENT
 from cupel.host.providers.vm.port import VmProcess
 from cupel.host.providers.vm.qemu import Accelerator, Shape
@@ -63,6 +64,7 @@ class VmMachine:
         running: Running,
         *,
         notes: Sequence[str],
+        group: cgroups.Group,
         remove: Callable[[], Awaitable[None]],
     ) -> None:
         self.id = machine
@@ -72,6 +74,7 @@ class VmMachine:
         self.running = running
         self.identity = identity
         self._directory = directory
+        self._group = group
         self._remove = remove
         self._destroyed = False
 
@@ -123,8 +126,21 @@ class VmMachine:
                 yield piece
 
     def usage(self) -> Usage:
+        """Cpu and peak as the guest says at the end of each process; the rest is QEMU's own."""
         self._check()
-        return self.running.port.usage
+        read, written = self._group.moved()
+        return dataclasses.replace(
+            self.running.port.usage,
+            memory=self._group.memory_now(),
+            disk=_occupied(self._directory / "disk.img"),
+            waits=(
+                self._group.waits("cpu"),
+                self._group.waits("memory"),
+                self._group.waits("io"),
+            ),
+            read=read,
+            written=written,
+        )
 
     async def fault(self) -> str | None:
         if self._destroyed:
@@ -187,3 +203,10 @@ class VmMachine:
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
+
+
+def _occupied(file: Path) -> int | None:
+    """Bytes of the disk that a sparse file takes."""
+    with contextlib.suppress(OSError):
+        return file.stat().st_blocks * 512
+    return None

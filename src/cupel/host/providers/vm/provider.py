@@ -159,6 +159,7 @@ class VmProvider:
             directory,
             self._starter.running(machine),
             notes=notes,
+            group=self._place.tree.group(machine),
             remove=lambda: self.purge(machine),
         )
         self._made[machine] = made
