@@ -156,3 +156,41 @@ def test_who_is_not_logged_in_sees_no_buttons(
         answer = server.request("POST", path, headers={})
         assert answer.status_code in (401, 403), (path, answer.status_code)
     assert server.change(number)["state"] == "open"
+
+
+def test_an_administrator_drains_a_host_and_deletes_the_machine_of_a_build(
+    server: Server, project: Project, visit: Open
+) -> None:
+    """By hand, without scripts as well: what cannot be taken back is asked for first."""
+    work = project(
+        serving.jobs(tests="dd if=/dev/zero of=x bs=1M count=30; sync; sleep 6; sleep 60")
+    )
+    number = work.propose("Nobody waits for me", {"x": "x"})
+    build = server.running(number)
+    page = visit(login(server), java_script_enabled=False)
+    page.goto("/machines")
+    host = page.locator("li", has_text="slots")
+    host.get_by_role("button", name="Drain").click()
+    expect(host.get_by_role("button", name="Undrain")).to_be_visible(timeout=SOON)
+    host.get_by_role("button", name="Undrain").click()
+    expect(host.get_by_role("button", name="Drain", exact=False)).to_be_visible(timeout=SOON)
+    assert not server.get("/api/hosts")[0]["draining"]
+    expect(host).to_contain_text("of memory")
+    page.wait_for_timeout(8_000)  # metrics come five at a time
+    page.goto(f"/builds/{build['id']}")
+    expect(page.get_by_role("heading", name="What it used")).to_be_visible(timeout=SOON)
+    assert page.locator(".charts figure svg path").count() >= 4
+    page.get_by_text("As a table").click()
+    expect(page.locator("details table tbody tr").first).to_be_visible()
+    machine = server.get(f"/api/builds/{build['id']}")["on"]["id"]
+    page.goto("/machines")
+    page.get_by_role("link", name=f"Delete machine {machine}").click()
+    expect(page.get_by_text("counts as lost to infrastructure")).to_be_visible()
+    page.get_by_role("link", name="Keep it").click()
+    assert server.get(f"/api/machines/{machine}")["state"] == "used"
+    page.get_by_role("link", name=f"Delete machine {machine}").click()
+    page.get_by_role("button", name="Delete it").click()
+    page.wait_for_url("**/machines")
+    serving.wait_for(lambda: server.get(f"/api/machines/{machine}")["state"] == "gone")
+    assert server.get(f"/api/builds/{build['id']}")["verdict"] == "infra"
+    server.post(f"/api/changes/{number}/abandon")

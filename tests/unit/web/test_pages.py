@@ -10,6 +10,7 @@ import pytest
 
 from cupel.control.auth import Scope
 from cupel.core.model import Build, BuildState, ChangeState, ItemState, Pipeline, Verdict
+from cupel.host.messages import HostLoad
 from cupel.web import queue, site
 from fakes import busy, rows
 from fakes.rows import World
@@ -441,6 +442,67 @@ def test_ruling_is_for_administrators(tmp_path: Path) -> None:
             assert visitor.served.commands.asked[-1] == asked
 
     visit(shared(), tmp_path, act)
+
+
+def test_hosts_and_machines_are_ruled_by_administrators(tmp_path: Path) -> None:
+    world = World()
+    host = world.host("north.1", 2)
+    machine = world.machine(host, rows.MachineState.READY)
+    gone = world.machine(host, rows.MachineState.GONE)
+    asks = {
+        "/hosts/north.1/drain": ("drain_host", "north.1", "ada", True),
+        "/hosts/north.1/undrain": ("drain_host", "north.1", "ada", False),
+        f"/machines/{machine.id}/delete": ("delete_machine", machine.id, "ada"),
+    }
+
+    async def act(visitor: Visitor) -> None:
+        await visitor.see(f"/machines/{machine.id}/delete", 401)
+        csrf = await visitor.log_in(Scope.WRITE)
+        page = await visitor.see("/machines")
+        assert "Drain" not in page
+        assert "Delete" not in page
+        await visitor.see(f"/machines/{machine.id}/delete", 403)
+        for path in asks:
+            answer = await visitor.client.post(path, data={"csrf": csrf})
+            assert answer.status_code == 403
+        assert visitor.served.commands.asked == []
+        csrf = await visitor.log_in(Scope.ADMIN)
+        page = await visitor.see("/machines")
+        assert 'action="/hosts/north.1/drain"' in page
+        assert f'href="/machines/{machine.id}/delete"' in page
+        assert "No build has it" in await visitor.see(f"/machines/{machine.id}/delete")
+        await visitor.see("/machines/999/delete", 404)
+        assert "Delete it" not in await visitor.see(f"/machines/{gone.id}/delete")
+        for path, asked in asks.items():
+            refused = await visitor.client.post(path, data={"csrf": "guessed"})
+            assert refused.status_code == 403
+            answer = await visitor.client.post(path, data={"csrf": csrf})
+            assert (answer.status_code, answer.headers["location"]) == (303, "/machines")
+            assert visitor.served.commands.asked[-1] == asked
+
+    visit(world, tmp_path, act)
+
+
+def test_how_busy_a_host_is(tmp_path: Path) -> None:
+    world = World()
+    world.host("north", 2)
+    load = HostLoad(
+        cores=4, runnable=1.5, memory=8 << 30, available=6 << 30, disk=100 << 30,
+        disk_free=25 << 30, waits_cpu=12.4, waits_memory=None, waits_io=0.0,
+    )  # fmt: skip
+
+    async def act(visitor: Visitor) -> None:
+        assert "for 4 cores" not in await visitor.see("/machines")
+        visitor.served.loads["north"] = load
+        page = " ".join((await visitor.see("/machines")).split())
+        assert "1.5 processes for 4 cores" in page
+        assert "2 GiB of 8 GiB of memory" in page
+        assert "75 GiB of 100 GiB of disk" in page
+        assert "waited for cpu 12 %, memory ?, disk 0 %" in page
+        answer = await visitor.client.get("/api/hosts/north")
+        assert answer.json()["load"]["waits_cpu"] == 12.4
+
+    visit(world, tmp_path, act)
 
 
 def test_an_open_tree_can_be_closed_by_those_who_may(tmp_path: Path) -> None:
