@@ -165,12 +165,7 @@ class Session:
             case messages.Hello() | messages.Images():
                 raise InfraError(f"host {self.name} said {type(message).__name__} twice")
             case messages.Heartbeat():
-                if message.load is not None:
-                    self._loads[self.name] = message.load
-                await self._record(
-                    events.HostSeen(name=self.name, refuses=message.refuses, images=message.images)
-                )
-                await self._tell_labels()
+                await self._take_heartbeat(message)
             case messages.Judged():
                 self._images.judge(message.image, by_itself=message.by_itself)
             case messages.MachineReady():
@@ -199,6 +194,14 @@ class Session:
                 running = self.running.get(message.machine)
                 if running is not None:
                     await self._take_from(running, message)
+
+    async def _take_heartbeat(self, message: messages.Heartbeat) -> None:
+        if message.load is not None:
+            self._loads[self.name] = message.load
+        await self._record(
+            events.HostSeen(name=self.name, refuses=message.refuses, images=message.images)
+        )
+        await self._tell_labels()
 
     def begin(self, machines: Sequence[int], running: Running) -> None:
         """A build begins, on the first of its machines; its log, with what was told of that."""
