@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from cupel.host.messages import ImageSpec, MachineSpec
 from cupel.host.providers.several import Several
 from cupel.host.providers.vm import accelerator, ground, initramfs, kernel, qemu
 from cupel.host.providers.vm.guest import frames
+from cupel.host.providers.vm.guest.agent import Agent, Started
 from cupel.host.providers.vm.guest.frames import Kind
 from cupel.host.providers.vm.port import Port
 from cupel.host.providers.vm.qemu import Accelerator, Shape, Start
@@ -95,6 +97,21 @@ def test_output_is_asked_for_only_as_it_is_read():
         port.close("over")
 
     asyncio.run(scenario())
+
+
+def test_a_stream_stays_open_when_the_other_takes_all_the_room():
+    (out, fill), (err, fill_err) = os.pipe(), os.pipe()
+    ours, port = socket.socketpair()
+    with ours, port:
+        started = Started(1, 0, -1, out, err, room=4)
+        for descriptor in (fill, fill_err):
+            os.write(descriptor, b"more")
+        Agent(port.fileno(), is_init=False)._serve_process(started, {out, err})
+        assert frames.Decoder().feed(ours.recv(4096)) == [(Kind.OUT, 1, b"more")]
+    assert started.err == err
+    assert os.read(err, 9) == b"more"
+    for descriptor in (out, fill, err, fill_err):
+        os.close(descriptor)
 
 
 def test_orders_to_a_machine_that_is_gone_say_why():

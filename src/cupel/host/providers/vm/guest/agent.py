@@ -268,6 +268,8 @@ class Agent:
             self._write(frames.encode(Kind.CLOSED, started.number))
 
     def _forward(self, started: Started, kind: Kind, descriptor: int) -> None:
+        if started.room <= 0:  # its other stream took it all, and nothing read is no end
+            return
         try:
             data = os.read(descriptor, min(frames.PIECE, started.room))
         except BlockingIOError:
