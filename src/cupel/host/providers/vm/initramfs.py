@@ -34,9 +34,9 @@ _LIBRARY = re.compile(r"^\s*(\S+) => (/\S+)", re.MULTILINE)
 _LOADER = re.compile(r"^\s*(/\S*ld-\S+)", re.MULTILINE)
 HOME = "/cupel"
 COMMAND = (
-    "--library-path", f"{HOME}/lib", f"{HOME}/python", "-S", "-s", "-B", f"{HOME}/boot.pyc",
+    "--library-path", f"{HOME}/lib", f"{HOME}/python", "-SsB", f"{HOME}/boot.pyc",
 )  # fmt: skip
-"""What follows the loader, which is `rdinit`."""
+"""What follows the loader, which is `rdinit`. Not as `-s`, which asks systemd for rescue."""
 LOADER = f"{HOME}/loader"
 ENVIRONMENT = {"PYTHONHOME": HOME, "PYTHONPATH": f"{HOME}/site"}
 

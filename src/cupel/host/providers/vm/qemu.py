@@ -20,6 +20,11 @@ KERNEL, INITRAMFS, IMAGE, DISK = "/vm/kernel", "/vm/initramfs", "/vm/image", "/v
 """Where QEMU finds the machine's files, in its cage."""
 
 SYSTEMD = "/lib/systemd/systemd"
+_SYSTEMD_WORDS = (
+    # Nobody logs in there, and without udev it would wait 90 seconds for the device.
+    "systemd.mask=serial-getty@ttyS0.service",
+    "systemd.firstboot=off",
+)
 
 OVERHEAD = 512 << 20
 """Bytes of memory that QEMU itself may use: translated code, and what is cached of its files."""
@@ -134,7 +139,7 @@ def _command_line(shape: Shape) -> str:
         "net.ifnames=0",
         f"rdinit={initramfs.LOADER}",
         f"cupel.image={shape.image_format}",
-        *([f"cupel.init={shape.init}"] if shape.init else []),
+        *([f"cupel.init={shape.init}", *_SYSTEMD_WORDS] if shape.init else []),
         *environment,
         "--",
         *initramfs.COMMAND,

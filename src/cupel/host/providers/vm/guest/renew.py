@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import struct
 import time
@@ -21,6 +22,7 @@ _SIOCSIFNETMASK = 0x891C
 _ARPHRD_ETHER = 1
 _SHOWN_BOOT_ID = "/run/cupel-boot-id"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_JOURNAL = Path("/sys/fs/cgroup/system.slice/systemd-journald.service/cgroup.procs")
 INTERFACE = "eth0"
 
 
@@ -50,6 +52,7 @@ class Renewal:
         self._write(_SHOWN_BOOT_ID, order["boot_id"])
         if order["network"] is not None:
             _connect(**order["network"])
+        _restart_journal()
 
     def _write(self, path: str, text: str) -> None:
         if path not in self._files:
@@ -60,6 +63,16 @@ class Renewal:
         data = text.encode()
         os.ftruncate(self._files[path], len(data))
         os.pwrite(self._files[path], data, 0)
+
+
+def _restart_journal() -> None:
+    """Where there is systemd's: it writes below the ids that it read when it started.
+
+    Systemd starts it again by itself and holds what is logged meanwhile.
+    """
+    with contextlib.suppress(OSError):
+        for pid in _JOURNAL.read_text().split():
+            os.kill(int(pid), signal.SIGTERM)
 
 
 def _reseed(entropy: bytes) -> None:
