@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import marshal
 import os
 import socket
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ import pytest
 
 from cupel.errors import InfraError
 from cupel.host.messages import ImageSpec, MachineSpec
+from cupel.host.providers.interface import Usage
 from cupel.host.providers.several import Several
 from cupel.host.providers.vm import accelerator, ground, initramfs, kernel, qemu
 from cupel.host.providers.vm.guest import frames
-from cupel.host.providers.vm.guest.agent import Agent, Started
+from cupel.host.providers.vm.guest.agent import Agent, Group, Started
 from cupel.host.providers.vm.guest.frames import Kind
 from cupel.host.providers.vm.port import Port
 from cupel.host.providers.vm.qemu import Accelerator, Shape, Start
@@ -48,14 +50,15 @@ def test_what_is_no_frame_is_refused(junk):
     ("sent", "said"),
     [
         (frames.encode(Kind.EXEC, 1), "a frame of kind EXEC"),
-        (frames.encode(Kind.ENDED, 1, b"{}"), "usage"),
+        (frames.encode(Kind.ENDED, 1, b"{}"), "invalid literal"),
+        (frames.encode(Kind.USED, 1, b"{}"), "not enough values"),
         (frames.encode(Kind.HELLO, 0, b"\xff"), "decode"),
         (
             frames.encode(Kind.OUT, 1, b"x" * frames.PIECE) * 20,
             "more output than there is room for",
         ),
     ],
-    ids=["an order", "no usage", "no text", "a flood"],
+    ids=["an order", "no status", "no usage", "no text", "a flood"],
 )
 def test_a_guest_that_breaks_the_rules_is_hung_up_on(sent, said):
     async def scenario() -> None:
@@ -82,9 +85,11 @@ def test_output_is_asked_for_only_as_it_is_read():
         with guest:
             process = await port.exec(["x"], env={}, cwd="/", pids=1, stdin=False)
             await loop.sock_sendall(guest, frames.encode(Kind.OUT, process.number, b"abc"))
-            ended = {"status": 3, "usage": {"cpu": 5, "memory": 0, "oom_kills": 0}}
-            await loop.sock_sendall(guest, frames.encode_json(Kind.ENDED, process.number, ended))
+            used = b"usage_usec 5000000\nuser_usec 1\n\x00\x00low 0\noom_kill 2\n"
+            await loop.sock_sendall(guest, frames.encode(Kind.USED, 0, used))
+            await loop.sock_sendall(guest, frames.encode(Kind.ENDED, process.number, b"3"))
             assert await process.wait() == 3
+            assert port.usage == Usage(cpu_seconds=5.0, memory_peak=None, oom_kills=2)
             assert [kind for kind, _, _ in decoder.feed(await loop.sock_recv(guest, 9999))] == [
                 Kind.EXEC
             ]
@@ -93,20 +98,26 @@ def test_output_is_asked_for_only_as_it_is_read():
             await loop.sock_sendall(guest, frames.encode(Kind.CLOSED, process.number))
             with pytest.raises(StopAsyncIteration):
                 await anext(output)
-            assert decoder.feed(await loop.sock_recv(guest, 9999))[0] == (Kind.ROOM, 1, b"3")
+            assert decoder.feed(await loop.sock_recv(guest, 9999))[0] == (
+                Kind.ROOM,
+                1,
+                marshal.dumps(3, 2),
+            )
         port.close("over")
 
     asyncio.run(scenario())
 
 
-def test_a_stream_stays_open_when_the_other_takes_all_the_room():
+def test_a_stream_stays_open_when_the_other_takes_all_the_room(tmp_path):
     (out, fill), (err, fill_err) = os.pipe(), os.pipe()
     ours, port = socket.socketpair()
     with ours, port:
         started = Started(1, 0, -1, out, err, room=4)
         for descriptor in (fill, fill_err):
             os.write(descriptor, b"more")
-        Agent(port.fileno(), is_init=False)._serve_process(started, {out, err})
+        agent = Agent(port.fileno(), Group(tmp_path / "group"), is_init=False)
+        agent.read_on(started)
+        agent.turn()
         assert frames.Decoder().feed(ours.recv(4096)) == [(Kind.OUT, 1, b"more")]
     assert started.err == err
     assert os.read(err, 9) == b"more"
@@ -166,7 +177,8 @@ def test_a_template_is_made_anew_when_what_it_ran_on_has_changed(tmp_path, monke
     qemu_program.chmod(0o755)
     monkeypatch.setattr(ground, "_OURS", [tmp_path / "ours.py"])
     monkeypatch.setattr(ground, "CPUINFO", tmp_path / "cpuinfo")
-    files = kernel.Kernel(version="6", image=tmp_path / "vmlinuz", initramfs=tmp_path / "initramfs")
+    image, initramfs = tmp_path / "vmlinuz", tmp_path / "initramfs"
+    files = kernel.Kernel(version="6", image=image, initramfs=initramfs, stub=tmp_path / "stub")
 
     def digest(survey: ground.Survey) -> str:
         return asyncio.run(survey.ground(str(qemu_program), files)).digest
@@ -184,6 +196,13 @@ def test_a_template_is_made_anew_when_what_it_ran_on_has_changed(tmp_path, monke
         assert digest(survey) != first
 
 
+@pytest.mark.parametrize(("sectors", "kept"), [(0, 6), (20, 22)])
+def test_of_a_kernel_that_is_not_booted_the_setup_is_kept(sectors, kept):
+    image = bytearray(64 << 10)
+    image[0x1F1] = sectors
+    assert kernel.shortened(bytes(image)) == image[: kept * 512]
+
+
 def test_a_shape_is_of_whole_cpus_and_what_the_label_asks_for():
     assert qemu.shape(SPEC, Accelerator.KVM, "erofs").cpus == 2
     assert qemu.shape(SPEC, Accelerator.KVM, "erofs").init == ""
@@ -199,6 +218,7 @@ def test_qemu_is_confined_and_alone_however_it_starts(start):
     assert not any(word.startswith("user,") for word in words)
     assert ("share=off" in " ".join(words)) == (start is Start.CLONE)
     assert ("-incoming" in words) == (start in (Start.CLONE, Start.REOPENED))
+    assert ("-initrd" in words) != ("-incoming" in words)
 
 
 def test_the_verdict_on_kvm_holds_for_the_same_kernel_and_software(tmp_path, monkeypatch):

@@ -166,6 +166,16 @@ def die_with_parent() -> None:
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def child_signals() -> int:
+    """A descriptor that is readable when a child has ended; SIGCHLD does not come otherwise.
+
+    What this process starts has to unblock it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    mask = struct.pack("=16Q", 1 << signal.SIGCHLD - 1, *[0] * 15)
+    return _checked(_libc.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK), "signalfd")
+
+
 def hide_memory() -> None:
     """Nobody but real root may trace this process or read its memory."""
     prctl(_PR_SET_DUMPABLE, 0)

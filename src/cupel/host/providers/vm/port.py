@@ -35,7 +35,7 @@ class Port:
         self._hello: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
         self._renewed: asyncio.Future[None] = self._loop.create_future()
         self.usage = Usage()
-        """What was used when the last process ended."""
+        """What was used when the last output ended."""
         self.gone: str | None = None
         self._loop.add_reader(sock, self._read)
 
@@ -45,7 +45,7 @@ class Port:
 
     async def renew(self, order: Mapping[str, Any]) -> None:
         """Make the guest differ from others of the same template."""
-        await self.send(frames.encode_json(Kind.RENEW, 0, order))
+        await self.send(frames.order(Kind.RENEW, 0, order))
         await self._renewed
 
     async def exec(
@@ -56,7 +56,7 @@ class Port:
         self._processes[process.number] = process
         order = {"argv": list(argv), "env": dict(env), "cwd": cwd, "pids": pids, "stdin": stdin}
         try:
-            await self.send(frames.encode_json(Kind.EXEC, process.number, order))
+            await self.send(frames.order(Kind.EXEC, process.number, order))
         except BaseException:
             self._processes.pop(process.number, None)
             raise
@@ -98,29 +98,25 @@ class Port:
             case Kind.REFUSED if not self._renewed.done():
                 why = json.loads(content)["why"]
                 self._renewed.set_exception(InfraError(f"the machine can't be renewed: {why}"))
-            case Kind.OUT | Kind.ERR:
+            case Kind.USED:
+                self.usage = _usage(content)
+            case Kind.OUT | Kind.ERR | Kind.MORE | Kind.ENDED | Kind.CLOSED:
                 if (process := self._processes.get(number)) is not None:
-                    process.hear(_STREAMS[kind], content)
-            case Kind.MORE:
-                if (process := self._processes.get(number)) is not None:
-                    process.grant(int(json.loads(content)))
-            case Kind.ENDED:
-                self._ended(number, json.loads(content))
-            case Kind.CLOSED:
-                if (process := self._processes.pop(number, None)) is not None:
-                    process.close()
+                    self._hear_of(process, kind, content)
             case _:
                 raise ValueError(f"a frame of kind {kind.name}")
 
-    def _ended(self, number: int, content: Mapping[str, Any]) -> None:
-        used = content["usage"]
-        self.usage = Usage(
-            cpu_seconds=int(used["cpu"]) / 1e6,
-            memory_peak=int(used["memory"]) or None,
-            oom_kills=int(used["oom_kills"]),
-        )
-        if (process := self._processes.get(number)) is not None:
-            process.end(int(content["status"]))
+    def _hear_of(self, process: VmProcess, kind: Kind, content: bytes) -> None:
+        match kind:
+            case Kind.MORE:
+                process.grant(int(content))
+            case Kind.ENDED:
+                process.end(int(content))
+            case Kind.CLOSED:
+                del self._processes[process.number]
+                process.close()
+            case _:
+                process.hear(_STREAMS[kind], content)
 
     def close(self, why: str) -> None:
         """Hang up, and let everything that waits know `why`."""
@@ -201,7 +197,7 @@ class VmProcess:
                 self._waiting -= len(data)
                 yield stream, data
                 if not self._closed:
-                    await self._port.send(frames.encode_json(Kind.ROOM, self.number, len(data)))
+                    await self._port.send(frames.order(Kind.ROOM, self.number, len(data)))
         finally:
             self._read = False
             self._pieces.clear()
@@ -222,6 +218,21 @@ class VmProcess:
                 await self._port.send(frames.encode(Kind.STDIN, self.number, piece))
         if not self._ended.is_set():
             await self._port.send(frames.encode(Kind.STDIN, self.number))
+
+
+def _usage(content: bytes) -> Usage:
+    """What the files say that the guest has sent; ValueError if it is nothing of the kind."""
+    cpu, memory, events = content.decode().split(frames.SEPARATOR.decode())
+    return Usage(
+        cpu_seconds=_keyed(cpu).get("usage_usec", 0) / 1e6,
+        memory_peak=int(memory or 0) or None,
+        oom_kills=_keyed(events).get("oom_kill", 0),
+    )
+
+
+def _keyed(text: str) -> dict[str, int]:
+    pairs = (line.split() for line in text.splitlines())
+    return {key: int(value) for key, value in pairs}
 
 
 def _resolve(future: asyncio.Future[Any], value: Any) -> None:

@@ -1,4 +1,9 @@
-"""The host's hand in a virtual machine: starts what it is told to and carries what that writes."""
+"""The host's hand in a virtual machine: starts what it is told to and carries what that writes.
+
+An emulated clone has to translate every instruction before it can run it for the first time, and
+that of an interpreter is most of what a clone does. So this asks for little: the kernel tells of
+ends by a descriptor, files stay open, and what can be worked out on the host is.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,21 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import functools
+import gc
 import json
+import marshal
 import os
 import select
 import signal
 import struct
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cupel.host.providers.inside import syscalls
 from cupel.host.providers.vm.guest import frames, renew
 from cupel.host.providers.vm.guest.frames import Kind
 
@@ -24,8 +34,10 @@ GRACE = 0.25
 _GROUP = Path("/sys/fs/cgroup/cupel")
 _RESERVE = 32 << 20
 """Bytes of memory that builds leave to the kernel."""
-_DEFAULTS = (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+_DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that an interpreter handles in its own way."""
+_LONGEST = 4096
+"""Bytes of a control group's file, at most."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -50,13 +62,19 @@ class Started:
 class Agent:
     """Serves the host until the port fails. As process 1 it also reaps whatever is orphaned."""
 
-    def __init__(self, port: int, *, is_init: bool) -> None:
+    def __init__(self, port: int, group: Group, *, is_init: bool) -> None:
         self._port = port
         self._is_init = is_init
         self._decoder = frames.Decoder()
+        self._poll = select.poll()
+        self._watched: dict[int, Callable[[], None]] = {}
         self._started: dict[int, Started] = {}
         self._pids: dict[int, Started] = {}
-        self._renewal = renew.Renewal()
+        self._ending: dict[int, Started] = {}
+        """Those that have ended while something may still write what they would have."""
+        self._renewal = renew.Renewal(has_system=not is_init)
+        self._group = group
+        self._null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._orders = {
             Kind.EXEC: self._exec,
             Kind.STDIN: self._stdin,
@@ -67,38 +85,49 @@ class Agent:
         }
 
     def serve(self) -> NoReturn:
-        _prepare_group()
-        wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.umask(0o022)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._send(Kind.HELLO, 0, {"kernel": os.uname().release})
+        children = syscalls.child_signals()
+        self._watch(children, functools.partial(self._reap, children))
+        self._watch(self._port, self._receive)
+        self._send(Kind.HELLO, 0, json.dumps({"kernel": os.uname().release}).encode())
+        gc.freeze()  # a collection would write to all that there is, and clones share it
         while True:
-            ready = self._poll(wake)
-            if wake in ready:
-                os.read(wake, 4096)
-                self._reap()
-            if self._port in ready:
-                self._receive()
-            for each in tuple(self._started.values()):
-                self._serve_process(each, ready)
+            self.turn()
 
-    def _poll(self, wake: int) -> set[int]:
-        poll = select.poll()
-        poll.register(wake, select.POLLIN)
-        poll.register(self._port, select.POLLIN)
-        timeout = None
-        for each in self._started.values():
-            if each.room > 0:
-                for descriptor in (each.out, each.err):
-                    if descriptor >= 0:
-                        poll.register(descriptor, select.POLLIN)
-            if each.stdin >= 0 and each.input:
-                poll.register(each.stdin, select.POLLOUT)
-            if each.deadline is not None and each.left <= 0:
-                remaining = max(0.0, each.deadline - time.monotonic())
-                timeout = remaining if timeout is None else min(timeout, remaining)
-        return {fd for fd, _ in poll.poll(None if timeout is None else timeout * 1000 + 1)}
+    def turn(self) -> None:
+        """Wait until there is something to do, and do it."""
+        for descriptor, _ in self._poll.poll(self._patience()):
+            # One that was served before it may have closed it.
+            if (serve := self._watched.get(descriptor)) is not None:
+                serve()
+        for started in tuple(self._ending.values()):
+            self._settle(started)
+
+    def _watch(
+        self, descriptor: int, serve: Callable[[], None], event: int = select.POLLIN
+    ) -> None:
+        if descriptor not in self._watched:
+            self._watched[descriptor] = serve
+            self._poll.register(descriptor, event)
+
+    def _ignore(self, descriptor: int) -> None:
+        if descriptor in self._watched:
+            del self._watched[descriptor]
+            self._poll.unregister(descriptor)
+
+    def _close(self, descriptor: int) -> int:
+        if descriptor >= 0:
+            self._ignore(descriptor)
+            os.close(descriptor)
+        return -1
+
+    def _patience(self) -> float | None:
+        """Milliseconds until something has to be given up; None: there is no such thing."""
+        if not self._ending:
+            return None
+        times = [each.deadline for each in self._ending.values() if each.left <= 0]
+        now = time.monotonic()
+        return max(0.0, min(t for t in times if t is not None) - now) * 1000 + 1 if times else None
 
     def _receive(self) -> None:
         try:
@@ -112,16 +141,13 @@ class Agent:
             try:
                 self._orders[kind](number, content)
             except OSError as error:
-                self._send(Kind.REFUSED, number, {"why": str(error)})
+                self._send(Kind.REFUSED, number, json.dumps({"why": str(error)}).encode())
 
-    def _send(self, kind: Kind, number: int, content: Any) -> None:
-        self._write(frames.encode_json(kind, number, content))
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
+    def _send(self, kind: Kind, number: int, content: bytes = b"") -> None:
+        data = frames.HEADER.pack(len(content), kind, number) + content
+        while data:
             try:
-                view = view[os.write(self._port, view) :]
+                data = data[os.write(self._port, data) :]
             except BlockingIOError:
                 poll = select.poll()
                 poll.register(self._port, select.POLLOUT)
@@ -130,46 +156,53 @@ class Agent:
     # What the host orders.
 
     def _exec(self, number: int, content: bytes) -> None:
-        order = json.loads(content)
-        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
-        (stdin, feed), (out, out_inside), (err, err_inside) = pipes
-        inside = (stdin, out_inside, err_inside)
+        order = marshal.loads(content)  # noqa: S302 - it comes from the host
+        out, out_inside = os.pipe2(os.O_CLOEXEC)
+        err, err_inside = os.pipe2(os.O_CLOEXEC)
+        stdin, feed = os.pipe2(os.O_CLOEXEC) if order["stdin"] else (self._null, -1)
         try:
-            pid = self._spawn(order, inside)
+            pid = self._spawn(order, stdin, out_inside, err_inside)
         except OSError as error:
-            for descriptor in (stdin, feed, out_inside):
-                os.close(descriptor)
+            os.close(out_inside)
+            self._close(feed)
             self._not_started(number, order["argv"][0], (out, err), err_inside, error)
             return
-        for descriptor in inside:
-            os.close(descriptor)
-        for descriptor in (feed, out, err):
-            os.set_blocking(descriptor, False)
+        finally:
+            if stdin != self._null:
+                os.close(stdin)
+        os.close(out_inside)
+        os.close(err_inside)
+        if feed >= 0:
+            os.set_blocking(feed, False)
         started = Started(number, pid, feed, out, err)
         self._started[number] = self._pids[pid] = started
-        if not order["stdin"]:
-            started.is_fed = True
-            self._feed(started)
+        self.read_on(started)
 
-    def _spawn(self, order: dict[str, Any], inside: tuple[int, ...]) -> int:
+    def _spawn(self, order: dict[str, Any], stdin: int, out: int, err: int) -> int:
         """The pid of a new process; OSError as execve says it."""
         argv: list[str] = order["argv"]
-        with contextlib.suppress(OSError):
-            (_GROUP / "pids.max").write_text(str(order["pids"] + 1))
+        self._group.limit(order["pids"])
         path = _program(argv[0], order["env"].get("PATH", os.defpath))
-        os.chdir(order["cwd"])
+        if order["cwd"] != "/":
+            os.chdir(order["cwd"])
         try:
             # Not a fork: copying the tables of an interpreter's memory takes 70 ms of emulation.
             pid = os.posix_spawn(
                 path,
                 argv,
                 order["env"],
-                file_actions=[(os.POSIX_SPAWN_DUP2, inside[at], at) for at in range(3)],
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, stdin, 0),
+                    (os.POSIX_SPAWN_DUP2, out, 1),
+                    (os.POSIX_SPAWN_DUP2, err, 2),
+                ],
                 setsid=True,
+                setsigmask=(),
                 setsigdef=_DEFAULTS,
             )
         finally:
-            os.chdir("/")
+            if order["cwd"] != "/":
+                os.chdir("/")
         if not self._is_init:
             with contextlib.suppress(OSError):
                 Path(f"/proc/{pid}/oom_score_adj").write_text("0")
@@ -183,6 +216,7 @@ class Agent:
         os.close(err)
         started = Started(number, 0, -1, *output)
         self._started[number] = started
+        self.read_on(started)
         self._ended(started, 127 if error.errno == errno.ENOENT else 126)
 
     def _stdin(self, number: int, content: bytes) -> None:
@@ -200,22 +234,26 @@ class Agent:
             try:
                 written = os.write(started.stdin, started.input[: frames.PIECE])
             except BlockingIOError:
+                serve = functools.partial(self._feed, started)
+                self._watch(started.stdin, serve, select.POLLOUT)
                 return
             except BrokenPipeError:
                 started.is_fed = True
                 written = len(started.input)
             del started.input[:written]
             self._grant(started, written)
+        self._ignore(started.stdin)
         if started.is_fed:
-            started.stdin = _closed(started.stdin)
+            started.stdin = self._close(started.stdin)
 
     def _grant(self, started: Started, count: int) -> None:
         if count:
-            self._send(Kind.MORE, started.number, count)
+            self._send(Kind.MORE, started.number, b"%d" % count)
 
     def _room(self, number: int, content: bytes) -> None:
         if (started := self._started.get(number)) is not None:
-            started.room += json.loads(content)
+            started.room += marshal.loads(content)  # noqa: S302 - it comes from the host
+            self.read_on(started)
 
     def _kill(self, number: int, content: bytes) -> None:
         if (started := self._started.get(number)) is not None and started.deadline is None:
@@ -225,16 +263,18 @@ class Agent:
     def _shut(self, number: int, content: bytes) -> None:
         if (started := self._started.get(number)) is not None:
             self._close_output(started)
+            self._settle(started)
 
     def _renew(self, number: int, content: bytes) -> None:
-        self._renewal.apply(json.loads(content))
-        self._send(Kind.RENEWED, 0, {})
+        self._renewal.apply(marshal.loads(content))  # noqa: S302 - it comes from the host
+        self._send(Kind.RENEWED, 0)
 
     # What becomes of processes.
 
-    def _reap(self) -> None:
+    def _reap(self, children: int) -> None:
+        os.read(children, _LONGEST)
         for pid in (-1,) if self._is_init else tuple(self._pids):
-            while True:
+            while self._pids or self._is_init:
                 try:
                     ended, status = os.waitpid(pid, os.WNOHANG)
                 except ChildProcessError:
@@ -245,90 +285,102 @@ class Agent:
                     self._ended(started, os.waitstatus_to_exitcode(status))
 
     def _ended(self, started: Started, status: int) -> None:
+        self._send(Kind.ENDED, started.number, b"%d" % status)
         started.deadline = time.monotonic() + GRACE
-        pipes = (started.out, started.err)
-        started.left = sum(_pending(descriptor) for descriptor in pipes if descriptor >= 0)
-        started.stdin = _closed(started.stdin)
+        for descriptor in (started.out, started.err):
+            if descriptor >= 0:
+                started.left += _pending(descriptor)
+        started.stdin = self._close(started.stdin)
         self._grant(started, len(started.input))
         started.input.clear()
-        self._send(Kind.ENDED, started.number, {"status": status, "usage": usage()})
+        self._ending[started.number] = started
 
-    def _serve_process(self, started: Started, ready: set[int]) -> None:
-        if started.stdin in ready:
-            self._feed(started)
-        for kind in (Kind.OUT, Kind.ERR):
-            descriptor = started.out if kind is Kind.OUT else started.err
-            if descriptor >= 0 and descriptor in ready:
-                self._forward(started, kind, descriptor)
-        is_over = started.deadline is not None and time.monotonic() >= started.deadline
-        if is_over and started.left <= 0:
+    def _settle(self, started: Started) -> None:
+        """Close what nobody will write to any more, and tell when all is over."""
+        if started.deadline is None:
+            return
+        if started.left <= 0 and (started.out >= 0 or started.err >= 0):
+            if time.monotonic() < started.deadline:
+                return
             self._close_output(started)
-        if started.deadline is not None and started.out < 0 and started.err < 0:
-            del self._started[started.number]
-            self._write(frames.encode(Kind.CLOSED, started.number))
+        if started.out < 0 and started.err < 0:
+            self._started.pop(started.number, None)
+            self._ending.pop(started.number, None)
+            self._send(Kind.USED, 0, self._group.usage())
+            self._send(Kind.CLOSED, started.number)
 
-    def _forward(self, started: Started, kind: Kind, descriptor: int) -> None:
+    def read_on(self, started: Started) -> None:
+        """Wait for output, if there is room for any."""
+        for kind, descriptor in ((Kind.OUT, started.out), (Kind.ERR, started.err)):
+            if descriptor < 0:
+                continue
+            if started.room > 0:
+                self._watch(descriptor, functools.partial(self._forward, started, kind))
+            else:
+                self._ignore(descriptor)
+
+    def _forward(self, started: Started, kind: Kind) -> None:
         if started.room <= 0:  # its other stream took it all, and nothing read is no end
             return
-        try:
-            data = os.read(descriptor, min(frames.PIECE, started.room))
-        except BlockingIOError:
-            return
+        descriptor = started.out if kind is Kind.OUT else started.err
+        data = os.read(descriptor, min(frames.PIECE, started.room))
         if not data:
-            os.close(descriptor)
+            self._close(descriptor)
             if kind is Kind.OUT:
                 started.out = -1
             else:
                 started.err = -1
             return
-        started.room -= len(data)
+        self._send(kind, started.number, data)
         started.left -= len(data)
-        self._write(frames.encode(kind, started.number, data))
+        started.room -= len(data)
+        if started.room <= 0:
+            self.read_on(started)
 
     def _close_output(self, started: Started) -> None:
         started.left = 0
-        started.out, started.err = _closed(started.out), _closed(started.err)
+        started.out, started.err = self._close(started.out), self._close(started.err)
 
 
-def usage() -> dict[str, int]:
-    """What all that the host started has used: microseconds of cpu, bytes, kills for memory."""
-    return {
-        "cpu": _keyed("cpu.stat").get("usage_usec", 0),
-        "memory": int(_read("memory.peak") or 0),
-        "oom_kills": _keyed("memory.events").get("oom_kill", 0),
-    }
+class Group:
+    """The control group of all that the host starts, and of the agent, which starts it.
+
+    It leaves the kernel some memory. The agent is never killed for memory: as process 1, or by its
+    score, which is not handed on.
+    """
+
+    def __init__(self, path: Path = _GROUP) -> None:
+        with contextlib.suppress(OSError):
+            (path.parent / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+        with contextlib.suppress(OSError):
+            path.mkdir(exist_ok=True)
+            (path / "memory.max").write_text(str(_available() - _RESERVE))
+            (path / "cgroup.procs").write_text("0")
+        self._pids = _opened(path / "pids.max", os.O_WRONLY)
+        self._files = [_opened(path / name, os.O_RDONLY) for name in frames.USAGE]
+
+    def limit(self, pids: int) -> None:
+        """Let the host's processes be so many; one more is the agent."""
+        if self._pids >= 0:
+            os.pwrite(self._pids, b"%d" % (pids + 1), 0)
+
+    def usage(self) -> bytes:
+        """The content of a `USED` frame; it is read on the host."""
+        texts = [os.pread(file, _LONGEST, 0) if file >= 0 else b"" for file in self._files]
+        return frames.SEPARATOR.join(texts)
 
 
-def _keyed(name: str) -> dict[str, int]:
-    pairs = (line.split() for line in _read(name).splitlines())
-    return {key: int(value) for key, value in pairs}
-
-
-def _read(name: str) -> str:
+def _opened(path: Path, flags: int) -> int:
     try:
-        return (_GROUP / name).read_text()
+        return os.open(path, flags | os.O_CLOEXEC)
     except OSError:
-        return ""
+        return -1
 
 
 def _available() -> int:
     """Bytes of memory that nobody needs now."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
-
-
-def _prepare_group() -> None:
-    """A group for all that the host starts, and for this, which starts it.
-
-    It leaves the kernel some memory. This is never killed for memory: as process 1, or by its
-    score, which is not handed on.
-    """
-    with contextlib.suppress(OSError):
-        (_GROUP.parent / "cgroup.subtree_control").write_text("+memory +pids +cpu")
-    with contextlib.suppress(OSError):
-        _GROUP.mkdir(exist_ok=True)
-        (_GROUP / "memory.max").write_text(str(_available() - _RESERVE))
-        (_GROUP / "cgroup.procs").write_text("0")
 
 
 def _program(name: str, path: str) -> str:
@@ -340,12 +392,6 @@ def _program(name: str, path: str) -> str:
         if os.access(candidate, os.X_OK) and not Path(candidate).is_dir():
             return candidate
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-
-
-def _closed(descriptor: int) -> int:
-    if descriptor >= 0:
-        os.close(descriptor)
-    return -1
 
 
 def _pending(descriptor: int) -> int:

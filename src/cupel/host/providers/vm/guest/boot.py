@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from cupel.host.providers.inside import netlink, syscalls
 from cupel.host.providers.vm.guest import frames
-from cupel.host.providers.vm.guest.agent import Agent
+from cupel.host.providers.vm.guest.agent import Agent, Group
 
 _MODULES = Path("/cupel/modules")
 _ROOT = "/root"
@@ -63,7 +63,7 @@ def _main() -> None:
         Path("/proc/self/oom_score_adj").write_text("-1000")
         _await_system()
     netlink.up("lo")
-    Agent(port, is_init=not program).serve()
+    Agent(port, Group(), is_init=not program).serve()
 
 
 def _load_modules() -> None:
@@ -108,7 +108,9 @@ def _lay_out() -> None:
         Path(path).mkdir(exist_ok=True)
     image = _option("cupel.image")
     syscalls.mount(_disk("image"), "/image", image, syscalls.MS_RDONLY | syscalls.MS_NODEV)
-    syscalls.mount(_disk("disk"), "/disk", "ext4", syscalls.MS_NODEV | syscalls.MS_NOATIME)
+    syscalls.mount(
+        _disk("disk"), "/disk", "ext4", syscalls.MS_NODEV | syscalls.MS_NOATIME, "noinit_itable"
+    )
     for name in ("upper", "work"):
         Path(f"/disk/{name}").mkdir(mode=0o755, exist_ok=True)
     layers = "lowerdir=/image,upperdir=/disk/upper,workdir=/disk/work,volatile"

@@ -20,7 +20,8 @@ _SIOCSIFHWADDR = 0x8924
 _SIOCSIFADDR = 0x8916
 _SIOCSIFNETMASK = 0x891C
 _ARPHRD_ETHER = 1
-_SHOWN_BOOT_ID = "/run/cupel-boot-id"
+SHOWN_BOOT_ID = "run/cupel-boot-id"
+"""A file of the order, which is shown in place of the kernel's."""
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _JOURNAL = Path("/sys/fs/cgroup/system.slice/systemd-journald.service/cgroup.procs")
 INTERFACE = "eth0"
@@ -33,8 +34,11 @@ class Renewal:
     clone, whose code is all yet to be translated by the emulator, only has to write to them.
     """
 
-    def __init__(self) -> None:
-        self._files: dict[str, int] = {}
+    def __init__(self, *, has_system: bool) -> None:
+        self._has_system = has_system
+        self._files: dict[str, tuple[int, int]] = {}
+        """The descriptor of each file and how long it is."""
+        self._random = os.open("/dev/urandom", os.O_WRONLY | os.O_CLOEXEC)
 
     def apply(self, order: dict[str, Any]) -> None:
         time.clock_settime(time.CLOCK_REALTIME, order["time"])
@@ -42,27 +46,38 @@ class Renewal:
             self._become_another(order)
 
     def _become_another(self, order: dict[str, Any]) -> None:
-        _reseed(bytes.fromhex(order["entropy"]))
+        self._reseed(order["entropy"])
         socket.sethostname(order["hostname"])
-        for path, text in order["files"].items():
-            self._write(path, text)
-        if _SHOWN_BOOT_ID not in self._files:  # the kernel's can't be set; what is read can
-            self._write(_SHOWN_BOOT_ID, order["boot_id"])
-            syscalls.mount(_SHOWN_BOOT_ID, _BOOT_ID, None, syscalls.MS_BIND)
-        self._write(_SHOWN_BOOT_ID, order["boot_id"])
+        for path, data in order["files"].items():
+            self._write(path, data)
         if order["network"] is not None:
             _connect(**order["network"])
-        _restart_journal()
+        if self._has_system:
+            _restart_journal()
 
-    def _write(self, path: str, text: str) -> None:
-        if path not in self._files:
-            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # noqa: PTH108 (it may be a link to somewhere else)
-            self._files[path] = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644)
-        data = text.encode()
-        os.ftruncate(self._files[path], len(data))
-        os.pwrite(self._files[path], data, 0)
+    def _reseed(self, entropy: bytes) -> None:
+        """Credit the kernel with new randomness and let it be used at once."""
+        request = struct.pack("ii", len(entropy) * 8, len(entropy)) + entropy
+        fcntl.ioctl(self._random, _RNDADDENTROPY, request)
+        fcntl.ioctl(self._random, _RNDRESEEDCRNG)
+
+    def _write(self, path: str, data: bytes) -> None:
+        known = self._files.get(path)
+        file, length = (_create(path), 0) if known is None else known
+        if length > len(data):
+            os.ftruncate(file, len(data))
+        os.pwrite(file, data, 0)
+        self._files[path] = file, len(data)
+        if known is None and path == f"/{SHOWN_BOOT_ID}":
+            # The kernel's can't be set; what is read can.
+            syscalls.mount(path, _BOOT_ID, None, syscalls.MS_BIND)
+
+
+def _create(path: str) -> int:
+    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 (it may be a link to somewhere else)
+    return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644)
 
 
 def _restart_journal() -> None:
@@ -73,14 +88,6 @@ def _restart_journal() -> None:
     with contextlib.suppress(OSError):
         for pid in _JOURNAL.read_text().split():
             os.kill(int(pid), signal.SIGTERM)
-
-
-def _reseed(entropy: bytes) -> None:
-    """Credit the kernel with new randomness and let it be used at once."""
-    with Path("/dev/urandom").open("wb", buffering=0) as device:
-        request = struct.pack("ii", len(entropy) * 8, len(entropy)) + entropy
-        fcntl.ioctl(device, _RNDADDENTROPY, request)
-        fcntl.ioctl(device, _RNDRESEEDCRNG)
 
 
 def _connect(mac: str, address: str, netmask: str, gateway: str) -> None:
