@@ -11,6 +11,7 @@ import structlog
 
 from cupel.errors import InfraError
 from cupel.host.providers.inside import rootfs
+from cupel.host.providers.namespace.machine import ENVIRONMENT
 from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.vm import renewal
 from cupel.host.providers.vm.accelerator import Verdicts
@@ -29,8 +30,11 @@ PROOF_SECONDS = 10.0
 """For a boot under KVM: where it works it takes one."""
 TEMPLATE = 0
 """The machine number of templates while they are made; real ones begin at 1."""
-_WARM = "tar --version; mkdir --version; id; ls -l /; cat /proc/mounts; command -v git python3"
+_WARM = "tar --version; mkdir --version; id; ls -l /; cat /proc/mounts; command -v git python3; "
+_WARM += "bash -c true; /bin/echo; sync"
 """What a template does before it is saved, so that clones find it in memory."""
+_REST = 2.0
+"""Seconds for a template's kernel to finish what it does later, or each clone would."""
 
 
 class Foundry:
@@ -108,6 +112,7 @@ class Foundry:
             # Rehearsed: what a clone has to do is in its memory then, and its files are open.
             await running.port.renew(renewal.order(TEMPLATE, None))
             await self._warm(running)
+            await asyncio.sleep(_REST)
             await running.save(target / "devices", shared_memory=True, timeout=BOOT_SECONDS)
             await running.stop()
         for name, saved in (("disk.img", "disk"), ("console.log", "console.log")):
@@ -115,10 +120,9 @@ class Foundry:
             await asyncio.to_thread(rootfs.copy_sparse, source, target / saved)
 
     async def _warm(self, running: Running) -> None:
-        argv = ["/bin/sh", "-c", f"exec 2>&1; {_WARM}; bash -c true; sync"]
-        env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+        argv = ["/bin/sh", "-c", f"exec 2>&1; {_WARM}"]
         for _ in range(2):
-            told = await running.port.exec(argv, env=env, cwd="/", pids=64, stdin=False)
+            told = await running.port.exec(argv, env=ENVIRONMENT, cwd="/", pids=64, stdin=False)
             async for _piece in told.output():
                 continue
             await told.wait()

@@ -30,11 +30,16 @@ Tell = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """A kernel and the initial RAM file system that goes with it; `version` as uname says it."""
+    """A kernel and the initial RAM file system that goes with it; `version` as uname says it.
+
+    `stub` is for machines that go on from a saved state: QEMU wants to see a kernel then as well,
+    and would keep a copy of it.
+    """
 
     version: str
     image: Path
     initramfs: Path
+    stub: Path
 
 
 class Kernels:
@@ -63,11 +68,23 @@ class Kernels:
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         target = self._directory / f"initramfs-{digest}"
         if not target.exists():
-            for old in self._directory.glob("initramfs-*"):
+            for old in (*self._directory.glob("initramfs-*"), *self._directory.glob("stub-*")):
                 old.unlink()
             modules = await asyncio.to_thread(load_order, unpacked, version)
             await initramfs.write(target, modules)
-        return Kernel(version=version, image=image, initramfs=target)
+        stub = self._directory / f"stub-{digest}"
+        if not stub.exists():
+            stub.write_bytes(shortened(image.read_bytes()))
+        return Kernel(version=version, image=image, initramfs=target, stub=stub)
+
+
+def shortened(image: bytes) -> bytes:
+    """So much of a kernel as QEMU takes for one: its header and setup sectors.
+
+    The format is that of Documentation/arch/x86/boot.rst; 4 sectors is what 0 stands for.
+    """
+    sectors = image[0x1F1] or 4
+    return image[: (sectors + 2) * 512]
 
 
 async def _fetch(target: Path, tell: Tell) -> None:

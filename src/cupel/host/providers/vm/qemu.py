@@ -34,6 +34,17 @@ _CODE = 64
 GATEWAY, RESOLVER, ADDRESS, NETMASK = "10.0.2.2", "10.0.2.3", "10.0.2.15", "255.255.255.0"
 """QEMU's own user-mode network, which every machine has for itself."""
 
+_EMULATED = "max,la57=off,smap=off,smep=off,erms=off,fsrm=off"
+"""Without what costs an emulated processor time: tables of five levels, a switch around every
+access to a user's memory, and instructions that copy byte by byte."""
+_EMULATED_WORDS = (
+    "lsm=landlock,yama,apparmor,bpf",  # not those that look at each program and do nothing
+    "tsc=reliable",
+    "nowatchdog",
+    "sysctl.vm.compaction_proactiveness=0",
+)
+"""What spares a kernel work that nobody asked for: all of it would be translated in each clone."""
+
 
 class Accelerator(enum.StrEnum):
     KVM = "kvm"
@@ -47,6 +58,11 @@ class Start(enum.Enum):
     TEMPLATE = enum.auto()
     CLONE = enum.auto()
     REOPENED = enum.auto()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it does not boot."""
+        return self in (Start.CLONE, Start.REOPENED)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +101,8 @@ def arguments(program: str, shape: Shape, start: Start, *, network: bool) -> lis
         *("-name", "cupel", "-M", "pc,memory-backend=ram,usb=off,vmport=off"),
         *_processor(shape),
         *_memory(shape, start),
-        *("-kernel", KERNEL, "-initrd", INITRAMFS, "-append", _command_line(shape)),
+        *("-kernel", KERNEL, "-append", _command_line(shape)),
+        *(() if start.goes_on else ("-initrd", INITRAMFS)),
         *("-chardev", f"socket,id=control,fd={CONTROL}", "-mon", "chardev=control,mode=control"),
         *("-chardev", f"socket,id=console,fd={CONSOLE}", "-serial", "chardev:console"),
         *("-device", "virtio-serial-pci", "-chardev", f"socket,id=port,fd={PORT}"),
@@ -100,8 +117,7 @@ def arguments(program: str, shape: Shape, start: Start, *, network: bool) -> lis
 def _processor(shape: Shape) -> list[str]:
     if shape.accelerator is Accelerator.KVM:
         return ["-accel", "kvm", "-cpu", "host", "-smp", str(shape.cpus)]
-    # Tables of five levels cost an emulated processor time and give it nothing.
-    return ["-accel", f"tcg,tb-size={_CODE}", "-cpu", "max,la57=off", "-smp", str(shape.cpus)]
+    return ["-accel", f"tcg,tb-size={_CODE}", "-cpu", _EMULATED, "-smp", str(shape.cpus)]
 
 
 def _memory(shape: Shape, start: Start) -> list[str]:
@@ -113,7 +129,7 @@ def _memory(shape: Shape, start: Start) -> list[str]:
         words += ["-object", f"{backend},share={share}"]
     else:
         words += ["-object", f"memory-backend-ram,id=ram,size={size}"]
-    if start in (Start.CLONE, Start.REOPENED):
+    if start.goes_on:
         words += ["-incoming", "defer"]
     return words
 
@@ -124,10 +140,14 @@ def _drive(name: str, path: str, options: str) -> list[str]:
 
 
 def _network(network: bool) -> list[str]:
-    """Every machine has the interface, so one template does; without `network` it leads nowhere."""
+    """Every machine has the interface, so one template does; without `network` it leads nowhere.
+
+    No clone is announced: nobody on its network knows it under another address.
+    """
+    device = "virtio-net-pci,romfile=,guest_announce=off"
     if not network:
-        return ["-device", "virtio-net-pci,romfile="]
-    return ["-netdev", "user,id=net,ipv6=off", "-device", "virtio-net-pci,netdev=net,romfile="]
+        return ["-device", device]
+    return ["-netdev", "user,id=net,ipv6=off", "-device", f"{device},netdev=net"]
 
 
 def _command_line(shape: Shape) -> str:
@@ -137,6 +157,7 @@ def _command_line(shape: Shape) -> str:
         "panic=0",  # it stays as it is, to be looked at
         "mitigations=off",  # a machine has one tenant, who is root
         "net.ifnames=0",
+        *(_EMULATED_WORDS if shape.accelerator is Accelerator.EMULATION else ()),
         f"rdinit={initramfs.LOADER}",
         f"cupel.image={shape.image_format}",
         *([f"cupel.init={shape.init}", *_SYSTEMD_WORDS] if shape.init else []),

@@ -93,7 +93,7 @@ class Starter:
             argv=qemu.arguments(ground.program, identity.shape, start, network=identity.network),
             directory=str(directory),
             uid=taken.first,
-            shown=self._shown(directory, identity, ground),
+            shown=self._shown(directory, identity, ground, start),
             files={"/etc/resolv.conf": f"nameserver {network.RESOLVER}\n"},
             init_groups=group.init,
             build_groups=group.build,
@@ -104,11 +104,13 @@ class Starter:
         await running.start(plan, directory / "qemu.log", taken.descriptor, descriptors)
 
     def _shown(
-        self, directory: Path, identity: Identity, ground: Ground
+        self, directory: Path, identity: Identity, ground: Ground, start: Start
     ) -> list[tuple[str, str, bool]]:
+        kernel = ground.kernel
+        boots = [(str(kernel.image), qemu.KERNEL, False),
+                 (str(kernel.initramfs), qemu.INITRAMFS, False)]  # fmt: skip
         return [
-            (str(ground.kernel.image), qemu.KERNEL, False),
-            (str(ground.kernel.initramfs), qemu.INITRAMFS, False),
+            *([(str(kernel.stub), qemu.KERNEL, False)] if start.goes_on else boots),
             (str(self._file(identity.image)), qemu.IMAGE, False),
             (str(directory / "disk.img"), qemu.DISK, True),
         ]
