@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from integration import images
+from cupel.host.providers.interface import Provider
+from integration import images, test_provider_vm
 from integration.test_provider_namespace import lacking
 
 pytestmark = pytest.mark.e2e
@@ -35,7 +36,13 @@ done
 $there ip link set lo up
 $there ip link set outer up
 $there python3 -c '
-import http.server, threading
+import http.server, socket, threading
+def echo():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("", 80))
+        while True:
+            sock.sendto(*sock.recvfrom(100))
+threading.Thread(target=echo).start()
 for port in (22, 80, 8080):
     server = http.server.ThreadingHTTPServer(("", port), http.server.BaseHTTPRequestHandler)
     threading.Thread(target=server.serve_forever).start()
@@ -51,7 +58,7 @@ cat > "$1/hosts" <<END
 END
 mount --bind "$1/hosts" /etc/hosts
 sleep 0.5
-"$2" -c "$3" "$1"
+"$2" -c "$3" "$1" "$4"
 """
 
 MACHINE = r"""
@@ -59,11 +66,13 @@ import asyncio, sys
 from pathlib import Path
 from integration import images
 from integration.provider_contract import machine_of
+from integration.test_provider_vm import vm_provider
 from cupel.config.egress import Allowed
 from cupel.host.providers.namespace import NamespaceProvider
 
+KIND = sys.argv[2]
 PROBE = '''
-import socket
+import socket, sys
 def reaches(host, port):
     try:
         socket.create_connection((host, port), 5).close()
@@ -81,14 +90,17 @@ assert not reaches("203.0.113.20", 80), "another address"
 assert not reaches("203.0.113.1", 80), "the host"
 assert not reaches("198.18.0.3", 53), "the resolver of machines with a full network"
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.settimeout(1)
     try:
         sock.sendto(b"x", ("203.0.113.10", 80))
+        assert not sock.recv(100), "datagrams go out"
     except OSError:
         pass
-    else:
-        raise AssertionError("datagrams go out")
 try:
-    socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+    if sys.argv[1] == "namespace":  # else they are outside, where no guest gets
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+    else:
+        raise OSError
 except OSError:
     pass
 else:
@@ -134,13 +146,16 @@ CASES = [
 ]
 
 async def main(directory):
-    provider = NamespaceProvider(directory / "state", environ={}, images=images.cache())
+    if KIND == "vm":
+        provider = vm_provider(directory / "state")
+    else:
+        provider = NamespaceProvider(directory / "state", environ={}, images=images.cache())
     try:
         for number, (tries, changes) in enumerate(CASES, 1):
-            spec = images.machine_spec(**changes)
+            spec = images.machine_spec(provider=KIND, **changes)
             await provider.prepare(spec, print)
             async with machine_of(provider, spec, number) as machine:
-                process = await machine.exec(["python3", "-c", tries], env={}, cwd="/")
+                process = await machine.exec(["python3", "-c", tries, KIND], env={}, cwd="/")
                 async for _, data in process.output():
                     print(data.decode())
                 assert await process.wait() == 0
@@ -151,20 +166,32 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
-def test_they_reach_what_they_may_by_its_name_or_network_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["namespace", "vm"])
+def test_they_reach_what_they_may_by_its_name_or_network_and_nothing_else(
+    tmp_path: Path, kind: str
+) -> None:
     if (why := lacking()) is not None:
         pytest.skip(f"no machines here: {why}")
+    if kind == "vm" and test_provider_vm.MISSING:
+        pytest.skip(f"virtual machines need {', '.join(test_provider_vm.MISSING)}")
     for program in ("nft", "slirp4netns", "ip", "nsenter"):
         if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
             pytest.skip(f"{program} is not installed")
     images.ensure()
+    if kind == "vm":  # its kernel is fetched, while there is a network
+        test_provider_vm.on_provider(tmp_path / "before", _nothing)
     sources = Path(__file__).parents[1]
     done = subprocess.run(
         ["unshare", "--net", "--mount", "bash", "-c", NETWORK, "bash", str(tmp_path),
-         sys.executable, MACHINE],
+         sys.executable, MACHINE, kind],
         capture_output=True, text=True, timeout=100, check=False,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(Path.home()),
+             "CUPEL_TEST_CACHE": str(images.cache().parent),
              "PYTHONPATH": ":".join([str(sources), *filter(None, sys.path)])},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("all is as it should be") == 3
+
+
+async def _nothing(_: Provider) -> None:
+    pass

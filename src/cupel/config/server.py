@@ -223,12 +223,6 @@ class LabelShape:
             raise Refused(
                 value.at, f"init: {label.init} needs a kernel of its own", "add `provider: vm`"
             )
-        if label.provider == "vm" and label.network not in ("none", "full"):
-            raise Refused(
-                found.mark(egress.NETWORK),
-                "a virtual machine can't be kept to some hosts",
-                "write `none` or `full`",
-            )
         return LabelFound(label=label, image=found.get(IMAGE, default.image))
 
     def schema(self) -> Schema:

@@ -80,8 +80,3 @@ def test_a_wrong_whole_is_told_too(network: str, place: str, wrong: str) -> None
     said = refusal(network)
     assert said.startswith(f"cupel.yaml:{place}: ")
     assert wrong in said
-
-
-def test_virtual_machines_are_not_kept_to_some_hosts() -> None:
-    with pytest.raises(ConfigErrors, match=r"cupel.yaml:4:14: a virtual machine can't be kept"):
-        server.parse("labels:\n  a:\n    provider: vm\n    network: {allow: [a.example]}\n")

@@ -159,9 +159,6 @@ WRONG = {
     "labels: {a: {init: systemd}}": (
         "1:13: init: systemd needs a kernel of its own\n  add `provider: vm`"
     ),
-    "labels: {a: {provider: vm, network: registries}}": (
-        "1:37: a virtual machine can't be kept to some hosts\n  write `none` or `full`"
-    ),
     "labels: {a: {image: {packages: [--x]}}}": '1:33: "--x" is not the name of a package',
     "labels: {a: {image: {suite: ../x}}}": '1:29: "../x" is not a suite of Debian',
     "labels: {a: {image: [x]}}": "1:21: expected a mapping that describes an image, found a list",

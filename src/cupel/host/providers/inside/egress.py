@@ -70,6 +70,8 @@ def rules(policy: Policy) -> str:
         "    type filter hook output priority 0; policy drop;\n"
         '    oifname { "lo", "cupel0" } accept\n'
         f"{by_name}{by_range}"
+        # By a reset, which QEMU hands on to a guest; for the other errors a guest waits and waits.
+        "    meta l4proto tcp reject with tcp reset\n"
         "    reject with icmpx type admin-prohibited\n"
         "  }\n}\n"
     )

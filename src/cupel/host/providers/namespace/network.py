@@ -20,7 +20,7 @@ import psutil
 
 from cupel.config.egress import WEB, Allowed, Ports
 from cupel.errors import InfraError
-from cupel.host.providers.inside import egress
+from cupel.host.providers.inside import egress, resolver
 from cupel.host.providers.inside.egress import Names, Policy
 from cupel.host.providers.namespace import disk
 
@@ -120,7 +120,15 @@ def grant(environ: Mapping[str, str]) -> Grant:
     )
 
 
-def without_proxies(granted: Grant, environ: Mapping[str, str]) -> Grant:
+def granted(reaches: str, environ: Mapping[str, str]) -> Grant | None:
+    """What a machine gets whose label's `network` is this; None if it has no network."""
+    if reaches == "none":
+        return None
+    whole = grant(environ)
+    return whole if reaches == "full" else _without_proxies(whole, environ)
+
+
+def _without_proxies(granted: Grant, environ: Mapping[str, str]) -> Grant:
     """The same for a machine that reaches some hosts alone: a proxy would reach everything."""
     proxies = {name for word in _PROXIES for name in (word, word.upper())}
     used = any(environ.get(name) for name in proxies if not name.lower().startswith("no_"))
@@ -215,12 +223,19 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def unreachable() -> list[str]:
-    """The networks that machines must not reach: the host's own addresses and link-local ones."""
+def unreachable(policy: Policy | None = None) -> list[str]:
+    """The networks that machines must not reach: the host's own addresses and link-local ones,
+    unless the policy opens them."""
     own = [
         f"{address.address}/32"
         for addresses in psutil.net_if_addrs().values()
         for address in addresses
         if address.family == socket.AF_INET and not address.address.startswith("127.")
     ]
-    return [LINK_LOCAL, *sorted(set(own))]
+    networks = [LINK_LOCAL, *sorted(set(own))]
+    return networks if policy is None else egress.still_denied(policy, networks)
+
+
+def resolver_of(reaches: str) -> str:
+    """The address at which names are answered in the network namespace of such a machine."""
+    return RESOLVER if reaches == "full" else resolver.ADDRESS

@@ -13,9 +13,7 @@ from types import MappingProxyType
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
 from cupel.host.providers import image as image_of
-from cupel.host.providers.inside import egress, resolver
 from cupel.host.providers.inside import plan as plans
-from cupel.host.providers.inside.egress import Policy
 from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.interface import Machine, Progress
 from cupel.host.providers.namespace import (
@@ -99,7 +97,7 @@ class NamespaceProvider:
             image = await rootless.unpacked(image, self._place.state / "unpacked", self._rootless)
             notes += self._rootless.notes
         kind = await self._kind(image, spec, notes)
-        grant = self._grant(spec)
+        grant = network.granted(spec.network, self._place.environ)
         made = NamespaceMachine(
             machine,
             image=image.digest,
@@ -186,7 +184,7 @@ class NamespaceProvider:
         grant: network.Grant | None,
         binds: Mapping[Path, str],
     ) -> Plan:
-        name, files = places.names(machine, _resolver(spec.network))
+        name, files = places.names(machine, network.resolver_of(spec.network) if grant else None)
         policy = network.policy(spec.network, spec.allow, self._place.environ)
         group = self._place.tree.group(machine)
         return Plan(
@@ -202,16 +200,8 @@ class NamespaceProvider:
             cpus=_affinity(spec.cpus) if "cpu" not in enforced else [],
             network=places.network_command() if grant else [],
             egress=policy,
-            unreachable=_unreachable(policy) if grant else [],
+            unreachable=network.unreachable(policy) if grant else [],
         )
-
-    def _grant(self, spec: MachineSpec) -> network.Grant | None:
-        if spec.network == "none":
-            return None
-        granted = network.grant(self._place.environ)
-        if spec.network == "full":
-            return granted
-        return network.without_proxies(granted, self._place.environ)
 
     def _enforcement(self) -> tuple[frozenset[str], list[str]]:
         """Which limits control groups enforce here, and what is done about the others."""
@@ -290,15 +280,6 @@ def _network_of(machine: Machine, held: contextlib.ExitStack) -> int:
     namespace = wires.namespace_of(machine.init, machine.pid)
     held.callback(os.close, namespace)
     return namespace
-
-
-def _resolver(reaches: str) -> str | None:
-    return {"none": None, "full": network.RESOLVER}.get(reaches, resolver.ADDRESS)
-
-
-def _unreachable(policy: Policy | None) -> list[str]:
-    networks = network.unreachable()
-    return networks if policy is None else egress.still_denied(policy, networks)
 
 
 def _rlimits(spec: MachineSpec, enforced: frozenset[str]) -> dict[str, int]:

@@ -18,10 +18,16 @@ import subprocess
 from pathlib import Path
 from typing import NoReturn
 
-from cupel.host.providers.inside import netlink, syscalls, wire
+from cupel.host.providers.inside import egress, netlink, syscalls, wire
+from cupel.host.providers.inside.egress import Policy
 
 _NAMESPACES = (
-    syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+    # Mounts again: what stays beside QEMU goes on seeing the host's files.
+    syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWUTS
+    | syscalls.CLONE_NEWIPC
 )
 _PROGRAMS = ("usr", "lib", "lib64", "bin", "nix", "gnu")
 _DEVICES = ("null", "zero", "urandom")
@@ -49,6 +55,8 @@ class Plan:
     cpus: list[int]
     network: list[str]
     """The command of the user-space network, to which its last words are added; empty: none."""
+    egress: Policy | None
+    """What of that network QEMU may reach; None: all of it."""
     unreachable: list[str]
 
 
@@ -79,11 +87,16 @@ def _cage(agent: socket.socket) -> NoReturn:
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.close(log)
-            wire.send(agent, _hold(Plan(**frame), descriptors))
+            wire.send(agent, _hold(_decode(frame), descriptors))
     except ConnectionError:
         pass
     finally:
         os._exit(0)
+
+
+def _decode(frame: wire.Frame) -> Plan:
+    policy = frame["egress"]
+    return Plan(**{**frame, "egress": None if policy is None else egress.decode(policy)})
 
 
 def _hold(plan: Plan, descriptors: list[int]) -> wire.Frame:
@@ -134,6 +147,11 @@ def _connect(plan: Plan, child: int) -> None:
     if os.read(ready, 1) != b"1":
         raise OSError("the user-space network did not start")
     os.close(ready)
+    if plan.egress is not None:
+        # Here and not above: what it imports would make each fork of the launcher dearer.
+        from cupel.host.providers.inside import resolver
+
+        resolver.start(f"/proc/{child}/ns/net", plan.egress)
 
 
 def _become(

@@ -101,9 +101,7 @@ class Foundry:
                 await asyncio.shield(self._starter.clear(TEMPLATE))
 
     async def _boot(self, running: Running, key: Key, ground: Ground, memory: int) -> None:
-        identity = Identity(
-            image=key.image, shape=key.shape, env=(), network=False, cpus=key.shape.cpus, pids=0
-        )
+        identity = Identity(image=key.image, shape=key.shape, env=(), cpus=key.shape.cpus, pids=0)
         await self._starter.boot(TEMPLATE, running, identity, ground, key.disk, memory=memory)
 
     async def _finish(self, running: Running, target: Path) -> None:

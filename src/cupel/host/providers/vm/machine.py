@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from cupel.config.egress import Allowed, Ports
 from cupel.errors import InfraError
 from cupel.host.providers import archive
 from cupel.host.providers.interface import Usage
@@ -35,14 +36,22 @@ _SETTLE = 0.1
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a machine is known by on its host; a checkpoint keeps it."""
+    """What a machine is known by on its host; a checkpoint keeps it.
+
+    `network` and `allow` are as in `MachineSpec`.
+    """
 
     image: str
     shape: Shape
     env: tuple[tuple[str, str], ...]
-    network: bool
     cpus: float
     pids: int
+    network: str = "none"
+    allow: tuple[Allowed, ...] = ()
+
+    @property
+    def is_connected(self) -> bool:
+        return self.network != "none"
 
 
 def read(checkpoint: Path) -> Identity:
@@ -50,7 +59,14 @@ def read(checkpoint: Path) -> Identity:
     found = json.loads((checkpoint / "machine.json").read_text())
     shape = found["shape"] | {"accelerator": Accelerator(found["shape"]["accelerator"])}
     env = tuple((name, value) for name, value in found["env"])
-    return Identity(**(found | {"shape": Shape(**shape), "env": env}))
+    allow = tuple(
+        Allowed(host=each["host"], ports=_ports(each["ports"])) for each in found["allow"]
+    )
+    return Identity(**(found | {"shape": Shape(**shape), "env": env, "allow": allow}))
+
+
+def _ports(saved: Sequence[Sequence[int]]) -> Ports:
+    return tuple((first, last) for first, last in saved)
 
 
 class VmMachine:

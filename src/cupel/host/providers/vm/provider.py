@@ -86,8 +86,6 @@ class VmProvider:
         self, machine: int, spec: MachineSpec, *, binds: Mapping[Path, str] = MappingProxyType({})
     ) -> VmMachine:
         image = image_of.needed(self.images, spec)
-        if spec.network not in ("none", "full"):
-            raise InfraError(f"a virtual machine can't reach {spec.network} alone")
         self._place.check_new(machine)
         ground = await self._ground(_silent)
         key = self._key(image, spec, ground)
@@ -98,7 +96,7 @@ class VmProvider:
             key = self._key(image, spec, ground)  # KVM may have been disproved
         except InfraError as error:
             notes.append(f"it was booted, not cloned from a template: {error.message}")
-        grant = None if spec.network == "none" else network.grant(self._place.environ)
+        grant = network.granted(spec.network, self._place.environ)
         made = self._machine(machine, key, spec, grant, notes)
         try:
             async with asyncio.timeout(CLONE_SECONDS if template else BOOT_SECONDS):
@@ -145,9 +143,10 @@ class VmProvider:
             image=key.image,
             shape=key.shape,
             env=tuple(env.items()),
-            network=grant is not None,
             cpus=spec.cpus,
             pids=spec.pids,
+            network=spec.network,
+            allow=spec.allow,
         )
         return self._enroll(machine, identity, [*notes, *(grant.notes if grant else ())])
 

@@ -89,17 +89,21 @@ class Starter:
         memory = identity.shape.memory + qemu.OVERHEAD
         limits = cgroups.Limits(memory=memory, cpus=identity.cpus, pids=_QEMU_PIDS)
         group = self._place.tree.create(machine, limits, self._place.enforced())
+        policy = network.policy(identity.network, identity.allow, self._place.environ)
         plan = cage.Plan(
-            argv=qemu.arguments(ground.program, identity.shape, start, network=identity.network),
+            argv=qemu.arguments(
+                ground.program, identity.shape, start, network=identity.is_connected
+            ),
             directory=str(directory),
             uid=taken.first,
             shown=self._shown(directory, identity, ground, start),
-            files={"/etc/resolv.conf": f"nameserver {network.RESOLVER}\n"},
+            files={"/etc/resolv.conf": f"nameserver {network.resolver_of(identity.network)}\n"},
             init_groups=group.init,
             build_groups=group.build,
             cpus=[],
-            network=places.network_command() if identity.network else [],
-            unreachable=network.unreachable() if identity.network else [],
+            network=places.network_command() if identity.is_connected else [],
+            egress=policy,
+            unreachable=network.unreachable(policy) if identity.is_connected else [],
         )
         await running.start(plan, directory / "qemu.log", taken.descriptor, descriptors)
 
