@@ -74,6 +74,7 @@ def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
     with keeping(state), sole_user(state) as held:
         config = configuration.load(held)
         if config.slots > 0:
+            protection.spare_me()
             probe.can_isolate(probe.examine(held))
         with _listening(listen or config.listen) as door:
             asyncio.run(_serve(held, _settled(config, door), door, tell))
@@ -311,7 +312,6 @@ async def _make_machines(cupel: Cupel, hosts: Hosts, provider: NamespaceProvider
         judge=_judging(provider.images),
         guard=Guard(cupel.state, prune=lambda: cupel.images.prune(keep=KEPT_IMAGES)),
     )
-    protection.spare_me()
     await embed(agent, hosts)
 
 

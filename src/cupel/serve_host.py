@@ -34,6 +34,7 @@ def run(
     """
     serve.log_plainly()
     with serve.keeping(state), serve.sole_user(state) as held:
+        protection.spare_me()
         probe.can_isolate(probe.examine(held))
         provider = NamespaceProvider(held, ahead=True)
         stock = Stock(provider.images, in_use=provider.images_in_use)
@@ -53,7 +54,6 @@ def run(
 
 def _guard(state: Path, stock: Stock) -> Guard:
     """Sees to it that the computer lives."""
-    protection.spare_me()
     return Guard(state, prune=lambda: stock.prune(keep=serve.KEPT_IMAGES))
 
 

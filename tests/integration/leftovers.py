@@ -25,7 +25,7 @@ def _entries(directory: Path) -> list[str]:
 
 
 def _groups(state: Path) -> list[str]:
-    tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
+    tree = cgroups.Tree(state, cgroups.here())
     return [str(root) for root in tree.roots if root.exists()]
 
 

@@ -143,7 +143,7 @@ def _machine(place: Path) -> Finding:
 
 
 def _control_groups() -> Finding:
-    flavour = cgroups.detect(cgroups.MOUNTINFO.read_text())
+    flavour = cgroups.here()
     lacking = sorted(set(cgroups.LIMITED) - flavour.enforced)
     found = f"{flavour.text}; limits for {', '.join(sorted(flavour.enforced)) or 'nothing'}"
     if lacking:

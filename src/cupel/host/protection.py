@@ -18,6 +18,7 @@ import structlog
 from cupel.host import pressure
 from cupel.host.messages import HostLoad
 from cupel.host.pressure import Decision, History, Load, Sample
+from cupel.host.providers.namespace import cgroups, delegation
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +123,18 @@ def pressures(text: str) -> Mapping[str, float]:
 
 
 def spare_me() -> None:
-    """Have the kernel kill others before this process, builds first, where that is allowed."""
+    """Have the kernel kill others before this process, builds first, where that is allowed.
+
+    Where systemd has delegated a group to it, memory is kept for it there, and builds go beside it.
+    """
+    parted = cgroups.settle()
+    if parted is not None and parted.kept < delegation.MEMORY_MIN:
+        log.warning(
+            "the unit keeps too little memory for the agent: set MemoryMin= for it and its slice",
+            group=str(parted.home),
+            kept=parted.kept,
+            wanted=delegation.MEMORY_MIN,
+        )
     try:
         Path("/proc/self/oom_score_adj").write_text(str(SPARED))
     except OSError as error:

@@ -1,8 +1,9 @@
 """Control groups: limits, accounting and killing as a whole, on v2, v1, a mix of both, or none.
 
-Below the root of each hierarchy stands `cupel-<hash of the state directory>`, in it `m<id>` for
-each machine, in that `init` for what serves the machine and `build` for what runs in it. Only
-`build` is limited: a build that uses up its share can't keep the machine's init from answering.
+Below the root of each hierarchy, or in what systemd has delegated to us (`delegation`), stands
+`cupel-<hash of the state directory>`, in it `m<id>` for each machine, in that `init` for what
+serves the machine and `build` for what runs in it. Only `build` is limited: a build that uses up
+its share can't keep the machine's init from answering.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cupel.errors import InfraError
-from cupel.host.providers.namespace import record
+from cupel.host.providers.namespace import delegation, record
 
 MOUNTINFO = Path("/proc/self/mountinfo")
+MEMBERSHIP = Path("/proc/self/cgroup")
 PERIOD = 100_000
 """Microseconds over which a cpu quota is counted."""
 LIMITED = ("memory", "pids", "cpu")
@@ -63,8 +65,24 @@ class Flavour:
         return tuple(dict.fromkeys([*paths, *([self.v2] if self.v2 else [])]))
 
 
-def detect(mountinfo: str) -> Flavour:
-    """Read which hierarchies are mounted and writable, from the text of a mountinfo file."""
+def here() -> Flavour:
+    """What this computer offers to this process."""
+    return detect(MOUNTINFO.read_text(), _text(MEMBERSHIP))
+
+
+def settle() -> delegation.Delegated | None:
+    """Part the group that systemd has delegated to this process, where v2 has all controllers."""
+    flavour = detect(MOUNTINFO.read_text())
+    if flavour.v2 is None or flavour.v1:
+        return None
+    return delegation.settle(flavour.v2, _text(MEMBERSHIP))
+
+
+def detect(mountinfo: str, membership: str = "") -> Flavour:
+    """Read which hierarchies are mounted and writable, from the text of a mountinfo file.
+
+    With that of a cgroup file: where in v2 machines belong that this process makes.
+    """
     v1: dict[str, Path] = {}
     v2: Path | None = None
     for line in mountinfo.splitlines():
@@ -74,6 +92,8 @@ def detect(mountinfo: str) -> Flavour:
             v1.update(dict.fromkeys(right.split()[-1].split(","), path))
         elif kind == "cgroup2" and os.access(path, os.W_OK):
             v2 = path
+    if v2 is not None and not v1:
+        v2 = delegation.builds(v2, membership) or v2
     controllers = _words(v2 / "cgroup.controllers") if v2 else []
     return Flavour(
         v1=tuple((name, v1[name]) for name in _ACCOUNTED if name in v1),
@@ -385,16 +405,17 @@ def _removed(tops: Sequence[Path]) -> bool:
 
 
 def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except OSError:
-        return []
+    return _text(path).split()
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text()
+    return ""
 
 
 def _first_line(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        return path.read_text().partition("\n")[0]
-    return ""
+    return _text(path).partition("\n")[0]
 
 
 def _keyed(path: Path) -> dict[str, int]:

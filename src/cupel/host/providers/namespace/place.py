@@ -18,7 +18,7 @@ class Place:
     def __init__(self, state: Path, environ: Mapping[str, str] | None) -> None:
         self.state = state
         self.environ = os.environ if environ is None else environ
-        self.tree = cgroups.Tree(state, cgroups.detect(cgroups.MOUNTINFO.read_text()))
+        self.tree = cgroups.Tree(state, cgroups.here())
         self.disks = disk.Templates(state / "disks")
         self._enforced: frozenset[str] | None = None
 
