@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from cupel.config.image import FileConfig, ImageConfig, PrefetchConfig, TarConfig
@@ -121,6 +122,101 @@ def test_a_job_passes_with_the_network_cut_when_its_image_holds_what_it_installs
     on_provider(tmp_path / "state", scenario)
     assert "== test 1: /opt/hello.sh" in told
     assert "hello" in told
+
+
+def registries(*needed: str) -> None:
+    """Skip where the packages of a test can't be fetched."""
+    for url in needed:
+        try:
+            httpx2.get(url, timeout=20, follow_redirects=True).raise_for_status()
+        except httpx2.HTTPError as error:
+            pytest.skip(f"no way to {url}: {error}")
+
+
+@pytest.mark.slow
+def test_a_job_finds_packages_of_every_kind_with_the_network_cut(
+    tmp_path: Path, packed: TarConfig
+) -> None:
+    """Mirrors of git have a test of their own."""
+    registries("https://registry.npmjs.org/left-pad", "http://deb.debian.org/debian/")
+    made = define(
+        packed,
+        packages=("nodejs", "npm"),
+        prefetch=PrefetchConfig(
+            npm=("left-pad@1.3.0", "@types/node@20"), apt=("jq",), pip=("iniconfig==2.0.0",)
+        ),
+    )
+    job = """
+        npm install left-pad@1.3.0 @types/node@20 >&2
+        node -e 'console.log(require("left-pad")("x", 3))'
+        if npm install right-pad >&2 2>/build/npm; then exit 1; fi
+        grep -q ENOTCACHED /build/npm
+        apt-get install -qy jq >&2
+        echo '{"a": "from an archive"}' | jq -r .a
+        if apt-get install -qy cowsay >&2 2>/build/apt; then exit 1; fi
+        grep -q 'Unable to locate package cowsay' /build/apt
+        pip install -q iniconfig==2.0.0 >&2
+    """
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        digest = await provider.images.ensure(made, print)
+        spec = images.machine_spec(image=made.config, network="none", memory=1 << 30)
+        async with machine_of(provider, spec) as machine:
+            status, out, err = await run(machine, f"set -e; cd /build\n{job}")
+            assert (status, out) == (0, b"  x\nfrom an archive\n"), err.decode()[-2000:]
+        assert await provider.images.rebuild(made, print) == digest, "twice the same"
+
+    on_provider(tmp_path / "state", scenario)
+
+
+PLAYBOOK = """
+- hosts: all
+  tasks:
+    - ansible.builtin.lineinfile: {path: /etc/environment, line: TEAM=ours, create: true}
+    - ansible.builtin.user: {name: worker, shell: /bin/bash}
+    - ansible.builtin.copy: {dest: /opt/site/config, content: "port = 80", mode: "0640"}
+      vars: {ansible_become: false}
+"""
+
+
+@pytest.mark.slow
+def test_a_playbook_finishes_an_image(tmp_path: Path, packed: TarConfig) -> None:
+    registries("https://pypi.org/simple/ansible-core/")
+    made = define(
+        packed,
+        files=(FileConfig(path="/opt/site/README", content="first\n"),),
+        steps=("cat /opt/site/README > /etc/step",),
+        playbook=PLAYBOOK,
+        tests=(
+            "grep TEAM=ours /etc/environment",
+            "su worker -c id",
+            "ls -d /tmp/ansible && exit 1 || true",
+        ),
+    )
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        digest = await provider.images.ensure(made, print)
+        found = tree.read_manifest(provider.images.manifest(digest))
+        assert (found["opt/site/config"].mode, found["etc/step"].size) == (0o640, 6)
+        assert not [path for path in found if "ansible" in path], "it leaves nothing of itself"
+        assert await provider.images.rebuild(made, print) == digest, "twice the same"
+
+    on_provider(tmp_path / "state", scenario)
+
+
+@pytest.mark.slow
+def test_a_playbook_that_fails_says_which_task(tmp_path: Path, packed: TarConfig) -> None:
+    registries("https://pypi.org/simple/ansible-core/")
+    made = define(
+        packed, playbook="- hosts: all\n  tasks:\n    - name: Go wrong\n      command: /bin/false\n"
+    )
+
+    async def scenario(provider: NamespaceProvider) -> None:
+        with pytest.raises(InfraError, match="the playbook failed with status 2") as refused:
+            await provider.images.ensure(made, print)
+        assert "task [Go wrong]: fatal: [localhost]" in str(refused.value)
+
+    on_provider(tmp_path / "state", scenario)
 
 
 @pytest.mark.slow

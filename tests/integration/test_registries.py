@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cupel.host.providers.interface import Provider
-from integration import images, test_provider_vm
-from integration.test_provider_namespace import lacking
+from integration import elsewhere, test_provider_vm
 
 pytestmark = pytest.mark.e2e
 
-NETWORK = r"""
-set -e
-exec 2>&1
-ip link set lo up
-unshare --net sleep 120 & other=$!
-trap 'kill $other $server' EXIT
-sleep 0.2
-ip link add inner type veth peer name outer
-ip link set outer netns $other
-ip address add 203.0.113.1/24 dev inner
-ip address add 10.77.0.1/24 dev inner
-ip link set inner up
-ip route add default via 203.0.113.10
-there="nsenter --net=/proc/$other/ns/net"
-for last in 10 20; do $there ip address add 203.0.113.$last/24 dev outer; done
-for address in 10.77.0.10/24 10.78.0.10/32 169.254.169.254/32; do
-  $there ip address add $address dev outer
-done
-$there ip link set lo up
-$there ip link set outer up
-$there python3 -c '
+SERVER = """
 import http.server, socket, threading
 def echo():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -46,19 +22,6 @@ threading.Thread(target=echo).start()
 for port in (22, 80, 8080):
     server = http.server.ThreadingHTTPServer(("", port), http.server.BaseHTTPRequestHandler)
     threading.Thread(target=server.serve_forever).start()
-' & server=$!
-cat > "$1/hosts" <<END
-127.0.0.1 localhost
-203.0.113.10 pypi.org
-203.0.113.20 elsewhere.example
-203.0.113.10 git.example
-203.0.113.20 deep.cdn.example
-10.77.0.10 internal.example
-10.78.0.10 rebound.cdn.example
-END
-mount --bind "$1/hosts" /etc/hosts
-sleep 0.5
-"$2" -c "$3" "$1" "$4"
 """
 
 MACHINE = r"""
@@ -170,27 +133,13 @@ asyncio.run(main(Path(sys.argv[1])))
 def test_they_reach_what_they_may_by_its_name_or_network_and_nothing_else(
     tmp_path: Path, kind: str
 ) -> None:
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    elsewhere.skip_unless_possible()
     if kind == "vm" and test_provider_vm.MISSING:
         pytest.skip(f"virtual machines need {', '.join(test_provider_vm.MISSING)}")
-    for program in ("nft", "slirp4netns", "ip", "nsenter"):
-        if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
-            pytest.skip(f"{program} is not installed")
-    images.ensure()
     if kind == "vm":  # its kernel is fetched, while there is a network
         test_provider_vm.on_provider(tmp_path / "before", _nothing)
-    sources = Path(__file__).parents[1]
-    done = subprocess.run(
-        ["unshare", "--net", "--mount", "bash", "-c", NETWORK, "bash", str(tmp_path),
-         sys.executable, MACHINE, kind],
-        capture_output=True, text=True, timeout=100, check=False,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(Path.home()),
-             "CUPEL_TEST_CACHE": str(images.cache().parent),
-             "PYTHONPATH": ":".join([str(sources), *filter(None, sys.path)])},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("all is as it should be") == 3
+    said = elsewhere.run(tmp_path, kind, server=SERVER, program=MACHINE)
+    assert said.count("all is as it should be") == 3
 
 
 async def _nothing(_: Provider) -> None:

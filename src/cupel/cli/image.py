@@ -40,7 +40,7 @@ def list_all(session: Session, as_json: bool) -> None:
         (
             (
                 each.name,
-                output.state(each.state, each.error),
+                output.state(each.state, each.error if each.state == "failed" else None),
                 each.digest and each.digest[:SHORT],
                 None if each.built_at is None else text.elapsed(now - each.built_at),
                 None if each.size is None else text.size(each.size),
@@ -84,7 +84,7 @@ def _facts(found: views.ImageView) -> list[tuple[str, output.Text]]:
         ("packages", found.packages),
         ("refreshed", None if found.refresh is None else f"after {text.duration(found.refresh)}"),
         *(("test", test) for test in found.tests),
-        ("failed", found.error),
+        ("failed" if found.state == "failed" else "failed before", found.error),
         ("", found.hint),
     ]
 

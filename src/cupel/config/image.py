@@ -209,7 +209,13 @@ STEPS = Field(
 )
 PLAYBOOK = Field(
     key="playbook",
-    shape=Text(wanted="the text of an Ansible playbook", limit=_LONGEST, multiline=True),
+    shape=Text(
+        wanted="the text of an Ansible playbook",
+        pattern=r"\s*(?:---|#|-\s)[\s\S]*",
+        rule="write the playbook itself there, after “playbook: |”, not the name of its file",
+        limit=_LONGEST,
+        multiline=True,
+    ),
     text="The text of an Ansible playbook, for `hosts: all`, that runs after the steps. "
     "ansible-core comes from PyPI and leaves again; the image needs python3 and python3-venv.",
 )

@@ -18,6 +18,7 @@ from cupel.image import tree
 from cupel.image.definition import Definition
 
 TIMEOUT = 3600.0
+_NOISE = re.compile("setup failed: |mmdebstrap failed|main\\(\\) received")
 Tell = Callable[[str], None]
 
 _SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
@@ -128,12 +129,20 @@ async def _bootstrap(definition: Definition, target: Path, scratch: Path, tell: 
             on_stderr=tell,
         )
     except InfraError as error:
-        raise InfraError(
-            f"the image ({definition.text}) can't be built", hint=error.hint or error.message
-        ) from error
+        why = _said(error.hint or error.message)
+        raise InfraError(f"the base of {definition.text} can't be made: {why}") from error
     tell("Unpacking the base")
     await unpack(tar, target)
     tar.unlink()
+
+
+def _said(text: str) -> str:
+    """What apt says is wrong: the rest, of mmdebstrap, tells what it does after that."""
+    lines = text.strip().splitlines()
+    errors = [line.removeprefix("E: ") for line in lines if line.startswith("E: ")]
+    return "; ".join(
+        [line for line in errors if not _NOISE.match(line)] or errors[:1] or lines[-1:]
+    )
 
 
 def command(definition: Definition, target: Path, sources: Path | None) -> list[str]:

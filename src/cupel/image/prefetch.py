@@ -75,6 +75,9 @@ for deb in *.deb; do
   printf 'Filename: ./%s\\nSize: %s\\n' "$deb" "$(stat -c %s "$deb")"
   printf 'SHA256: %s\\n\\n' "$(sha256sum "$deb" | cut -d' ' -f1)"
 done > Packages
+# Without it apt asks for lists in every language and every way of packing, one after the other.
+printf 'Date: Wed, 01 Jan 2020 00:00:00 UTC\nSHA256:\n %s %s Packages\n' \
+  "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %s Packages)" > Release
 cd /
 echo 'deb [trusted=yes] file:{root}/apt ./' > /etc/apt/sources.list.d/cupel.list
 rm -rf /var/lib/apt/lists/*

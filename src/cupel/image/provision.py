@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import io
 import os
+import re
 import shlex
 import shutil
 import tarfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from cupel.config.image import FileConfig, ImageConfig
@@ -16,6 +18,10 @@ from cupel.image import base, prefetch, tree
 from cupel.image.workshop import Bench, Machine, Workshop
 
 Tell = Callable[[str], None]
+
+_LONGEST_WHY = 1000
+_REMEMBERED = 500
+"""Of the lines that a script printed, for the reason why it failed."""
 
 _ENVIRONMENT = {
     # For what writes the time into files, if asked politely not to.
@@ -81,7 +87,7 @@ async def provision(
         if image.playbook is not None:
             script = _PLAYBOOK.format(playbook=shlex.quote(image.playbook))
             tell("== playbook")
-            await _succeed(bench.machine, "the playbook", script, tell)
+            await _succeed(bench.machine, "the playbook", script, tell, _why_of_playbook)
         await _succeed(bench.machine, "finishing", _FINISH, tell)
         await _copy_out(bench.machine, tar)
     finished = scratch / "finished"
@@ -117,28 +123,50 @@ def _work(image: ImageConfig) -> list[tuple[str, str]]:
     ]
 
 
+def _last(said: Sequence[str]) -> str | None:
+    return next((line for line in reversed(said) if line.strip()), None)
+
+
+def _why_of_playbook(said: Sequence[str]) -> str | None:
+    """The task that failed last and how, which Ansible follows by a summary."""
+    task, why = "", None
+    for line in said:
+        if found := re.match(r"(?:TASK|RUNNING HANDLER) (\[.*\])", line):
+            task = f"task {found[1]}: "
+        elif line.startswith(("fatal: ", "ERROR! ")) or (line.startswith("[ERROR]: ") and not why):
+            why = f"{task}{line}"[:_LONGEST_WHY]
+    return why or _last(said)
+
+
 async def _run_step(machine: Machine, what: str, script: str, tell: Tell) -> None:
     tell(f"== {what}: {script.strip().splitlines()[0]}")
     await _succeed(machine, f"{what} ({script.strip().splitlines()[0][:200]})", script, tell)
 
 
-async def _succeed(machine: Machine, what: str, script: str, tell: Tell) -> None:
+async def _succeed(
+    machine: Machine,
+    what: str,
+    script: str,
+    tell: Tell,
+    why: Callable[[Sequence[str]], str | None] = _last,
+) -> None:
+    """Run a script. Raises `InfraError` with what `why` finds in the last lines that it printed."""
     process = await machine.exec(
         ["/bin/bash", "-eo", "pipefail", "-c", script], env=_ENVIRONMENT, cwd="/"
     )
-    last = ""
+    said: collections.deque[str] = collections.deque(maxlen=_REMEMBERED)
     pending = b""
     async for _, data in process.output():
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
-            last = line.decode(errors="replace")
-            tell(last)
+            said.append(line.decode(errors="replace"))
+            tell(said[-1])
     if pending:
-        last = pending.decode(errors="replace")
-        tell(last)
+        said.append(pending.decode(errors="replace"))
+        tell(said[-1])
     status = await process.wait()
     if status != 0:
-        raise InfraError(f"{what} failed with status {status}", hint=last or None)
+        raise InfraError(f"{what} failed with status {status}", hint=why(said))
 
 
 async def _packed(files: tuple[FileConfig, ...]) -> AsyncIterator[bytes]:

@@ -161,6 +161,9 @@ WRONG = {
     ),
     "labels: {a: {image: {packages: [--x]}}}": '1:33: "--x" is not the name of a package',
     "labels: {a: {image: {suite: ../x}}}": '1:29: "../x" is not a suite of Debian',
+    "labels: {a: {image: {playbook: site.yml}}}": (
+        '1:32: "site.yml" is not the text of an Ansible playbook\n  write the playbook itself'
+    ),
     "labels: {a: {image: [x]}}": "1:21: expected a mapping that describes an image, found a list",
     "labels: {a: {image: x}}": '1:21: no image "x"\n  the file has no `images`',
     "images: {python: {}}\nlabels: {a: {image: pyton}}": (

@@ -206,3 +206,33 @@ def test_the_command_names_packages_and_ends_with_its_parent(tmp_path: Path) -> 
     assert command[0] == "setpriv"
     assert "--include=git" in command
     assert command[-2:] == ["bookworm", os.fspath(tmp_path / "x.tar")]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            """I: running apt-get update...
+E: Unable to locate package nosuch
+E: setup failed: E: apt-get -o Dir::Bin::dpkg=env failed
+I: main() received signal PIPE: waiting for setup...
+E: mmdebstrap failed to run
+""",
+            "Unable to locate package nosuch",
+        ),
+        ("I: a\nE: mmdebstrap failed to run\n", "mmdebstrap failed to run"),
+        ("took longer than 3600 s: mmdebstrap", "took longer than 3600 s: mmdebstrap"),
+    ],
+)
+def test_what_apt_said_is_told_and_not_what_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, why: str
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise InfraError("exit status 25: mmdebstrap …", hint=said)
+
+    monkeypatch.setattr(base.process, "run", fail)
+    monkeypatch.setattr(base.shutil, "which", lambda _: "/usr/bin/mmdebstrap")
+    with pytest.raises(InfraError) as refused:
+        asyncio.run(base.lay_out(DEFINITION, tmp_path / "a", tmp_path, quiet))
+    assert refused.value.message == f"the base of {DEFINITION.text} can't be made: {why}"
+    assert refused.value.hint is None
