@@ -276,7 +276,9 @@ def _fits(new: Machine, after: Draft) -> Iterator[str]:
     alike = [
         machine
         for machine in after.all(Machine)
-        if machine.label == new.label and machine.state is not MachineState.GONE
+        if machine.label == new.label
+        and machine.state is not MachineState.GONE
+        and after.get(Host, machine.host_id).state is HostState.CONNECTED
     ]
     for pool in after.all(Pool):
         if pool.label == new.label and pool.ceiling is not None and len(alike) > pool.ceiling:

@@ -43,7 +43,9 @@ class Room:
         self.pools = {pool.label: pool for pool in draft.all(Pool)}
         self.hosts = [each for each in draft.all(Host) if each.state is HostState.CONNECTED]
         self.there = [m for m in draft.all(Machine) if m.state is not MachineState.GONE]
-        self.of_label = Counter(machine.label for machine in self.there)
+        connected = {host.id for host in self.hosts}
+        # A lost host deletes its machines by itself, and may never come back to say so.
+        self.of_label = Counter(m.label for m in self.there if m.host_id in connected)
         self.slots: dict[int, int] = {}
         """How many machines may be made on which host."""
         self.coming: dict[int, int] = {}
@@ -138,6 +140,9 @@ class Room:
         pool = self.pools.get(label)
         ceiling = pool.ceiling if pool is not None else None
         return ceiling is not None and self.of_label[label] >= ceiling
+
+    def why_full(self, label: str) -> str:
+        return f"there are {self.of_label[label]} machines of {label} already, its ceiling"
 
     def is_asked(self, host: Host, label: str, *, wanted: bool = True) -> bool:
         """Whether the host may be asked for machines of the label now."""

@@ -96,7 +96,11 @@ def why_not_yet(room: Room, build: Build) -> str | None:
             idle.setdefault(machine.label, []).append(machine)
     host = choose(room, build, idle, {})
     assert host is not None
-    there = len([machine for machine in pick(build.labels, idle, host) if machine is not None])
+    picked = pick(build.labels, idle, host)
+    for label, found in zip(build.labels, picked, strict=True):
+        if found is None and room.is_full(label):
+            return room.why_full(label)
+    there = len([found for found in picked if found is not None])
     return (
         f"waits for {len(build.labels)} machines on {host.name} at once: {there} are there or made"
     )

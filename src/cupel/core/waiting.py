@@ -81,8 +81,7 @@ def _why_no_machine(room: Room, label: str, usable: Sequence[Host]) -> str | Non
     if not asked:
         return "; ".join(_why_not_asked(room, host, label) for host in usable)
     if room.is_full(label):
-        count = room.of_label[label]
-        return f"there are {count} machines of {label} already, its ceiling"
+        return room.why_full(label)
     if any(room.slots[host.id] > 0 for host in asked):
         return None
     if any(room.coming[host.id] > 0 for host in asked):

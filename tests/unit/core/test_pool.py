@@ -395,6 +395,14 @@ def test_nothing_is_ordered_twice_for_the_same_build() -> None:
         pool.plan(draft)
 
 
+def test_machines_of_a_lost_host_leave_the_ceiling_to_others() -> None:
+    lost = [machine(50 + number, 2, DELETING) for number in range(2)]
+    rows: list[Row] = [host(1), host(2, state=HostState.LOST), pool_of(ready=1, ceiling=2), *lost]
+    assert assigned(*rows, build(1)) == {1: 1}
+    before, after = Draft(rows, now=1.0, ids=itertools.count(1)), planned(*rows, build(1))
+    assert invariants.changes(invariants.compare(before, after), after) == []
+
+
 def test_no_more_than_the_ceiling() -> None:
     draft = planned(host(1, 8), pool_of(ready=4, ceiling=2), build(1), build(2), build(3))
     assert count(draft, BUILDING) == 2

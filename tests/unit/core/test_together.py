@@ -172,6 +172,15 @@ def test_machines_that_can_never_fit_are_told() -> None:
     )
 
 
+def test_a_ceiling_that_is_in_the_way_is_told() -> None:
+    low = Pool(id=9, label="debian-12", ceiling=2, definition="d")
+    others = [replace(machine(50 + at, 2), state=MachineState.DELETING) for at in range(2)]
+    draft = planned(host(1, 2), host(2, 2), low, *others, build(1, parts=PAIR))
+    assert waiting.of(draft, draft.get(Build, 1)) == (
+        "there are 2 machines of debian-12 already, its ceiling"
+    )
+
+
 def test_what_it_waits_for_is_told() -> None:
     draft = planned(host(1, 2), machine(50, 1), build(1, parts=PAIR))
     why = waiting.of(draft, draft.get(Build, 1))
