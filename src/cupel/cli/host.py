@@ -50,7 +50,7 @@ def list_all(session: Session, as_json: bool) -> None:
 @click.option("--server", required=True, metavar="URL", help="The server to make machines for.")
 @click.option(
     "--token",
-    required=True,
+    default="",
     envvar="CUPEL_HOST_TOKEN",
     help="A token with the scope `host`; better in CUPEL_HOST_TOKEN, where nobody else sees it.",
 )
@@ -86,12 +86,12 @@ def run(
     A connection that is lost is made again; builds go on meanwhile, until the server's lease ends.
     """
     from cupel import client, serve_host
-    from cupel.host import remote
+    from cupel.host import joining, remote
 
     serve_host.run(
         state or client.default_state().with_name("cupel-host"),
         remote.server(server, token, insecure=insecure),
-        name=name or socket.gethostname(),
+        name=joining.check_name(socket.gethostname() if name is None else name),
         slots=slots,
         labels=labels,
     )

@@ -18,7 +18,7 @@ from cupel.control import auth as authentication
 from cupel.control.auth import Auth, Scope
 from cupel.control.hosts import Hosts
 from cupel.control.session import HEARTBEAT
-from cupel.errors import Forbidden, InfraError
+from cupel.errors import Forbidden, InfraError, UserError
 from cupel.host import joining, messages
 from cupel.host.joining import Join, Joined, Refused, Why
 from cupel.host.wire import Socket, Wire
@@ -129,6 +129,10 @@ class Remote:
                 reason=f"host {join.name} speaks version {join.version} of the protocol",
                 hint=f"this server speaks version {messages.VERSION}: install the same Cupel",
             )
+        try:
+            joining.check_name(join.name)
+        except UserError as error:
+            return Refused(why=Why.NAME, reason=error.message, hint=error.hint)
         known = self._sessions.get(join.name)
         if join.session is not None:
             is_it = known is not None and known.key == join.session

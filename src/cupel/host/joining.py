@@ -5,15 +5,29 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import re
 from typing import Any, TypeVar
 
 import pydantic
 
-from cupel.errors import InfraError
+from cupel.errors import InfraError, UserError
 
 PATH = "/api/hosts/join"
 
 T = TypeVar("T")
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def check_name(name: str) -> str:
+    """The name, if a host can have it: it stands in URLs and tables. Raises `UserError` if not."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"a host cannot be called {name[:80]!r}",
+            hint="up to 63 letters, digits, dots, dashes and underscores, as in a computer's name",
+        )
+    return name
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +67,8 @@ class Why(enum.StrEnum):
     """Wait until the other one of its name is gone."""
     OVER = "over"
     """Begin another session."""
+    NAME = "name"
+    """Nothing, under this name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

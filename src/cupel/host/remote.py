@@ -60,7 +60,11 @@ def server(url: str, token: str, *, insecure: bool = False) -> Server:
             "where everybody may know and alter all of it",
         )
     if not token.strip() or not token.isascii():
-        raise UserError("a host needs a token", hint="`cupel token create --scope host NAME`")
+        raise UserError(
+            "a host needs a token",
+            hint="`cupel token create --scope host NAME` on the server makes one; give it in "
+            "CUPEL_HOST_TOKEN",
+        )
     return Server(url=url.rstrip("/"), token=token.strip())
 
 
@@ -116,6 +120,7 @@ class Remote:
         self._state = state
         self._identity = identity(state)
         self._say = say
+        self._said: str | None = None
         self._open = open or open_socket
         self._now = now
         self._jitter = jitter
@@ -138,6 +143,7 @@ class Remote:
                 socket, joined, since = await self._join(wire, None, by=float("inf"))
             except _Stopped:
                 return
+            self._said = None
             self._say(f"host {self._name} serves {self._server.url}")
             self._welcome_before = True
             try:
@@ -168,6 +174,7 @@ class Remote:
             except InfraError as error:
                 wire.give_up(error.message)
                 return
+            self._said = None
             self._say("the connection is there again")
 
     async def _join(
@@ -188,9 +195,15 @@ class Remote:
                     raise InfraError(f"the lease is over: {_told(error)}") from error
                 if isinstance(error, _Taken) and self._is_in_vain(began):
                     raise UserError(error.message, hint=error.hint) from error
-                self._say(f"cannot join {self._server.url}: {_told(error)}")
+                self._complain(f"cannot join {self._server.url}: {_told(error)}")
             await self._rest(pause * (1 - self._jitter() / 2))
             pause = min(pause * 2, LONGEST)
+
+    def _complain(self, why: str) -> None:
+        """Say why it does not go on, once until that changes."""
+        if why != self._said:
+            self._said = why
+            self._say(f"{why}; trying again")
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -242,7 +255,7 @@ def _let_in(answer: Joined | Refused) -> Joined:
             raise _Taken(answer.reason, hint=answer.hint)
         case Why.OVER:
             raise _Over(answer.reason, hint=answer.hint)
-        case Why.VERSION:
+        case Why.VERSION | Why.NAME:
             raise UserError(answer.reason, hint=answer.hint)
 
 
@@ -270,6 +283,8 @@ async def open_socket(server: Server) -> Socket:
         )
     except websockets.InvalidStatus as refused:
         raise _refusal(refused) from refused
+    except ConnectionRefusedError as error:
+        raise InfraError("nobody listens there") from error
     except (OSError, websockets.WebSocketException, ssl.SSLError) as error:
         raise InfraError(str(error) or type(error).__name__) from error
     return _Connected(connection)

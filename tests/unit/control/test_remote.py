@@ -138,6 +138,26 @@ def test_another_version_is_refused_in_words():
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "-x", "..", "x" * 64, "n\u00f6rd", "a b", "a\n"])
+def test_a_name_that_no_host_can_have_is_refused_at_both_ends(name):
+    with pytest.raises(UserError, match="a host cannot be called"):
+        joining.check_name(name)
+
+    async def scenario() -> None:
+        async with door(Lobby()) as url:
+            _, answer = await asks(url, dataclasses.replace(JOIN, name=name))
+            assert isinstance(answer, Refused)
+            assert answer.why is Why.NAME
+            assert "cannot be called" in answer.reason
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["h", "builder-1", "Rack_7.example.org", "x" * 63])
+def test_names_of_computers_are_names_of_hosts(name):
+    assert joining.check_name(name) == name
+
+
 @pytest.mark.parametrize("first", [b"", b"[]", b'{"type": "Join"}', b"\xff", b"{" * 100_000])
 def test_what_is_no_join_is_turned_away(first):
     async def scenario() -> None:
@@ -358,6 +378,26 @@ def test_a_host_that_is_not_let_in_says_so_and_ends(tmp_path):
                 await host.run()
 
     asyncio.run(scenario())
+
+
+def test_a_server_that_does_not_answer_is_complained_of_once(tmp_path):
+    told: list[str] = []
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            port = unused.getsockname()[1]
+        host = remote.Remote(
+            cast("Agent", Idle()), remote.server(f"http://127.0.0.1:{port}", "t"), name="h",
+            state=tmp_path, say=told.append, jitter=lambda: 1.0,
+        )  # fmt: skip
+        running = asyncio.create_task(host.run())
+        await asyncio.sleep(1.5)
+        host.stop()
+        await running
+
+    asyncio.run(scenario())
+    [said] = told
+    assert said.endswith(": nobody listens there; trying again")
 
 
 def test_the_identity_of_a_state_directory_stays(tmp_path):
