@@ -16,6 +16,9 @@ from cupel.web import text
 SHORT = 19
 """Characters of a digest that tell it from others: `sha256:` and twelve digits."""
 
+_WHY = 80
+"""Characters of the reason of a failure in the list."""
+
 _POLL = 0.5
 
 
@@ -40,7 +43,7 @@ def list_all(session: Session, as_json: bool) -> None:
         (
             (
                 each.name,
-                output.state(each.state, each.error if each.state == "failed" else None),
+                output.state(each.state, _why(each)),
                 each.digest and each.digest[:SHORT],
                 None if each.built_at is None else text.elapsed(now - each.built_at),
                 None if each.size is None else text.size(each.size),
@@ -50,6 +53,13 @@ def list_all(session: Session, as_json: bool) -> None:
         ),
         empty="no image has a name; `images` in the server's cupel.yaml gives them one",
     )
+
+
+def _why(found: views.ImageView) -> str | None:
+    """Why an image is not built, in a few words: `cupel image show` has them all."""
+    if found.state != "failed" or found.error is None:
+        return None
+    return text.shortened(found.error, _WHY)
 
 
 @image.command()

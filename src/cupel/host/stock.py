@@ -58,7 +58,7 @@ class Stock:
         for spec, _ in found:
             try:
                 await self.obtain(spec, lambda _: None)
-            except CupelError as error:
+            except (CupelError, OSError) as error:
                 log.warning("image not fetched", label=spec.label, error=str(error))
         try:
             await asyncio.to_thread(self.prune)

@@ -70,7 +70,7 @@ async def _unpack_known(known: TarConfig, target: Path, tell: Tell) -> None:
     try:
         found = await asyncio.to_thread(_sha256, Path(known.path))
     except OSError as error:
-        raise InfraError(f"{known.path} can't be read: {error.strerror}") from error
+        raise InfraError(f"the tar {known.path} can't be read: {error.strerror}") from error
     if found != known.sha256:
         raise InfraError(
             f"{known.path} is another file than the image's definition says",
@@ -113,7 +113,7 @@ def _not_fetched(name: str, error: InfraError) -> InfraError:
         hint = f"`skopeo login {registry}`, as the user that Cupel runs as"
     elif "server gave HTTP response" in said[-1]:
         hint = "name the registry as insecure in /etc/containers/registries.conf.d"
-    return InfraError(f"{name} can't be fetched: {said[-1]}", hint=hint)
+    return InfraError(f"image {name} can't be fetched: {said[-1]}", hint=hint)
 
 
 async def _bootstrap(definition: Definition, target: Path, scratch: Path, tell: Tell) -> None:

@@ -88,7 +88,9 @@ class Keeper:
     def request(self, name: str) -> None:
         """Have the image of a name built anew, soon. Raises `NotFound`, `Conflict`."""
         if self.catalogue.is_building(self._definition(name)):
-            raise Conflict(f"image {name} is being built already")
+            raise Conflict(
+                f"image {name} is being built already", hint=f"see `cupel image show {name} --log`"
+            )
         self._requested.add(name)
         self._news.set()
 

@@ -64,7 +64,8 @@ class NamespaceProvider:
 
     def images_in_use(self) -> set[str]:
         """The digests of the images that machines have."""
-        return {machine.image for machine in self._made.values()}
+        # A copy: whoever prunes images does so in a thread.
+        return {machine.image for machine in list(self._made.values())}
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         return await image_of.prepare(self.images, spec, progress)
