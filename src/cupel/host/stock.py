@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import collections
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
-from cupel.errors import CupelError
+from cupel.errors import CupelError, InfraError
 from cupel.host import download
 from cupel.host.messages import MachineSpec
 from cupel.image import base, definition
@@ -21,6 +22,9 @@ from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import KEEP, Keeper
 
 log = structlog.get_logger(__name__)
+
+REFUSED_FOR = 600.0
+"""Seconds until an image is fetched again that was not what its digest says."""
 
 Tell = Callable[[str], None]
 
@@ -37,11 +41,14 @@ class Stock:
         *,
         in_use: Callable[[], Collection[str]] = tuple,
         pause: float = download.PAUSE,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = ""
         self.token = ""
         self._images = images
         self._pause = pause
+        self._now = now
+        self._refused: dict[str, tuple[float, InfraError]] = {}
         self._wanted: frozenset[str] = frozenset()
         self._keeper = Keeper(images, named=(), in_use=lambda: {*in_use(), *self._wanted})
         self._locks: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(
@@ -81,13 +88,25 @@ class Stock:
         async with self._locks[digest]:
             if self._images.exists(digest):
                 return
+            self._check_not_refused(digest)
             tell(f"Fetching image {digest}")
             url = f"{self.url}/{digest}/file"
             part = self._images.arrival(digest)
             await download.download(url, self.token, part, tell, pause=self._pause)
             tell("Verifying it")
-            await self._images.adopt(digest, _define(spec), f"Fetched from {url}")
+            try:
+                await self._images.adopt(digest, _define(spec), f"Fetched from {url}")
+            except InfraError as error:
+                self._refused[digest] = self._now(), error
+                raise
+            self._refused.pop(digest, None)
         log.info("image fetched", image=digest, label=spec.label)
+
+    def _check_not_refused(self, digest: str) -> None:
+        """Do not fetch again and again what was not what it should be."""
+        at, error = self._refused.get(digest, (float("-inf"), None))
+        if error is not None and self._now() < at + REFUSED_FOR:
+            raise InfraError(error.message, hint=error.hint)
 
 
 def _define(spec: MachineSpec) -> definition.Definition:

@@ -342,6 +342,9 @@ class Catalogue:
         await asyncio.to_thread(os.sync)
         target = self.directory / built.digest
         if target.exists():
+            # What is in it is the same, but another version of the tools may have packed it.
+            if built.is_packed:
+                (building / build.FILE).replace(target / build.FILE)
             self._add_name(built.digest, definition.config.name)
         else:
             building.rename(target)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from cupel.config.image import ImageConfig
 
-RECIPE = 3
+RECIPE = 4
 """Raised when `build` makes something else of the same definition."""
 
 _BESIDE = ("name", "refresh", "size")

@@ -11,6 +11,7 @@ import pytest
 from cupel.config.image import ImageConfig
 from cupel.errors import InfraError
 from cupel.host import download
+from cupel.host import stock as stocks
 from cupel.host.messages import MachineSpec
 from cupel.host.stock import Stock
 from cupel.image import base, build, catalogue, definition, verify
@@ -107,12 +108,20 @@ def test_what_cannot_be_had_is_left_to_later_and_its_beginning_kept_while_it_is_
 
 
 def test_what_is_not_what_it_should_be_is_thrown_away(tmp_path: Path, server: Server) -> None:
-    images = Catalogue(tmp_path)
+    images, time = Catalogue(tmp_path), 1e6
+    keeping = Stock(images, pause=0.0, now=lambda: time)
+    keeping.token = "secret"
     server.wrong = {digest(1)}
-    with pytest.raises(InfraError, match="is not what its digest says"):
-        asyncio.run(stock(images).obtain(spec(1), print))
+    for _ in range(2):
+        with pytest.raises(InfraError, match="is not what its digest says"):
+            asyncio.run(keeping.obtain(spec(1), print))
+    assert len(server.asked) == 1, "not at once again"
     assert there(images) == set()
     assert images.arriving() == []
+    server.wrong.clear()
+    time += stocks.REFUSED_FOR
+    asyncio.run(keeping.obtain(spec(1), print))
+    assert there(images) == {digest(1)}
 
 
 def test_what_is_built_here_is_not_fetched_and_is_kept(

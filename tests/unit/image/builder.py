@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cupel.errors import InfraError
 from cupel.image import definition, tree
-from cupel.image.build import Built
+from cupel.image.build import FILE, Built
 from cupel.image.workshop import Workshop
 
 
@@ -20,6 +20,8 @@ class Builder:
         self.fails = False
         self.content = b"content"
         self.packages = {"git": "1"}
+        self.packs: bytes | None = None
+        """What is in the one file, if there is one."""
 
     async def __call__(
         self,
@@ -39,4 +41,8 @@ class Builder:
         (directory / "rootfs/etc/file").write_bytes(self.content)
         tree.normalise(directory / "rootfs")
         digest, size = tree.write_manifest(directory / "rootfs", directory / "manifest.gz")
-        return Built(digest=digest, packages=self.packages, size=size, is_packed=False)
+        if self.packs is not None:
+            (directory / FILE).write_bytes(self.packs)
+        return Built(
+            digest=digest, packages=self.packages, size=size, is_packed=self.packs is not None
+        )

@@ -236,3 +236,15 @@ def test_what_apt_said_is_told_and_not_what_came_of_it(
         asyncio.run(base.lay_out(DEFINITION, tmp_path / "a", tmp_path, quiet))
     assert refused.value.message == f"the base of {DEFINITION.text} can't be made: {why}"
     assert refused.value.hint is None
+
+
+def test_what_is_built_again_alike_is_packed_anew(tmp_path: Path, builder: Builder) -> None:
+    """Else a file of an older mkfs.erofs could never be verified elsewhere."""
+    builder.packs = b"by an old program"
+    images = catalogue.Catalogue(tmp_path)
+    digest = asyncio.run(images.ensure(DEFINITION, quiet))
+    builder.packs = b"by a new one"
+    assert asyncio.run(images.rebuild(DEFINITION, quiet)) == digest
+    file = images.file(digest)
+    assert file is not None
+    assert file.read_bytes() == b"by a new one"
