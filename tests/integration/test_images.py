@@ -29,6 +29,14 @@ from integration.test_provider_namespace import lacking
 pytestmark = pytest.mark.e2e
 
 
+@pytest.fixture
+def small_base(tmp_path: Path) -> TarConfig:
+    """A base that is laid out in a moment, where nothing has to be installed."""
+    if (why := lacking()) is not None:
+        pytest.skip(f"no machines here: {why}")
+    return small.tar(tmp_path, "small")
+
+
 @pytest.fixture(scope="module")
 def packed() -> TarConfig:
     """The test image as a tar, made once on a machine of it: a base in seconds."""
@@ -241,8 +249,8 @@ def test_the_same_again_has_the_same_digest(tmp_path: Path, packed: TarConfig) -
     on_provider(tmp_path / "state", scenario)
 
 
-def test_an_image_whose_tests_fail_is_not_used(tmp_path: Path, packed: TarConfig) -> None:
-    made = define(packed, tests=("echo the wheel is square >&2; false",))
+def test_an_image_whose_tests_fail_is_not_used(tmp_path: Path, small_base: TarConfig) -> None:
+    made = define(small_base, tests=("echo the wheel is square >&2; false",))
 
     async def scenario(provider: NamespaceProvider) -> None:
         with pytest.raises(InfraError, match=r"test 1 .* failed with status 1"):
@@ -256,8 +264,8 @@ def test_an_image_whose_tests_fail_is_not_used(tmp_path: Path, packed: TarConfig
     on_provider(tmp_path / "state", scenario)
 
 
-def test_a_tar_that_is_another_is_refused(tmp_path: Path, packed: TarConfig) -> None:
-    made = define(dataclasses.replace(packed, sha256="0" * 64))
+def test_a_tar_that_is_another_is_refused(tmp_path: Path, small_base: TarConfig) -> None:
+    made = define(dataclasses.replace(small_base, sha256="0" * 64))
 
     async def scenario(provider: NamespaceProvider) -> None:
         with pytest.raises(InfraError, match="another file than the image's definition says"):
@@ -287,10 +295,10 @@ asyncio.run(main())
 
 
 def test_a_build_that_is_killed_leaves_nothing_to_the_next(
-    tmp_path: Path, packed: TarConfig
+    tmp_path: Path, small_base: TarConfig
 ) -> None:
     state = tmp_path / "state"
-    command = [sys.executable, "-c", _BUILDER, str(state), packed.path, packed.sha256]
+    command = [sys.executable, "-c", _BUILDER, str(state), small_base.path, small_base.sha256]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as builder:
         assert builder.stdout is not None
         for line in builder.stdout:
