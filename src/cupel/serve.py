@@ -307,7 +307,7 @@ async def _make_machines(cupel: Cupel, hosts: Hosts, provider: NamespaceProvider
     agent = Agent(
         name=HOST,
         slots=cupel.config.slots,
-        provider=Several(provider, VmProvider(cupel.state)),
+        provider=Several(provider, VmProvider(cupel.state, ahead=True)),
         state=cupel.state,
         judge=_judging(provider.images),
         guard=Guard(cupel.state, prune=lambda: cupel.images.prune(keep=KEPT_IMAGES)),

@@ -41,7 +41,7 @@ def run(
         agent = Agent(
             name=name,
             slots=slots or max(2, os.cpu_count() or 2),
-            provider=Several(provider, VmProvider(held)),
+            provider=Several(provider, VmProvider(held, ahead=True)),
             state=held,
             labels=labels,
             stock=stock,

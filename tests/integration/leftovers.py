@@ -11,7 +11,7 @@ from cupel.host.providers.namespace import cgroups
 def of(state: Path) -> dict[str, list[str]]:
     """Everything that is left, by kind; kinds of which nothing is left are missing."""
     found = {
-        "directories": _entries(state / "machines"),
+        "directories": [*_entries(state / "machines"), *map(str, state.glob("shells/vm-*"))],
         "control groups": _groups(state),
         "processes": _processes(state),
         "loop devices": _loops(state),

@@ -87,7 +87,7 @@ def _cage(agent: socket.socket) -> NoReturn:
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.close(log)
-            wire.send(agent, _hold(_decode(frame), descriptors))
+            wire.send(agent, _hold(_decode(frame), agent, descriptors))
     except ConnectionError:
         pass
     finally:
@@ -99,11 +99,12 @@ def _decode(frame: wire.Frame) -> Plan:
     return Plan(**{**frame, "egress": None if policy is None else egress.decode(policy)})
 
 
-def _hold(plan: Plan, descriptors: list[int]) -> wire.Frame:
+def _hold(plan: Plan, agent: socket.socket, descriptors: list[int]) -> wire.Frame:
     try:
         child = _make(plan, descriptors)
     except (OSError, subprocess.SubprocessError) as error:
         return {"event": "failed", "text": str(error)}
+    wire.send(agent, {"event": "started", "pid": child})
     for descriptor in descriptors:
         os.close(descriptor)
     _, status = os.waitpid(child, 0)

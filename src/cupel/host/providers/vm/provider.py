@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +13,6 @@ from cupel import process
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
 from cupel.host.providers import image as image_of
-from cupel.host.providers.inside import rootfs
 from cupel.host.providers.interface import Machine, Network, Progress
 from cupel.host.providers.namespace import disk, network
 from cupel.host.providers.namespace.place import Place
@@ -22,14 +20,16 @@ from cupel.host.providers.namespace.provider import images_of
 from cupel.host.providers.vm import ground as grounds
 from cupel.host.providers.vm import machine as machines
 from cupel.host.providers.vm import qemu, renewal
+from cupel.host.providers.vm import starter as starters
 from cupel.host.providers.vm.accelerator import Verdicts
 from cupel.host.providers.vm.foundry import BOOT_SECONDS, TEMPLATE, Foundry
 from cupel.host.providers.vm.ground import Ground, Survey
 from cupel.host.providers.vm.kernel import Kernels
 from cupel.host.providers.vm.machine import CHECKPOINT_SECONDS, Identity, VmMachine
 from cupel.host.providers.vm.qemu import Start
+from cupel.host.providers.vm.shell import Ahead, Kind, Shell
 from cupel.host.providers.vm.starter import Starter
-from cupel.host.providers.vm.templates import Key, Template
+from cupel.host.providers.vm.templates import Key
 from cupel.image import prefetch
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,8 @@ class VmProvider:
     """See `interface.Provider`. `environ` is where proxies and package indexes are read from.
 
     `images` may be shared by several providers, and so may `store`, where kernels and templates
-    are kept; by default both are in the state directory.
+    are kept; by default both are in the state directory. `ahead` has the QEMU of the next machine
+    started before it is wanted.
     """
 
     name = "vm"
@@ -53,6 +54,7 @@ class VmProvider:
         environ: Mapping[str, str] | None = None,
         images: Path | None = None,
         store: Path | None = None,
+        ahead: bool = False,
     ) -> None:
         self._place = Place(state, environ)
         self.images = images_of(self._place, images)
@@ -61,6 +63,7 @@ class VmProvider:
         self._verdicts = Verdicts(store / "kvm.json")
         self._starter = Starter(self._place, self.images)
         self._foundry = Foundry(store / "templates", self._place, self._starter, self._verdicts)
+        self._ahead = Ahead(self._starter.lay_out) if ahead else None
         self._made: dict[int, VmMachine] = {}
         self._survey = Survey()
 
@@ -97,18 +100,36 @@ class VmProvider:
         except InfraError as error:
             notes.append(f"it was booted, not cloned from a template: {error.message}")
         grant = network.granted(spec.network, self._place.environ)
-        made = self._machine(machine, key, spec, grant, notes)
+        notes += grant.notes if grant else ()
+        identity = _identity(key, spec, grant)
+        if template is None:
+            made = self._enroll(machine, identity, notes)
+            coming = self._starter.boot(machine, made.running, identity, ground, key.disk)
+        else:
+            shell = await self._shell(Kind(identity=identity, template=template, ground=ground))
+            made = self._enroll(machine, identity, notes, shell)
+            coming = self._clone(made, shell)
         try:
             async with asyncio.timeout(CLONE_SECONDS if template else BOOT_SECONDS):
-                if template is None:
-                    await self._boot(made, key, ground)
-                else:
-                    await self._clone(made, ground, template)
+                await coming
                 await made.running.port.renew(renewal.order(machine, grant))
             await _show(made, binds)
         except BaseException as error:
             await self._give_up(made, error)
         return made
+
+    async def _shell(self, kind: Kind) -> Shell:
+        if self._ahead is None:
+            return await self._starter.lay_out(kind)
+        return await self._ahead.take(kind)
+
+    async def _clone(self, made: VmMachine, shell: Shell) -> None:
+        try:
+            await self._starter.settle(shell, made.id, made.identity)
+        except OSError:
+            await shell.end()
+            raise
+        await made.running.resume(qemu.STATE, shared_memory=True)
 
     async def reopen(self, machine: int, checkpoint: Path) -> VmMachine:
         """A machine that goes on where another was when `VmMachine.checkpoint` saved it.
@@ -130,33 +151,17 @@ class VmProvider:
             await self._give_up(made, error)
         return made
 
-    def _machine(
-        self,
-        machine: int,
-        key: Key,
-        spec: MachineSpec,
-        grant: network.Grant | None,
-        notes: Sequence[str],
+    def _enroll(
+        self, machine: int, identity: Identity, notes: Sequence[str], shell: Shell | None = None
     ) -> VmMachine:
-        env = dict(grant.env) if grant else dict(prefetch.offline(spec.image))
-        identity = Identity(
-            image=key.image,
-            shape=key.shape,
-            env=tuple(env.items()),
-            cpus=spec.cpus,
-            pids=spec.pids,
-            network=spec.network,
-            allow=spec.allow,
-        )
-        return self._enroll(machine, identity, [*notes, *(grant.notes if grant else ())])
-
-    def _enroll(self, machine: int, identity: Identity, notes: Sequence[str]) -> VmMachine:
-        directory = self._starter.directory(machine)
+        """A machine that is known from now on; its directory is there, or its shell's will be."""
+        if shell is None:
+            self._starter.directory(machine)
         made = VmMachine(
             machine,
             identity,
-            directory,
-            self._starter.running(machine),
+            self._place.directory(machine),
+            self._starter.running(machine) if shell is None else shell.running,
             notes=notes,
             group=self._place.tree.group(machine),
             remove=lambda: self.purge(machine),
@@ -175,32 +180,15 @@ class VmProvider:
             raise InfraError(error.message, hint=error.hint or said) from error
         raise error
 
-    async def _boot(self, made: VmMachine, key: Key, ground: Ground) -> None:
-        await self._starter.boot(made.id, made.running, made.identity, ground, key.disk)
-
-    async def _clone(self, made: VmMachine, ground: Ground, template: Template) -> None:
-        await self._copy(made, template.disk, template.console)
-        with template.devices.open("rb") as devices:
-            descriptors = (template.memory, devices.fileno())
-            await self._start(made, ground, Start.CLONE, descriptors)
-            await made.running.resume(qemu.STATE, shared_memory=True)
-
     async def _go_on(self, made: VmMachine, ground: Ground, checkpoint: Path) -> None:
-        await self._copy(made, checkpoint / "disk.img", checkpoint / "console.log")
+        directory = self._place.directory(made.id)
+        await starters.copy(checkpoint / "disk.img", checkpoint / "console.log", directory)
         with (checkpoint / "state").open("rb") as state:
-            await self._start(made, ground, Start.REOPENED, (state.fileno(),))
+            await self._starter.start(
+                made.id, made.running, made.identity, ground, Start.REOPENED, (state.fileno(),)
+            )
             await made.running.resume(qemu.RAM, shared_memory=False)
         await made.running.port.renew(renewal.go_on())
-
-    async def _copy(self, made: VmMachine, disk: Path, console: Path) -> None:
-        directory = self._place.directory(made.id)
-        await asyncio.to_thread(rootfs.copy_sparse, disk, directory / "disk.img")
-        await asyncio.to_thread(shutil.copyfile, console, directory / "console.log")
-
-    async def _start(
-        self, made: VmMachine, ground: Ground, start: Start, descriptors: Sequence[int]
-    ) -> None:
-        await self._starter.start(made.id, made.running, made.identity, ground, start, descriptors)
 
     async def _ground(self, tell: Progress) -> Ground:
         program = grounds.program()
@@ -233,6 +221,7 @@ class VmProvider:
         )
 
     async def list(self) -> Sequence[int]:
+        await self._starter.sweep()  # those were no machines yet
         found = self._place.machines()
         return sorted(found - {TEMPLATE} if self._foundry.is_at_work else found)
 
@@ -243,9 +232,24 @@ class VmProvider:
         self._made.pop(machine, None)
 
     async def close(self) -> None:
+        if self._ahead is not None:
+            await self._ahead.close()
         self._starter.close()
         self._foundry.close()
         self._place.tree.close()
+
+
+def _identity(key: Key, spec: MachineSpec, grant: network.Grant | None) -> Identity:
+    env = dict(grant.env) if grant else dict(prefetch.offline(spec.image))
+    return Identity(
+        image=key.image,
+        shape=key.shape,
+        env=tuple(env.items()),
+        cpus=spec.cpus,
+        pids=spec.pids,
+        network=spec.network,
+        allow=spec.allow,
+    )
 
 
 async def _show(made: VmMachine, binds: Mapping[Path, str]) -> None:

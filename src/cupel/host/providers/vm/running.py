@@ -72,10 +72,14 @@ class Running:
 
     def __init__(self, launcher: Launcher, console: Path) -> None:
         self.pid = 0
+        """Of the cage's process."""
+        self.qemu = 0
+        """Of QEMU itself."""
         self.panicked = False
         self.was_shut_down = False
         self._loop = asyncio.get_running_loop()
         self._born: asyncio.Future[None] = self._loop.create_future()
+        self._started: asyncio.Future[None] = self._loop.create_future()
         self.ended = asyncio.Event()
         self._theirs: list[socket.socket] = []
         self.port = Port(self._pair())
@@ -103,6 +107,7 @@ class Running:
             await self._channel.send(frame, [file.fileno(), held, *sockets, *descriptors])
         self._close_theirs()
         await self.control.execute("qmp_capabilities")
+        await self._started
 
     def _close_theirs(self) -> None:
         for theirs in self._theirs:
@@ -113,8 +118,10 @@ class Running:
         match frame:
             case {"event": "born", "pid": int(pid)}:
                 self.pid = pid
-                if not self._born.done():
-                    self._born.set_result(None)
+                _resolve(self._born)
+            case {"event": "started", "pid": int(pid)}:
+                self.qemu = pid
+                _resolve(self._started)
             case {"event": "failed", "text": str(text)}:
                 self._end(f"QEMU can't be started: {text}")
             case {"event": "exited", "status": int(status)}:
@@ -123,9 +130,10 @@ class Running:
                 self._end("QEMU's cage ended")
 
     def _end(self, why: str) -> None:
-        if not self._born.done():
-            self._born.set_exception(InfraError(why))
-            self._born.exception()
+        for future in (self._born, self._started):
+            if not future.done():
+                future.set_exception(InfraError(why))
+                future.exception()  # it may be that nobody waits for it
         self.port.close(why)
         self.ended.set()
 
@@ -197,3 +205,8 @@ class Running:
         self.console.close()
         self._channel.close()
         self._close_theirs()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from cupel.errors import InfraError
-from cupel.host.providers.inside import rootfs
+from cupel.host.providers.inside import rootfs, syscalls
 from cupel.host.providers.namespace import cgroups, network, record, users
 from cupel.host.providers.namespace import place as places
 from cupel.host.providers.namespace.launcher import Launcher
@@ -19,9 +21,12 @@ from cupel.host.providers.vm.ground import Ground
 from cupel.host.providers.vm.machine import Identity
 from cupel.host.providers.vm.qemu import Start
 from cupel.host.providers.vm.running import Running
+from cupel.host.providers.vm.shell import Kind, Shell, remove
 from cupel.image.catalogue import Catalogue
 
+SHELL_SECONDS = 30.0
 _QEMU_PIDS = 256
+_SHELL = "vm-"
 
 
 class Starter:
@@ -31,6 +36,10 @@ class Starter:
         self._place = place
         self._images = images
         self._launcher = Launcher(module="cupel.host.providers.vm.cage")
+        self._shells = place.state.resolve() / "shells"
+        self._numbers = itertools.count()
+        self._sweeping = asyncio.Lock()
+        self._swept = False
 
     def directory(self, machine: int) -> Path:
         """A new directory for a machine, which is known by it from now on."""
@@ -69,28 +78,81 @@ class Starter:
         descriptors: Sequence[int] = (),
     ) -> None:
         """Start QEMU on the machine's `disk.img`; with what is said of `qemu.arguments`."""
+        directory = self._place.directory(machine)
         with contextlib.closing(users.take(self._place.state, machine)) as taken:
-            await self._start_as(taken, machine, running, identity, ground, start, descriptors)
+            await _prepare(directory, running, taken)
+            plan = self._plan(
+                directory, identity, ground, start, taken, self._limited(machine, identity)
+            )
+            await running.start(plan, directory / "qemu.log", taken.descriptor, descriptors)
 
-    async def _start_as(
+    async def lay_out(self, kind: Kind) -> Shell:
+        """Start the QEMU of a clone that is nobody's yet; InfraError if that fails."""
+        await self.sweep()
+        number = next(self._numbers)
+        directory = self._shells / f"{_SHELL}{number}"
+        directory.mkdir(parents=True, mode=0o700)
+        shell = Shell(directory, Running(self._launcher, directory / "console.log"))
+        try:
+            async with asyncio.timeout(SHELL_SECONDS):
+                await self._start_shell(shell, kind, number)
+        except BaseException as error:
+            said = _said(directory)
+            await asyncio.shield(shell.end())
+            if isinstance(error, OSError):  # TimeoutError is one
+                why = str(error) or "it took too long"
+                raise InfraError(f"QEMU can't be started: {why}", hint=said) from error
+            raise
+        return shell
+
+    async def _start_shell(self, shell: Shell, kind: Kind, number: int) -> None:
+        template, directory = kind.template, shell.directory
+        await copy(template.disk, template.console, directory)
+        with (
+            template.devices.open("rb") as devices,
+            contextlib.closing(users.take(self._place.state, number)) as taken,
+        ):
+            await _prepare(directory, shell.running, taken)
+            plan = self._plan(directory, kind.identity, kind.ground, Start.CLONE, taken, None)
+            descriptors = (template.memory, devices.fileno())
+            log = directory / "qemu.log"
+            await shell.running.start(plan, log, taken.descriptor, descriptors)
+
+    async def sweep(self) -> None:
+        """Remove shells of an agent's earlier life, which ended with it but for their files."""
+        async with self._sweeping:
+            if not self._swept:
+                for left in self._shells.glob(f"{_SHELL}*"):
+                    await remove(left)
+                self._swept = True
+
+    async def settle(self, shell: Shell, machine: int, identity: Identity) -> None:
+        """Make what is laid out the machine of a number, with its directory and its limits."""
+        directory = self._place.directory(machine)
+        directory.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+        shell.directory.rename(directory)
+        group = self._limited(machine, identity)
+        cage, qemu_pid = shell.running.pid, shell.running.qemu
+        for pid in (cage, *_children(cage)):
+            for procs in group.build if pid == qemu_pid else group.init:
+                syscalls.put(procs, str(pid))
+
+    def _limited(self, machine: int, identity: Identity) -> cgroups.Group:
+        memory = identity.shape.memory + qemu.OVERHEAD
+        limits = cgroups.Limits(memory=memory, cpus=identity.cpus, pids=_QEMU_PIDS)
+        return self._place.tree.create(machine, limits, self._place.enforced())
+
+    def _plan(
         self,
-        taken: users.Taken,
-        machine: int,
-        running: Running,
+        directory: Path,
         identity: Identity,
         ground: Ground,
         start: Start,
-        descriptors: Sequence[int],
-    ) -> None:
-        directory = self._place.directory(machine)
-        os.chown(directory / "disk.img", taken.first, taken.first)
-        # Known by its pid before it may do anything that outlives an agent's crash.
-        record.write(directory, record.of_process(await running.born()))
-        memory = identity.shape.memory + qemu.OVERHEAD
-        limits = cgroups.Limits(memory=memory, cpus=identity.cpus, pids=_QEMU_PIDS)
-        group = self._place.tree.create(machine, limits, self._place.enforced())
+        taken: users.Taken,
+        group: cgroups.Group | None,
+    ) -> cage.Plan:
         policy = network.policy(identity.network, identity.allow, self._place.environ)
-        plan = cage.Plan(
+        return cage.Plan(
             argv=qemu.arguments(
                 ground.program, identity.shape, start, network=identity.is_connected
             ),
@@ -98,14 +160,13 @@ class Starter:
             uid=taken.first,
             shown=self._shown(directory, identity, ground, start),
             files={"/etc/resolv.conf": f"nameserver {network.resolver_of(identity.network)}\n"},
-            init_groups=group.init,
-            build_groups=group.build,
+            init_groups=group.init if group else [],
+            build_groups=group.build if group else [],
             cpus=[],
             network=places.network_command() if identity.is_connected else [],
             egress=policy,
             unreachable=network.unreachable(policy) if identity.is_connected else [],
         )
-        await running.start(plan, directory / "qemu.log", taken.descriptor, descriptors)
 
     def _shown(
         self, directory: Path, identity: Identity, ground: Ground, start: Start
@@ -130,13 +191,7 @@ class Starter:
 
     def said(self, machine: int) -> str | None:
         """What QEMU or the console said last."""
-        for name in ("qemu.log", "console.log"):
-            with contextlib.suppress(OSError):
-                path = self._place.directory(machine) / name
-                text = path.read_text(errors="replace").strip()
-                if text:
-                    return text[-1000:]
-        return None
+        return _said(self._place.directory(machine))
 
     async def clear(self, machine: int) -> None:
         """Remove what is left of a machine. Repeatable."""
@@ -147,3 +202,28 @@ class Starter:
 
     def close(self) -> None:
         self._launcher.close()
+
+
+async def _prepare(directory: Path, running: Running, taken: users.Taken) -> None:
+    os.chown(directory / "disk.img", taken.first, taken.first)
+    # Known by its pid before it may do anything that outlives an agent's crash.
+    record.write(directory, record.of_process(await running.born()))
+
+
+async def copy(disk: Path, console: Path, directory: Path) -> None:
+    """Give a machine the disk, and what the console has said, of what it goes on from."""
+    await asyncio.to_thread(rootfs.copy_sparse, disk, directory / "disk.img")
+    await asyncio.to_thread(shutil.copyfile, console, directory / "console.log")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _said(directory: Path) -> str | None:
+    for name in ("qemu.log", "console.log"):
+        with contextlib.suppress(OSError):
+            text = (directory / name).read_text(errors="replace").strip()
+            if text:
+                return text[-1000:]
+    return None
