@@ -54,6 +54,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_THP_DISABLE = 41
 _PR_SET_SECUREBITS = 28
 _NO_SETUID_FIXUP = 4
 
@@ -179,6 +180,11 @@ def child_signals() -> int:
 def hide_memory() -> None:
     """Nobody but real root may trace this process or read its memory."""
     prctl(_PR_SET_DUMPABLE, 0)
+
+
+def no_huge_pages() -> None:
+    """No huge pages for this process and what it executes."""
+    prctl(_PR_SET_THP_DISABLE, 1)
 
 
 def no_new_privileges() -> None:

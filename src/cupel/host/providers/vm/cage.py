@@ -53,6 +53,7 @@ class Plan:
     init_groups: list[str]
     build_groups: list[str]
     cpus: list[int]
+    huge_pages: bool
     network: list[str]
     """The command of the user-space network, to which its last words are added; empty: none."""
     egress: Policy | None
@@ -249,4 +250,6 @@ def _confine(plan: Plan) -> None:
     os.setresgid(plan.uid, plan.uid, plan.uid)
     os.setresuid(plan.uid, plan.uid, plan.uid)
     syscalls.die_with_parent()  # forgotten by the kernel when the uid changed
+    if not plan.huge_pages:
+        syscalls.no_huge_pages()
     syscalls.no_new_privileges()

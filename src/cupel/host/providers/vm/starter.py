@@ -19,7 +19,7 @@ from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.vm import cage, qemu
 from cupel.host.providers.vm.ground import Ground
 from cupel.host.providers.vm.machine import Identity
-from cupel.host.providers.vm.qemu import Start
+from cupel.host.providers.vm.qemu import Accelerator, Start
 from cupel.host.providers.vm.running import Running
 from cupel.host.providers.vm.shell import Kind, Shell, remove
 from cupel.image.catalogue import Catalogue
@@ -163,6 +163,8 @@ class Starter:
             init_groups=group.init if group else [],
             build_groups=group.build if group else [],
             cpus=[],
+            # An emulator asks for huge ones for what it translates and uses little of them.
+            huge_pages=identity.shape.accelerator is Accelerator.KVM,
             network=places.network_command() if identity.is_connected else [],
             egress=policy,
             unreachable=network.unreachable(policy) if identity.is_connected else [],
