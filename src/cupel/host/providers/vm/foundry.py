@@ -31,8 +31,9 @@ PROOF_SECONDS = 10.0
 TEMPLATE = 0
 """The machine number of templates while they are made; real ones begin at 1."""
 _WARM = "tar --version; mkdir --version; id; ls -l /; cat /proc/mounts; command -v git python3; "
-_WARM += "bash -c true; /bin/echo; sync"
+_WARM += "bash -c true; sync"
 """What a template does before it is saved, so that clones find it in memory."""
+_TIMES = 20
 _REST = 2.0
 """Seconds for a template's kernel to finish what it does later, or each clone would."""
 
@@ -107,9 +108,7 @@ class Foundry:
     async def _finish(self, running: Running, target: Path) -> None:
         """Save a machine that stands."""
         async with asyncio.timeout(BOOT_SECONDS):
-            # Rehearsed: what a clone has to do is in its memory then, and its files are open.
-            await running.port.renew(renewal.order(TEMPLATE, None))
-            await self._warm(running)
+            await _rehearse(running)
             await asyncio.sleep(_REST)
             await running.save(target / "devices", shared_memory=True, timeout=BOOT_SECONDS)
             await running.stop()
@@ -117,13 +116,18 @@ class Foundry:
             source = self._place.directory(TEMPLATE) / name
             await asyncio.to_thread(rootfs.copy_sparse, source, target / saved)
 
-    async def _warm(self, running: Running) -> None:
-        argv = ["/bin/sh", "-c", f"exec 2>&1; {_WARM}"]
-        for _ in range(2):
-            told = await running.port.exec(argv, env=ENVIRONMENT, cwd="/", pids=64, stdin=False)
-            async for _piece in told.output():
-                continue
-            await told.wait()
-
     def close(self) -> None:
         self._templates.close()
+
+
+async def _rehearse(running: Running) -> None:
+    """Do what clones will do first: its data is in memory then, and its files are open.
+
+    Several times, until the interpreter inside has adapted its code to what it meets.
+    """
+    for argv in (*[["/bin/sh", "-c", f"exec 2>&1; {_WARM}"]] * 2, *[["/bin/echo"]] * _TIMES):
+        await running.port.renew(renewal.order(TEMPLATE, None))
+        told = await running.port.exec(argv, env=ENVIRONMENT, cwd="/", pids=64, stdin=False)
+        async for _piece in told.output():
+            continue
+        await told.wait()

@@ -45,6 +45,7 @@ class Port:
 
     async def renew(self, order: Mapping[str, Any]) -> None:
         """Make the guest differ from others of the same template."""
+        self._renewed = self._loop.create_future()
         await self.send(frames.order(Kind.RENEW, 0, order))
         await self._renewed
 

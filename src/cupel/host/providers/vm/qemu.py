@@ -41,6 +41,9 @@ _EMULATED_WORDS = (
     "lsm=landlock,yama,apparmor,bpf",  # not those that look at each program and do nothing
     "tsc=reliable",
     "nowatchdog",
+    "init_on_alloc=0",
+    "hardened_usercopy=off",
+    "randomize_kstack_offset=off",
     "sysctl.vm.compaction_proactiveness=0",
 )
 """What spares a kernel work that nobody asked for: all of it would be translated in each clone."""
