@@ -61,7 +61,7 @@ def examine(state: Path) -> list[Finding]:
         _program("mkfs.erofs", "packs images into files", "erofs-utils", required=False),
         _program("skopeo", "fetches OCI images", "skopeo umoci", required=False),
         _program("slirp4netns", "gives machines a network", "slirp4netns", required=False),
-        _program("nft", "keeps machines to registries of packages", "nftables", required=False),
+        _program("nft", "keeps machines to registries of packages, and to lists of hosts", "nftables", required=False),
         _virtual_machines(),
         _kvm(state),
         _space(place),

@@ -62,7 +62,9 @@ class Stock:
         """
         found = [(spec, spec.digest or self._images.find(_define(spec))) for spec in specs]
         self._wanted = frozenset(digest for _, digest in found if digest)
-        for spec, _ in found:
+        for spec, digest in found:
+            if self._refusal(digest) is not None:
+                continue  # it was logged, and is no news
             try:
                 await self.obtain(spec, lambda _: None)
             except (CupelError, OSError) as error:
@@ -88,7 +90,8 @@ class Stock:
         async with self._locks[digest]:
             if self._images.exists(digest):
                 return
-            self._check_not_refused(digest)
+            if (refusal := self._refusal(digest)) is not None:
+                raise refusal
             tell(f"Fetching image {digest}")
             url = f"{self.url}/{digest}/file"
             part = self._images.arrival(digest)
@@ -102,11 +105,13 @@ class Stock:
             self._refused.pop(digest, None)
         log.info("image fetched", image=digest, label=spec.label)
 
-    def _check_not_refused(self, digest: str) -> None:
-        """Do not fetch again and again what was not what it should be."""
-        at, error = self._refused.get(digest, (float("-inf"), None))
-        if error is not None and self._now() < at + REFUSED_FOR:
-            raise InfraError(error.message, hint=error.hint)
+    def _refusal(self, digest: str | None) -> InfraError | None:
+        """Why an image is not fetched now: it was, and was not what it should be."""
+        if digest not in self._refused:
+            return None
+        at, error = self._refused[digest]
+        still = self._now() < at + REFUSED_FOR
+        return InfraError(error.message, hint=error.hint) if still else None
 
 
 def _define(spec: MachineSpec) -> definition.Definition:

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from cupel.host.messages import (
     Hello,
     Images,
     ImageSpec,
+    Judged,
+    Labels,
     MachineFailed,
     MachineGone,
     MachineReady,
@@ -46,6 +48,7 @@ from cupel.host.messages import (
     Welcome,
 )
 from cupel.host.providers.interface import Stream
+from cupel.image import base
 from fakes import provider as fakes
 
 
@@ -865,3 +868,56 @@ def test_a_build_ends_when_another_of_its_machines_goes(play):
         assert finished.verdict == "infra"
 
     play(scenario, {"slow": fakes.Script(exit=fakes.DIES)})
+
+
+class Stocked:
+    """A stock that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.url = self.token = ""
+        self.kept: list[tuple[str | None, ...]] = []
+        self.obtained: list[str] = []
+        self.fails = False
+
+    async def keep(self, specs: Sequence[MachineSpec]) -> None:
+        self.kept.append(tuple(spec.digest for spec in specs))
+
+    async def obtain(self, spec: MachineSpec, tell: Callable[[str], None]) -> None:
+        tell("Fetching it")
+        if self.fails:
+            raise InfraError("the image is gone")
+        self.obtained.append(spec.label)
+
+
+def test_a_host_with_a_stock_fetches_images_and_leaves_the_verdict_on_them_to_the_server(play):
+    stock = Stocked()
+
+    async def scenario(world: World) -> None:
+        hello = world.server.of(Hello)[0]
+        assert hello.fetches == base.architecture()
+        told = [dataclasses.replace(spec, digest="sha256:9") for spec in LABELS]
+        await world.server.say(Labels(labels=tuple(told)))
+        good = await world.finish(1, "one")
+        bad = await world.finish(2, "breaks")
+        assert (good.verdict, bad.verdict) == ("success", "infra")
+        assert stock.obtained == ["l", "l"]
+        assert "Fetching it" in [each.text for each in world.server.of(Progress)]
+        judged = [(each.image, each.by_itself) for each in world.server.of(Judged)]
+        assert judged == [("sha256:bookworm", True), ("sha256:bookworm", False)]
+
+    play(scenario, {"breaks": fakes.Script(exit=fakes.DIES)}, stock=stock)
+    assert (stock.token, len(stock.kept[0])) == ("t", len(LABELS))
+
+
+def test_an_image_that_does_not_come_is_why_a_machine_cannot_be_made(play):
+    stock = Stocked()
+    stock.fails = True
+
+    async def scenario(world: World) -> None:
+        await world.server.say(world.make(1))
+        failed = await world.server.hears(MachineFailed, 1)
+        assert "the image is gone" in failed.reason
+        assert world.server.of(Judged) == [], "an image that is not here has done nothing"
+        await world.destroy(1)
+
+    play(scenario, stock=stock)
