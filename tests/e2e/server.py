@@ -19,8 +19,6 @@ from typing import Any
 import httpx2
 import psutil
 
-from cupel.errors import InfraError
-from cupel.host import probe
 from integration import images, leftovers
 
 PATIENCE = 30.0
@@ -34,15 +32,6 @@ _CHANGE = re.compile(r"Change (\d+): ")
 
 
 @functools.cache
-def lacking() -> str | None:
-    """Why there can't be machines here."""
-    try:
-        probe.can_isolate(probe.examine(Path.home()))
-    except InfraError as error:
-        return str(error)
-    return None
-
-
 def config(*, ready: int = 0, **changes: Any) -> dict[str, Any]:
     """The server's configuration: small machines on the shared test image.
 

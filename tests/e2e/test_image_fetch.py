@@ -20,7 +20,7 @@ from cupel.config.image import TarConfig
 from cupel.image import pack
 from e2e import server as serving
 from e2e.server import Server, wait_for
-from integration import leftovers, small
+from integration import images, leftovers, small
 
 pytestmark = pytest.mark.e2e
 
@@ -59,8 +59,7 @@ def digest_of(server: Server) -> str | None:
 
 
 def test_a_host_makes_machines_of_the_image_that_the_server_has(tmp_path: Path) -> None:
-    if (why := serving.lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     if shutil.which(pack.PROGRAM) is None:
         pytest.skip(f"{pack.PROGRAM} is not installed: images are directories, and not given away")
     (tmp_path / "state/images").mkdir(parents=True)

@@ -10,22 +10,14 @@ import pytest
 
 from e2e import server as serving
 from e2e.server import Server
-from integration import images
 
 pytestmark = pytest.mark.e2e
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-cluster-in-one-job.md"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _machines() -> None:
-    if (why := serving.lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
-    images.ensure()
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(machines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = serving.config(slots=4)
     with serving.running(tmp_path_factory.mktemp("together") / "state", settings) as running:
         yield running

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from integration import images
-from integration.test_provider_namespace import lacking
 
 _NETWORK = r"""
 set -e
@@ -54,8 +53,7 @@ sleep 0.5
 
 def skip_unless_possible() -> None:
     """Skip where such a network, or a machine, can't be made."""
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     for tool in ("nft", "slirp4netns", "ip", "nsenter"):
         if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
             pytest.skip(f"{tool} is not installed")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import platform
 from pathlib import Path
 
+import pytest
+
+from cupel.errors import InfraError
+from cupel.host import probe
 from cupel.host.messages import ImageSpec, MachineSpec
 from cupel.image import base, catalogue, definition
 
@@ -43,6 +48,22 @@ def machine_spec(**changes: object) -> MachineSpec:
         "pids": 256,
     }
     return MachineSpec(**(fields | changes))  # type: ignore[arg-type]
+
+
+@functools.cache
+def lacking() -> str | None:
+    """Why there can't be machines here."""
+    try:
+        probe.can_isolate(probe.examine(Path.home()))
+    except InfraError as error:
+        return str(error)
+    return None
+
+
+def need() -> None:
+    """Skip the test where there can't be machines."""
+    if (why := lacking()) is not None:
+        pytest.skip(f"no machines here: {why}")
 
 
 def ensure() -> str:

@@ -8,12 +8,16 @@ import io
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from cupel.errors import InfraError
 from cupel.host.messages import MachineSpec
 from cupel.host.providers.interface import Machine, Process, Provider, Stream
+from integration import leftovers
+
+P = TypeVar("P", bound=Provider)
 
 FOREVER = "echo running; exec sleep 1000000"
 SCRIPTS: Mapping[str, tuple[tuple[tuple[Stream, bytes], ...], int | None]] = {
@@ -33,6 +37,31 @@ async def run(machine: Machine, script: str) -> tuple[int, bytes, bytes]:
     async for stream, data in process.output():
         written[stream] += data
     return await process.wait(), bytes(written[Stream.OUT]), bytes(written[Stream.ERR])
+
+
+async def succeed(machine: Machine, script: str) -> str:
+    """What a script prints that has to succeed."""
+    status, out, err = await run(machine, script)
+    assert status == 0, err.decode()
+    return out.decode()
+
+
+def play(
+    provider: Callable[[Path], P], state: Path, scenario: Callable[[P], Awaitable[None]]
+) -> None:
+    """Play a scenario on a provider of its own, of which nothing may be left."""
+
+    async def whole() -> None:
+        made = provider(state)
+        try:
+            await scenario(made)
+        finally:
+            for machine in await made.list():
+                await made.purge(machine)
+            await made.close()
+
+    asyncio.run(whole())
+    assert leftovers.of(state) == {}
 
 
 async def shell(machine: Machine, script: str) -> Process:

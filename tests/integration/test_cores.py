@@ -10,7 +10,8 @@ from cupel.host import runner
 from cupel.host.providers.interface import Machine
 from cupel.host.providers.namespace import cores
 from integration import images
-from integration.test_provider_namespace import lacking, on_machine, succeed
+from integration.provider_contract import succeed
+from integration.test_provider_namespace import on_machine
 
 pytestmark = pytest.mark.e2e
 
@@ -25,8 +26,7 @@ true
 
 @pytest.fixture(scope="module", autouse=True)
 def _image() -> None:
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     if cores.piped() or not cores.PATTERN.read_text().startswith("core"):
         pytest.skip(f"cores of this computer go elsewhere: {cores.PATTERN.read_text().strip()}")
     images.ensure()

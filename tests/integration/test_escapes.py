@@ -18,7 +18,7 @@ from cupel.host.providers.namespace.machine import NamespaceMachine
 from integration import escape_contract, escapes, images
 from integration.escape_contract import Verdict
 from integration.provider_contract import machine_of
-from integration.test_provider_namespace import lacking, on_machine, on_provider
+from integration.test_provider_namespace import on_machine, on_provider
 
 pytestmark = pytest.mark.e2e
 
@@ -36,8 +36,7 @@ LOOSENED = (
 
 @pytest.fixture(scope="module", autouse=True)
 def _image() -> None:
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     images.ensure()
 
 

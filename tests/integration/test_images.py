@@ -24,7 +24,6 @@ from cupel.image import base, definition, tree
 from cupel.image.definition import Definition
 from integration import images, leftovers, registry, small
 from integration.provider_contract import machine_of, run
-from integration.test_provider_namespace import lacking
 
 pytestmark = pytest.mark.e2e
 
@@ -40,8 +39,7 @@ def small_base(tmp_path: Path) -> TarConfig:
 @pytest.fixture(scope="module")
 def packed() -> TarConfig:
     """The test image as a tar, made once on a machine of it: a base in seconds."""
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     digest = images.ensure()
     tar = images.cache().parent / f"{digest.partition(':')[2]}.tar"
     if not tar.exists():
@@ -323,8 +321,7 @@ oci = pytest.mark.skipif(bool(LACKS_OCI), reason=f"{', '.join(LACKS_OCI)} not in
 @pytest.fixture
 def layout(tmp_path: Path) -> Path:
     """An OCI layout with the image `tag`: a small root filesystem, and a layer that changes it."""
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     layout, image = tmp_path / "layout", f"{tmp_path}/layout:tag"
     base, layer = small.lay(tmp_path / "base", "base"), tmp_path / "layer"
     (layer / "etc").mkdir(parents=True)

@@ -10,7 +10,7 @@ import pytest
 
 from cupel.errors import InfraError
 from cupel.image import pack, tree, verify
-from integration.test_provider_namespace import lacking
+from integration import images
 
 pytestmark = pytest.mark.e2e
 
@@ -18,8 +18,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def packed(tmp_path: Path) -> tuple[Path, str]:
     """A file, and the digest of the tree that it was made of."""
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     root = tmp_path / "rootfs"
     (root / "etc").mkdir(parents=True)
     (root / "etc/old").write_text("from before\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import functools
 import os
 import shutil
 import signal
@@ -19,30 +18,18 @@ from pathlib import Path
 import pytest
 
 from cupel.errors import InfraError
-from cupel.host import probe
 from cupel.host.messages import MachineSpec
 from cupel.host.providers.interface import Machine, Provider, Stream, Usage
 from cupel.host.providers.namespace import NamespaceProvider, cgroups, disk, users
-from integration import escape_contract, images, leftovers
-from integration.provider_contract import machine_of, run, shell
+from integration import escape_contract, images, leftovers, provider_contract
+from integration.provider_contract import machine_of, run, shell, succeed
 
 FLAVOUR = cgroups.detect(cgroups.MOUNTINFO.read_text())
 
 
-@functools.cache
-def lacking() -> str | None:
-    """Why there can't be machines here."""
-    try:
-        probe.can_isolate(probe.examine(Path.home()))
-    except InfraError as error:
-        return str(error)
-    return None
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _image() -> None:
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     images.ensure()
 
 
@@ -63,17 +50,9 @@ class TestNamespaceProvider(escape_contract.EscapeContract):
 
 
 def on_provider(state: Path, scenario: Callable[[NamespaceProvider], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        provider = NamespaceProvider(state, images=images.cache())
-        try:
-            await scenario(provider)
-        finally:
-            for machine in await provider.list():
-                await provider.purge(machine)
-            await provider.close()
-
-    asyncio.run(whole())
-    assert leftovers.of(state) == {}
+    provider_contract.play(
+        lambda state: NamespaceProvider(state, images=images.cache()), state, scenario
+    )
 
 
 def on_machine(
@@ -84,12 +63,6 @@ def on_machine(
             await scenario(machine)
 
     on_provider(state, whole)
-
-
-async def succeed(machine: Machine, script: str) -> str:
-    status, out, err = await run(machine, script)
-    assert status == 0, err.decode()
-    return out.decode()
 
 
 async def fail(machine: Machine, script: str) -> str:
@@ -616,15 +589,9 @@ class TestAhead:
 
 
 def ahead(state: Path, scenario: Callable[[NamespaceProvider], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        provider = NamespaceProvider(state, images=images.cache(), ahead=True)
-        try:
-            await scenario(provider)
-        finally:
-            await provider.close()
-
-    asyncio.run(whole())
-    assert leftovers.of(state) == {}
+    provider_contract.play(
+        lambda state: NamespaceProvider(state, images=images.cache(), ahead=True), state, scenario
+    )
 
 
 async def children(provider: NamespaceProvider) -> set[int]:

@@ -20,7 +20,6 @@ from cupel.host.messages import MachineSpec
 from cupel.host.providers.interface import Provider
 from cupel.host.providers.namespace import NamespaceProvider
 from integration import escape_contract, images
-from integration.test_provider_namespace import lacking
 
 pytestmark = pytest.mark.e2e
 
@@ -62,8 +61,7 @@ def place() -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize("ranges", ["", "nobody:200000:65536\n"], ids=["one id", "many ids"])
 def test_the_contract_holds_for_a_user(place: Path, ranges: str) -> None:
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     if ranges and shutil.which("newuidmap") is None:
         pytest.skip("newuidmap is not installed (apt-get install uidmap)")
     images.ensure()

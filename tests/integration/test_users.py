@@ -14,7 +14,6 @@ import pytest
 from cupel.host.providers.inside.plan import UIDS
 from cupel.host.providers.namespace import users
 from integration import images, leftovers
-from integration.test_provider_namespace import lacking
 
 MACHINES = 3
 
@@ -40,8 +39,7 @@ asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
 
 @pytest.fixture(autouse=True)
 def possible() -> None:
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     if os.geteuid() != 0:
         pytest.skip("without root all machines of a user have the same ids")
     images.ensure()

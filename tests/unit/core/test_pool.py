@@ -30,50 +30,11 @@ from cupel.core.model import (
     Row,
     Verdict,
 )
+from unit.core.fleet import host, machine, make_all, planned
 from unit.core.making import build, buildset, job
 
 USED, HELD, DELETING = MachineState.USED, MachineState.HELD, MachineState.DELETING
 READY, BUILDING = MachineState.READY, MachineState.BUILDING
-
-
-def host(id: int, slots: int = 4, **fields: Any) -> Host:
-    made = Host(
-        id=id,
-        name=f"host{id}",
-        slots=slots,
-        labels=(),
-        state=HostState.CONNECTED,
-        detail=None,
-        last_seen=0.0,
-    )
-    return replace(made, **fields)
-
-
-def machine(id: int, host_id: int, state: MachineState = MachineState.USED) -> Machine:
-    return Machine(
-        id=id,
-        label="debian-12",
-        image=None,
-        host_id=host_id,
-        build_id=None,
-        state=state,
-        detail=None,
-        created_at=0.0,
-    )
-
-
-def planned(*rows: Row, now: float = 1.0) -> Draft:
-    draft = Draft(rows, now=now, ids=itertools.count(1000))
-    pool.plan(draft)
-    return draft
-
-
-def make_all(draft: Draft) -> None:
-    """Every machine that is asked for is ready, and what follows from that is planned."""
-    for each in draft.all(Machine):
-        if each.state is MachineState.BUILDING:
-            draft.put(replace(each, state=MachineState.READY, ready_at=draft.now))
-    pool.plan(draft)
 
 
 def assigned(*rows: Row, now: float = 1.0) -> dict[int, int]:
