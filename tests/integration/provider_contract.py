@@ -61,7 +61,8 @@ def play(
             await made.close()
 
     asyncio.run(whole())
-    assert leftovers.of(state) == {}
+    left = leftovers.of(state)
+    assert left == {}, left
 
 
 async def shell(machine: Machine, script: str) -> Process:
