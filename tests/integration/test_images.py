@@ -31,8 +31,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def small_base(tmp_path: Path) -> TarConfig:
     """A base that is laid out in a moment, where nothing has to be installed."""
-    if (why := lacking()) is not None:
-        pytest.skip(f"no machines here: {why}")
+    images.need()
     return small.tar(tmp_path, "small")
 
 
