@@ -56,8 +56,16 @@ def fetcher(cupel: Cupel, principal: Caller) -> Principal | None:
     return reader(cupel, principal)
 
 
+def image_fetcher(principal: Caller) -> Principal:
+    """Who fetches images, which may hold what only their builds should see: hosts."""
+    if principal is not None and principal.may(Scope.ADMIN):
+        return principal
+    return auth.require(principal, Scope.HOST)
+
+
 READER = fastapi.Depends(reader)
 FETCHER = fastapi.Depends(fetcher)
+IMAGE_FETCHER = fastapi.Depends(image_fetcher)
 Writer = Annotated[Principal, fastapi.Depends(writer)]
 Administrator = Annotated[Principal, fastapi.Depends(administrator)]
 

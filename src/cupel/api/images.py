@@ -9,7 +9,7 @@ import fastapi
 import pydantic
 from starlette.responses import FileResponse
 
-from cupel.api.caller import FETCHER, READER, Administrator, Cupel
+from cupel.api.caller import IMAGE_FETCHER, READER, Administrator, Cupel
 from cupel.control import views
 from cupel.image.keeper import KEEP
 
@@ -71,7 +71,7 @@ async def log(cupel: Cupel, name: str) -> FileResponse:
     summary="The one file of an image",
     description="A read-only file system (erofs), for hosts that make machines of it. Ranges of it "
     "can be asked for.",
-    dependencies=[FETCHER],
+    dependencies=[IMAGE_FETCHER],
     response_class=FileResponse,
     responses={200: {"content": {"application/octet-stream": {}}, "description": "The file"}},
 )

@@ -29,7 +29,7 @@ async def built(server: Server) -> str:
 def test_an_image_and_its_log(tmp_path: Path, builder: Builder) -> None:
     async def ask(server: Server) -> None:
         before = await server.client.get("/api/images/python")
-        assert views.ImageView.model_validate_json(before.content).state == "building"
+        assert views.ImageView.model_validate_json(before.content).state == "waiting"
         assert (await server.client.get("/api/images/python/log")).status_code == 404
         digest = await built(server)
         (found,) = (await server.client.get("/api/images")).json()
@@ -88,5 +88,25 @@ def test_what_differs(tmp_path: Path, builder: Builder) -> None:
         assert (found["old"], found["new"]) == (first, second)
         assert found["packages"] == [{"name": "git", "old": "1", "new": None}]
         assert found["files"] == [{"path": "etc/file", "change": "changed"}]
+
+    call(tmp_path, ask)
+
+
+def test_hosts_fetch_the_one_file_and_nobody_else(tmp_path: Path, builder: Builder) -> None:
+    async def ask(server: Server) -> None:
+        builder.packs = b"0123456789"
+        path = f"/api/images/{await built(server)}/file"
+        assert (await server.client.get(path)).status_code == 401
+        reader = await server.bearer(Scope.WRITE)
+        assert (await server.client.get(path, headers=reader)).status_code == 403
+        host = await server.bearer(Scope.HOST)
+        assert (await server.client.get(path, headers=host)).content == b"0123456789"
+        rest = await server.client.get(path, headers={**host, "Range": "bytes=4-"})
+        assert (rest.status_code, rest.content) == (206, b"456789")
+        none = await server.client.get(path, headers={**host, "Range": "bytes=10-"})
+        assert none.status_code == 416
+        for digest in (f"sha256:{0:064d}", "python", "..%2F..%2Fetc%2Fpasswd"):
+            gone = await server.client.get(f"/api/images/{digest}/file", headers=host)
+            assert gone.status_code == 404, digest
 
     call(tmp_path, ask)
