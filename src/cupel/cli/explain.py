@@ -80,7 +80,7 @@ def _explain(job: Job) -> None:
     for number, step in enumerate(job.steps, start=1):
         on = f" (on {step.on})" if step.on else ""
         click.echo(f"step {number}: {terminal.single(step.name)}{on}")
-        lines = step.run.rstrip("\n").split("\n")
+        lines = step.text.rstrip("\n").split("\n")
         if lines == [step.name]:
             continue
         for text in lines:

@@ -9,7 +9,7 @@ from cupel.config import matrix
 from cupel.config.job import MAX_SCRIPT, JobConfig
 from cupel.config.problem import ConfigErrors, Problem, Problems, show
 from cupel.config.project import ProjectConfig
-from cupel.core.model import Job, Part, Pipeline, Step
+from cupel.core.model import Boot, Job, Part, Pipeline, Step
 
 MAX_JOBS = 4096
 MAX_TEXT = 4 << 20
@@ -148,6 +148,7 @@ def _freeze(
                 name=matrix.fill(step.name, cell),
                 run=matrix.fill(step.run, cell),
                 on=step.on if len(job.parts) > 1 else "",
+                boot=_boot(step, cell),
             )
             for step in job.steps
         ),
@@ -169,6 +170,16 @@ def _freeze(
     )
 
 
+def _boot(step: Step, cell: matrix.Cell) -> Boot | None:
+    if step.boot is None:
+        return None
+    return replace(
+        step.boot,
+        expect=tuple(matrix.fill(text, cell) for text in step.boot.expect),
+        fail=tuple(matrix.fill(text, cell) for text in step.boot.fail),
+    )
+
+
 def _parts(job: JobConfig, cell: matrix.Cell) -> tuple[Part, ...]:
     """All machines of a job that has several."""
     if len(job.parts) < 2:
@@ -178,7 +189,7 @@ def _parts(job: JobConfig, cell: matrix.Cell) -> tuple[Part, ...]:
 
 def _weight(job: JobConfig | Job) -> int:
     """Characters of what a job consists of, but for the names of others."""
-    steps = sum(len(step.name) + len(step.run) for step in job.steps)
+    steps = sum(len(step.name) + len(step.text) for step in job.steps)
     steps += sum(len(each.run) + len(each.health) for each in job.services)
     env = sum(len(key) + len(value) for key, value in job.env)
     return len(job.name) + steps + env + sum(map(len, job.inputs))
@@ -197,8 +208,30 @@ def _check(job: JobConfig, frozen: Job, labels: Collection[str] | None, problems
         if labels is not None and part.label not in labels:
             message = f"no machine has the label {show(part.label)}"
             problems.add_unknown(at, message, part.label, labels, "labels")
+    _check_system(job, frozen, labels, problems)
     for step in frozen.steps:
         if len(step.run.encode()) > MAX_SCRIPT:
             problems.add(
                 job.at, f"a step of {show(frozen.name)} is longer than {MAX_SCRIPT:,} bytes"
             )
+
+
+def _check_system(
+    job: JobConfig, frozen: Job, labels: Collection[str] | None, problems: Problems
+) -> None:
+    """Scripts need a machine of ours, and `boot` one of a system of its own; known of a mapping."""
+    if not isinstance(labels, Mapping):
+        return
+    known = {name: label.image.is_system for name, label in labels.items()}
+    boots = any(step.boot is not None for step in frozen.steps)
+    if known.get(frozen.label, boots) != boots:
+        if boots:
+            message = f"the label {show(frozen.label)} boots no system of its own"
+            hint = "write a script, or name a label whose image is a `disk` or a `kernel`"
+        else:
+            message = f"nothing can be started on the label {show(frozen.label)}"
+            hint = "it boots a system of its own; write `- boot: {expect: …}` as the only step"
+        problems.add(job.steps_at, message, hint)
+    for part, at in zip(frozen.parts[1:], job.parts_at[1:], strict=True):
+        if known.get(part.label, False):
+            problems.add(at, f"a machine of {show(part.label)} can't be beside others")

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from cupel.config import scalar
+from cupel.config import scalar, system
 from cupel.config.document import Scalar, Value
 from cupel.config.problem import Mark, Problems, show
 from cupel.config.scalar import Text
 from cupel.config.shape import Field, Found, ListOf, MapOf, Placed, Record, Refused, Schema
+from cupel.config.system import SystemConfig
 
 SUITE_DEFAULT = "bookworm"
 PACKAGES = ("ca-certificates", "git", "make", "python3", "python3-pip", "python3-venv")
@@ -50,7 +51,8 @@ class PrefetchConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
-    """A root filesystem, from one of `suite`, `tar` and `oci`. Plain values: it travels to hosts.
+    """A root filesystem, from one of `suite`, `tar` and `oci`; or else a `system` that is booted as
+    it is. Plain values: it travels to hosts.
 
     `packages` are added to the base; `steps` and `tests` are shell commands; `playbook` is the text
     of one. It is built anew every `refresh` seconds, on a machine with a disk of `size` bytes.
@@ -69,6 +71,11 @@ class ImageConfig:
     tests: tuple[str, ...] = ()
     refresh: float | None = None
     size: int = SIZE
+    system: SystemConfig | None = None
+
+    @property
+    def is_system(self) -> bool:
+        return self.system is not None
 
 
 DEFAULT = ImageConfig()
@@ -77,12 +84,6 @@ _PACKAGE = Text(
     wanted="the name of a package",
     pattern="[a-z0-9][a-z0-9+.-]{1,99}",
     rule="small letters, digits, “+”, “-” and “.”",
-)
-_PATH = Text(
-    wanted="an absolute path",
-    pattern=r"/(?:(?!\.{1,2}(?:/|$))[^/]+/)*(?!\.{1,2}$)[^/]+",
-    rule="it begins with “/” and has no “.” or “..” in it",
-    limit=1000,
 )
 _PACKAGE_NAMES = ListOf(_PACKAGE, "names of packages")
 _SCRIPTS = ListOf(Text(wanted="a shell command", limit=_LONGEST, multiline=True), "shell commands")
@@ -98,7 +99,7 @@ SUITE = Field(
     text="The base: a suite of Debian or Ubuntu, put together by mmdebstrap; `bookworm` unless "
     "`tar` or `oci` says otherwise.",
 )
-TAR_PATH = Field(key="path", shape=_PATH, text="The tar file on the host.", required=True)
+TAR_PATH = Field(key="path", shape=system.PATH, text="The tar file on the host.", required=True)
 TAR_SHA256 = Field(
     key="sha256",
     shape=Text(wanted="a SHA-256 in hex", pattern="[0-9a-f]{64}"),
@@ -147,7 +148,7 @@ MODE = Field(
 FILE_RECORD = Record(wanted="a mapping with content and mode", fields=(CONTENT, MODE))
 FILES = Field(
     key="files",
-    shape=MapOf(_PATH, FILE_RECORD, "paths to files"),
+    shape=MapOf(system.PATH, FILE_RECORD, "paths to files"),
     text="Files to write, by path, each with `content` and `mode`.",
 )
 _REQUIREMENT = Text(
@@ -238,6 +239,11 @@ SIZE_FIELD = Field(
 )
 
 
+_OF_ROOTS: tuple[Field[Any], ...] = (
+    PACKAGE_LIST, FILES, PREFETCH, STEPS, PLAYBOOK, TESTS, REFRESH, SIZE_FIELD,
+)  # fmt: skip
+
+
 class ImageShape:
     """Reads what an image is made of."""
 
@@ -247,6 +253,8 @@ class ImageShape:
             SUITE,
             TAR,
             OCI,
+            system.DISK,
+            system.KERNEL,
             PACKAGE_LIST,
             FILES,
             PREFETCH,
@@ -260,13 +268,16 @@ class ImageShape:
 
     def read(self, value: Value, problems: Problems) -> ImageConfig:
         found = self.record.read(value, problems)
-        fields: tuple[Field[Any], ...] = (SUITE, TAR, OCI)
+        fields: tuple[Field[Any], ...] = (SUITE, TAR, OCI, system.DISK, system.KERNEL)
         bases = [field for field in fields if found.find(field) is not None]
         if len(bases) > 1:
             keys = " and ".join(show(field.key) for field in bases)
             raise Refused(
                 found.mark(bases[1]), f"an image with {keys}", "it has one base: keep one"
             )
+        if (booted := system.read(found)) is not None:
+            system.check_alone(found, _OF_ROOTS)
+            return ImageConfig(suite=None, packages=(), system=booted)
         is_suite = found.find(TAR) is None and found.find(OCI) is None
         packages = found.get(PACKAGE_LIST, PACKAGES if is_suite else ())
         return ImageConfig(

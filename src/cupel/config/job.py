@@ -6,7 +6,7 @@ import dataclasses
 
 import pathspec
 
-from cupel.config import scalar, together
+from cupel.config import boot, scalar, together
 from cupel.config.document import Scalar, Table, Value
 from cupel.config.matrix import Matrix, MatrixShape, check_references
 from cupel.config.problem import Mark, Problems, show
@@ -14,6 +14,7 @@ from cupel.config.scalar import Boolean, Choice, Text
 from cupel.config.shape import (
     At,
     Field,
+    Found,
     ListOf,
     MapOf,
     Placed,
@@ -52,6 +53,7 @@ class JobConfig:
     services: tuple[Service, ...] = ()
     links: tuple[Link, ...] = ()
     at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
+    steps_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
     machine_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
     parts_at: tuple[Mark, ...] = dataclasses.field(default=(), compare=False)
     needs_at: tuple[Mark, ...] = dataclasses.field(default=(), compare=False)
@@ -87,7 +89,15 @@ STEP_NAME = Field(
     text="What the step is called in logs; by default the first line of its script.",
 )
 STEP_RUN = Field(
-    key="run", shape=SCRIPT, text="The shell script that the step runs.", required=True
+    key="run",
+    shape=SCRIPT,
+    text="The shell script that the step runs; every step has one or `boot`.",
+)
+STEP_BOOT = Field(
+    key="boot",
+    shape=At(boot.BootShape()),
+    text="For a label that boots a system of its own, in which nothing can be started: when it has "
+    "passed. It is the only step of its job then.",
 )
 STEP_ON = Field(
     key="on",
@@ -108,7 +118,9 @@ class PlacedStep:
 class StepShape:
     """A step: a shell script, or a mapping with its name and script."""
 
-    record = Record(wanted="a shell script or a mapping", fields=(STEP_NAME, STEP_RUN, STEP_ON))
+    record = Record(
+        wanted="a shell script or a mapping", fields=(STEP_NAME, STEP_RUN, STEP_BOOT, STEP_ON)
+    )
 
     def read(self, value: Value, problems: Problems) -> PlacedStep:
         if isinstance(value, Table):
@@ -120,21 +132,35 @@ class StepShape:
 
     def _named(self, table: Table, problems: Problems) -> PlacedStep:
         keys = [entry.key.text for entry in table.entries]
-        if not {"name", "run"} & set(keys) and len(keys) == 1 and " " in keys[0]:
+        if not {"name", "run", "boot"} & set(keys) and len(keys) == 1 and " " in keys[0]:
             raise Refused(
                 table.at,
                 "“: ” makes a mapping of this step",
                 "put the script in quotes, or write it below “- |”",
             )
         found = self.record.read(table, problems)
-        script = found.get(STEP_RUN, "")
+        script, rule = found.get(STEP_RUN, ""), found.find(STEP_BOOT)
+        if rule is None and not script and not _unread(found):
+            problems.add(table.at, 'the key "run" is missing', STEP_RUN.text)
+        if rule is not None and script:
+            problems.add(rule.at, "a step with a script boots nothing", "keep `run` or `boot`")
         on = found.find(STEP_ON)
-        name = found.get(STEP_NAME, first_line(script))
-        step = Step(name=name, run=script, on=on.value if on is not None else "")
+        name = found.get(STEP_NAME, first_line(script) if rule is None else boot.NAME)
+        step = Step(
+            name=name,
+            run=script,
+            on=on.value if on is not None else "",
+            boot=rule.value if rule is not None else None,
+        )
         return PlacedStep(step, table.at, on)
 
     def schema(self) -> Schema:
-        return {"anyOf": [SCRIPT.schema(), self.record.schema()]}
+        either = [{"required": [field.key]} for field in (STEP_RUN, STEP_BOOT)]
+        return {"anyOf": [SCRIPT.schema(), self.record.schema() | {"oneOf": either}]}
+
+
+def _unread(found: Found) -> bool:
+    return any(found.failed(field) or found.misspells(field) for field in (STEP_RUN, STEP_BOOT))
 
 
 def first_line(script: str) -> str:
@@ -282,7 +308,7 @@ class JobShape:
         semaphores = found.get(SEMAPHORES, ())
         matrix = found.find(MATRIX)
         if not found.failed(MATRIX):
-            texts = [Placed(step.value.run, step.at) for step in steps]
+            texts = [Placed(step.value.text, step.at) for step in steps]
             labels = [
                 Placed(part.label, at) for part, at in zip(beside.parts, beside.at, strict=True)
             ]
@@ -298,6 +324,7 @@ class JobShape:
             for on in (step.on for step in steps):
                 if on is not None:
                     together.check_name(on, known, problems)
+        _check_boot(steps, beside, problems)
         for names in (needs, projects, semaphores):
             _check_twice(names, problems)
         return JobConfig(
@@ -317,6 +344,7 @@ class JobShape:
             services=beside.services,
             links=beside.links,
             parts_at=beside.at,
+            steps_at=steps[0].at if steps else found.at,
             at=found.at,
             machine_at=machine.at,
             needs_at=tuple(need.at for need in needs),
@@ -326,6 +354,16 @@ class JobShape:
     def schema(self) -> Schema:
         either = [{"required": [field.key]} for field in (MACHINE, together.MACHINES)]
         return self.record.schema() | {"anyOf": either}
+
+
+def _check_boot(
+    steps: tuple[PlacedStep, ...], beside: together.Together, problems: Problems
+) -> None:
+    booting = next((step for step in steps if step.value.boot is not None), None)
+    if booting is not None and len(steps) > 1:
+        problems.add(booting.at, "a step that boots a system is the only one of its job")
+    elif booting is not None and len(beside.parts) > 1:
+        problems.add(booting.at, "a system that is booted can't be beside other machines")
 
 
 def _check_twice(names: tuple[Placed[str], ...], problems: Problems) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml
 
-from cupel.config import quantity
+from cupel.config import boot, quantity
 from cupel.config.job import DEFAULT_TIMEOUT, JobConfig, first_line
 from cupel.config.matrix import Matrix
 from cupel.config.project import ProjectConfig
 from cupel.config.together import OWN
-from cupel.core.model import Link, Service, Step
+from cupel.core.model import Boot, Link, Service, Step
 
 
 class _Dumper(yaml.SafeDumper):
@@ -111,11 +111,23 @@ def _link(link: Link) -> dict[str, Any]:
     return written | ({"down": True} if link.cut else {})
 
 
-def _step(step: Step) -> str | dict[str, str]:
+def _step(step: Step) -> str | dict[str, Any]:
+    if step.boot is not None:
+        return ({} if step.name == boot.NAME else {"name": step.name}) | {"boot": _boot(step.boot)}
     if step.name == first_line(step.run) and not step.on:
         return step.run
     name = {} if step.name == first_line(step.run) else {"name": step.name}
     return name | {"run": step.run} | ({"on": step.on} if step.on else {})
+
+
+def _boot(rule: Boot) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    for key, texts in (("expect", rule.expect), ("fail", rule.fail)):
+        if texts:
+            written[key] = list(texts)
+    if rule.exit is not None or rule.off:
+        written["exit"] = boot.OFF if rule.off else rule.exit
+    return written
 
 
 def _matrix(matrix: Matrix) -> dict[str, Any]:

@@ -375,13 +375,25 @@ def _labels(
         problems.add(
             found.mark(LABELS), "no labels: no job could run", "remove the key for the default ones"
         )
-    return {
+    resolved = {
         name.value: dataclasses.replace(
             read.label, image=image.resolve(read.image, images, problems)
         )
         for name, read in labels
         if read is not None
     }
+    for name, _ in labels:
+        if (label := resolved.get(name.value)) is not None and label.image.is_system:
+            _check_system(name, label, problems)
+    return resolved
+
+
+def _check_system(name: Placed[str], label: LabelConfig, problems: Problems) -> None:
+    if label.provider != "vm":
+        message = "an image that is booted needs a virtual machine"
+        problems.add(name.at, message, "add `provider: vm` to the label")
+    elif label.init != "none":
+        problems.add(name.at, "an image that is booted has its own init", "remove `init`")
 
 
 def load(state: Path) -> ServerConfig:

@@ -6,7 +6,7 @@ import dataclasses
 
 from cupel.config.server import LabelConfig, ServerConfig
 from cupel.core import actions
-from cupel.core.model import Item, Project
+from cupel.core.model import Item, Project, Step
 from cupel.git.repository import state_ref
 from cupel.host import messages
 
@@ -24,9 +24,7 @@ def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> mess
             commit=action.buildset.commit,
             branch=item.branch,
         ),
-        steps=tuple(
-            messages.StepSpec(name=step.name, run=step.run, on=step.on) for step in job.steps
-        ),
+        steps=tuple(_step(step) for step in job.steps),
         env=_env(job.env, item.change_id, item.patch_set, item.pipeline),
         needs=tuple(
             messages.NeedSpec(job=name, url=f"{url}/api/builds/{build}/artefacts.tar")
@@ -40,6 +38,11 @@ def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> mess
         services=tuple(messages.ServiceSpec(**dataclasses.asdict(each)) for each in job.services),
         links=tuple(messages.LinkSpec(**dataclasses.asdict(each)) for each in job.links),
     )
+
+
+def _step(step: Step) -> messages.StepSpec:
+    boot = None if step.boot is None else messages.BootSpec(**dataclasses.asdict(step.boot))
+    return messages.StepSpec(name=step.name, run=step.run, on=step.on, boot=boot)
 
 
 def _parts(action: actions.RunBuild) -> tuple[messages.PartSpec, ...]:

@@ -277,15 +277,44 @@ class Item:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """When a system that was booted has passed.
+
+    Each of `expect` has come in a line of its console, and none of `fail`; in these `*` stands for
+    anything. It has ended with the number `exit`, or has switched itself `off`, if that is asked.
+    """
+
+    expect: tuple[str, ...] = ()
+    fail: tuple[str, ...] = ()
+    exit: int | None = None
+    off: bool = False
+
+    @property
+    def text(self) -> str:
+        """In words, a line for each."""
+        lines = [f"expect: {text}" for text in self.expect]
+        lines += [f"fail: {text}" for text in self.fail]
+        lines += [f"exit: {self.exit}"] if self.exit is not None else []
+        return "\n".join([*lines, *(["exit: off"] if self.off else [])])
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A shell script that a build runs; `name` is shown, `run` is the script.
 
-    `on` names the machine of the job that it runs on; empty: the job's own.
+    `on` names the machine of the job that it runs on; empty: the job's own. A step with `boot` has
+    no script: it boots the machine's system, in which nothing can be started.
     """
 
     name: str
     run: str
     on: str = ""
+    boot: Boot | None = None
+
+    @property
+    def text(self) -> str:
+        """What it does: its script, or the rule that it goes by."""
+        return self.run if self.boot is None else self.boot.text
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pathspec
 
-from cupel.core.model import Job, Link, Service, Step
+from cupel.core.model import Boot, Job, Link, Service, Step
 from cupel.core.model import Part as JobPart
 from cupel.errors import Bug
 from cupel.git import commits, run
@@ -32,7 +32,7 @@ IRRELEVANT = frozenset({"base", "voting", "evidence", "semaphores"})
 """What of a frozen job cannot change its verdict; `base` is in its name."""
 
 Patterns = tuple[str, ...]
-Part = str | bytes | float | Step | JobPart | Service | Link | None | tuple["Part", ...]
+Part = str | bytes | float | Step | Boot | JobPart | Service | Link | None | tuple["Part", ...]
 
 _SUBMODULE = "160000"
 
@@ -107,7 +107,7 @@ def _encoded(part: Part) -> Iterator[bytes]:
             yield b"t%d:%b" % (len(text), text)
         case bytes():
             yield b"b%d:%b" % (len(part), part)
-        case Step() | JobPart() | Service() | Link():
+        case Step() | Boot() | JobPart() | Service() | Link():
             yield from _encoded(
                 tuple(getattr(part, field.name) for field in dataclasses.fields(part))
             )

@@ -11,7 +11,7 @@ import dataclasses
 from cupel.config.egress import Allowed
 from cupel.config.image import ImageConfig
 
-VERSION = 7
+VERSION = 8
 
 
 ImageSpec = ImageConfig
@@ -43,12 +43,26 @@ class MachineSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BootSpec:
+    """When a system that was booted has passed; see `core.model.Boot`."""
+
+    expect: tuple[str, ...] = ()
+    fail: tuple[str, ...] = ()
+    exit: int | None = None
+    off: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
-    """`on` is the name of the part that it runs on; empty: the build's own machine."""
+    """`on` is the name of the part that it runs on; empty: the build's own machine.
+
+    One with `boot` has no script: it boots the machine's system.
+    """
 
     name: str
     run: str
     on: str = ""
+    boot: BootSpec | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

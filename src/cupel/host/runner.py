@@ -20,6 +20,7 @@ from pathlib import Path
 from cupel.errors import CupelError, InfraError
 from cupel.host import protocol
 from cupel.host.beside import READY_SECONDS, Beside
+from cupel.host.console import Watch
 from cupel.host.messages import (
     ArtefactData,
     BuildSpec,
@@ -30,7 +31,7 @@ from cupel.host.messages import (
     ToServer,
 )
 from cupel.host.providers import interface
-from cupel.host.providers.interface import Machine, Usage
+from cupel.host.providers.interface import Bootable, Machine, Usage
 from cupel.host.service import Served
 from cupel.log import index
 
@@ -45,6 +46,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 SHORTEST_LINE = 16
 """Bytes that a line counts for when the limit on lines is derived from that on bytes."""
+
+LAST_WORDS = 1.0
+"""Seconds of a console that are read on once it has said that all is lost: it may say why."""
 
 ARTEFACT_SECONDS = 600.0
 
@@ -130,7 +134,7 @@ class Runner:
                 raise
             outcome = _failure(fault)
         try:
-            if outcome.verdict == "failure" and fault is None:
+            if outcome.verdict == "failure" and fault is None and self._is_ours:
                 await self._cores()
             left = await self._artefacts(is_gone=fault is not None)
         except (CupelError, TimeoutError) as error:
@@ -140,6 +144,11 @@ class Runner:
         if left.reason is not None:
             await self._remark(left.reason)
         return outcome
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether something can be started in the build's machine."""
+        return not isinstance(self._machine, Bootable)
 
     def usage(self, step: StepSpec | None = None) -> Usage:
         """What the machine of the step, by default the build's own, used so far; nothing is known
@@ -221,8 +230,12 @@ class Runner:
         await self._send(started)
         before = self.usage(step)
         status: int | None = None
+        watch = Watch(step.boot) if step.boot is not None else None
         try:
-            status = await self._execute(step)
+            if watch is not None:
+                status = await self._boot(watch)
+            else:
+                status = await self._execute(step)
         except InfraError:
             if self.usage(step).oom_kills > before.oom_kills:
                 return _failure(self._out_of_memory())
@@ -239,6 +252,8 @@ class Runner:
                     memory_peak=after.memory_peak,
                 )
             )
+        if watch is not None and watch.failed is not None:
+            return _failure(watch.failed)
         killed = after.oom_kills > before.oom_kills
         if status == 0:
             if killed:
@@ -261,6 +276,23 @@ class Runner:
         except BaseException:
             await process.kill()
             raise
+
+    async def _boot(self, watch: Watch) -> int:
+        """Boot the machine's system; 0 if it passes, else 1."""
+        system = self._machine
+        if not isinstance(system, Bootable):
+            raise InfraError(f"machine {system.id} has no system of its own to boot")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as limit, interface.closing(system.boot()) as console:
+                async for data in console:
+                    await self._print("out", data)
+                    watch.feed(data)
+                    if watch.is_over and watch.failed is None:
+                        return 0
+                    if watch.is_over and limit.when() is None:
+                        limit.reschedule(asyncio.get_running_loop().time() + LAST_WORDS)
+                watch.end(system.ending())
+        return 0 if watch.failed is None else 1
 
     async def _print(self, stream: str, data: bytes, part: int = 0) -> None:
         room = self._build.log_limit - self._bytes
@@ -294,11 +326,12 @@ class Runner:
         """
         sent = 0
         machine = self._machine
-        if not is_gone:
+        left = not is_gone and self._is_ours
+        if left:
             await self._gather()
         records = _packed(machine.records())
         async with asyncio.timeout(ARTEFACT_SECONDS):
-            for tar in (records, _end_of_tar() if is_gone else machine.copy_out(ARTEFACTS)):
+            for tar in (records, machine.copy_out(ARTEFACTS) if left else _end_of_tar()):
                 async with interface.closing(tar) as part:
                     async for data in part:
                         sent += len(data)

@@ -14,7 +14,7 @@ from pathlib import Path
 from cupel import process
 from cupel.config.image import TarConfig
 from cupel.errors import InfraError
-from cupel.image import tree
+from cupel.image import system, tree
 from cupel.image.definition import Definition
 
 TIMEOUT = 3600.0
@@ -43,7 +43,9 @@ _TIED = (
 async def lay_out(definition: Definition, target: Path, scratch: Path, tell: Tell) -> None:
     """Make the directory `target` the base of an image; `tell` gets each line of progress."""
     config = definition.config
-    if config.tar is not None:
+    if config.system is not None:
+        await system.lay_out(config.system, target, tell)
+    elif config.tar is not None:
         await _unpack_known(config.tar, target, tell)
     elif config.oci is not None:
         await _fetch(config.oci, target, scratch, tell)

@@ -46,7 +46,8 @@ async def build(
     packages = await asyncio.to_thread(tree.packages, rootfs)
     digest, size = await asyncio.to_thread(tree.write_manifest, rootfs, directory / tree.MANIFEST)
     file = directory / FILE
-    is_packed = await pack.pack(rootfs, file, scratch, tell)
+    # A system is read as it lies there: by QEMU, not by a machine that mounts it.
+    is_packed = not image.is_system and await pack.pack(rootfs, file, scratch, tell)
     if is_packed:
         await asyncio.to_thread(tree.empty, rootfs)
         size = file.stat().st_size

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 
 from cupel.config.image import ImageConfig
+from cupel.image import system
 
 RECIPE = 4
 """Raised when `build` makes something else of the same definition."""
@@ -29,6 +30,10 @@ class Definition:
         parts = dataclasses.asdict(self.config)
         for key in _BESIDE:
             del parts[key]
+        if self.config.system is None:
+            del parts["system"]  # as before there were any: the same images
+        else:
+            parts["system"] = system.identity(self.config.system)
         canonical = json.dumps(
             [RECIPE, self.architecture, parts], separators=(",", ":"), sort_keys=True
         )
@@ -38,8 +43,11 @@ class Definition:
     def text(self) -> str:
         """In a line, for people."""
         config = self.config
-        base = config.suite or config.oci or (config.tar.path if config.tar else "")
-        words = " ".join((base, self.architecture, *config.packages))
+        if config.system is not None:
+            words = " ".join(("boots", *system.paths(config.system)))
+        else:
+            base = config.suite or config.oci or (config.tar.path if config.tar else "")
+            words = " ".join((base, self.architecture, *config.packages))
         text = "; ".join([words, *_beside_packages(config)])
         return f"{config.name}: {text}" if config.name else text
 

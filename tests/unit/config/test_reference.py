@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from cupel.config import egress, freeze, image, job, load, project, schema, server, together
+from cupel.config import (
+    boot,
+    egress,
+    freeze,
+    image,
+    job,
+    load,
+    project,
+    schema,
+    server,
+    system,
+    together,
+)
 from cupel.config.shape import Record
 from cupel.core.model import Pipeline
 
@@ -20,6 +32,7 @@ DOCUMENTED = {
         "Keys of the file": project.FILE,
         "Keys of a job": job.JobShape.record,
         "Keys of a step": job.StepShape.record,
+        "Keys of `boot`": boot.RECORD,
         "Keys of a service": together.SERVICE_RECORD,
         "Keys of a link": together.LINK_RECORD,
     },
@@ -30,6 +43,9 @@ DOCUMENTED = {
         "Keys of `pool`": server.PoolShape.record,
         "Keys of an image": image.ImageShape.record,
         "Keys of `tar`": image.TAR_RECORD,
+        "Keys of `disk`": system.DISK_RECORD,
+        "Keys of `kernel`": system.KERNEL_RECORD,
+        "Keys of `initrd`": system.BLOB_RECORD,
         "Keys of a file": image.FILE_RECORD,
         "Keys of `prefetch`": image.PREFETCH_RECORD,
         "Keys of `limits`": server.LIMITS_RECORD,

@@ -14,6 +14,7 @@ from cupel.config import server
 from cupel.config.image import FileConfig, ImageConfig, PrefetchConfig, TarConfig
 from cupel.config.problem import ConfigErrors
 from cupel.config.server import LabelConfig, ServerConfig
+from cupel.config.system import BlobConfig, SystemConfig
 from cupel.errors import InfraError
 
 
@@ -235,3 +236,37 @@ def test_what_cannot_be_read_is_not_the_users_fault(tmp_path: Path) -> None:
     (tmp_path / "cupel.yaml").mkdir()
     with pytest.raises(InfraError, match="cannot read"):
         server.load(tmp_path)
+
+
+BLOB = "{path: /srv/x, sha256: " + "a" * 64 + "}"
+
+
+def test_an_image_may_be_a_system_of_its_own() -> None:
+    text = (
+        f"images:\n  d: {{disk: {BLOB[:-1]}, format: qcow2, bus: ide}}}}\n"
+        f"  k: {{kernel: {BLOB[:-1]}, initrd: {BLOB}, append: console=ttyS0}}}}\n"
+        "labels:\n  a: {provider: vm, image: d}\n  b: {provider: vm, image: k}\n"
+    )
+    labels = server.parse(text).labels
+    blob = BlobConfig(path="/srv/x", sha256="a" * 64)
+    assert labels["a"].image.system == SystemConfig(disk=blob, format="qcow2", bus="ide")
+    assert labels["b"].image.system == SystemConfig(
+        kernel=blob, initrd=blob, append="console=ttyS0"
+    )
+    assert labels["a"].image.suite is None
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (f"{{image: {{disk: {BLOB}}}}}", "an image that is booted needs a virtual machine"),
+        (f"{{provider: vm, init: systemd, image: {{kernel: {BLOB}}}}}", "has its own init"),
+        (f"{{provider: vm, image: {{disk: {BLOB}, steps: [x]}}}}", "booted has no `steps`"),
+        (f"{{provider: vm, image: {{disk: {BLOB}, kernel: {BLOB}}}}}", "it has one base"),
+        (f"{{provider: vm, image: {{disk: {BLOB}, suite: bookworm}}}}", "it has one base"),
+        ("{provider: vm, image: {disk: {path: x, sha256: y}}}", "not an absolute path"),
+        (f"{{provider: vm, image: {{kernel: {BLOB[:-1]}, format: raw}}}}}}", "format"),
+    ],
+)
+def test_what_can_not_be_booted_is_told(label: str, message: str) -> None:
+    assert message in refusal(f"labels:\n  a: {label}\n")

@@ -191,7 +191,7 @@ def _steps(
     asked: Sequence[Step], done: Sequence[StepResult], state: BuildState, now: float
 ) -> list[StepView]:
     """The steps in their order: what was asked for, and how far each got."""
-    scripts = {step.name: step.run for step in asked}
+    scripts = {step.name: step.text for step in asked}
     names = [step.name for step in asked]
     names = names if len(names) >= len(done) else [result.name for result in done]
     results = [*done, *([None] * (len(names) - len(done)))]

@@ -7,7 +7,7 @@ import dataclasses
 import enum
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from cupel.host.messages import LinkSpec, MachineSpec
 
@@ -114,6 +114,48 @@ class Machine(Protocol):
 
     async def destroy(self) -> None:
         """Kill all that is in it and remove every trace. Repeatable; InfraError if some stays."""
+        ...
+
+
+class How(enum.Enum):
+    """How a system that was booted ended."""
+
+    OFF = enum.auto()
+    RESTART = enum.auto()
+    EXIT = enum.auto()
+    PANIC = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """`number` is what it ended with, if it said one."""
+
+    how: How
+    number: int | None = None
+
+    @property
+    def text(self) -> str:
+        match self.how:
+            case How.OFF:
+                return "switched itself off"
+            case How.RESTART:
+                return "restarted itself"
+            case How.EXIT:
+                return f"ended with {self.number}"
+            case How.PANIC:
+                return "panicked"
+
+
+@runtime_checkable
+class Bootable(Protocol):
+    """A machine that boots a system of its own, in which nothing can be started."""
+
+    def boot(self) -> AsyncIterator[bytes]:
+        """Let it boot; what comes over its console, until it has ended. Once."""
+        ...
+
+    def ending(self) -> Ending:
+        """How it ended. Raises `InfraError` where that was not its own doing."""
         ...
 
 

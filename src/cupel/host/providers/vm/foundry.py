@@ -13,14 +13,15 @@ from cupel.errors import InfraError
 from cupel.host.providers.inside import rootfs
 from cupel.host.providers.namespace.machine import ENVIRONMENT
 from cupel.host.providers.namespace.place import Place
-from cupel.host.providers.vm import renewal
+from cupel.host.providers.vm import booted, qemu, renewal
 from cupel.host.providers.vm.accelerator import Verdicts
 from cupel.host.providers.vm.ground import Ground
 from cupel.host.providers.vm.machine import Identity
-from cupel.host.providers.vm.qemu import Accelerator
+from cupel.host.providers.vm.qemu import Accelerator, Shape
 from cupel.host.providers.vm.running import Running
 from cupel.host.providers.vm.starter import Starter
 from cupel.host.providers.vm.templates import Key, Template, Templates
+from cupel.image.system import System
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ BOOT_SECONDS = 240.0
 """For a whole boot under emulation, on a host that is busy."""
 PROOF_SECONDS = 10.0
 """For a boot under KVM: where it works it takes one."""
+_PROOF_MEMORY = 256 << 20
 TEMPLATE = 0
 """The machine number of templates while they are made; real ones begin at 1."""
 _WARM = "tar --version; mkdir --version; id; ls -l /; cat /proc/mounts; command -v git python3; "
@@ -62,6 +64,37 @@ class Foundry:
         return await self._templates.get(
             key, functools.partial(self._make, key, ground, BOOT_SECONDS)
         )
+
+    async def accelerator(self, ground: Ground) -> Accelerator:
+        """What runs a system that nothing is known of: KVM where our own kernel proves it."""
+        async with self._booting:
+            if self._verdicts.is_open and self._verdicts.accelerator is Accelerator.KVM:
+                self._verdicts.write(works=await self._boots(ground))
+        return self._verdicts.accelerator
+
+    async def _boots(self, ground: Ground) -> bool:
+        """Whether a kernel comes as far under KVM as to miss its root."""
+        kernel = System(kernel=ground.kernel.image, append="console=ttyS0 panic=-1")
+        shape = Shape(cpus=1, memory=_PROOF_MEMORY, accelerator=Accelerator.KVM, image_format="")
+        identity = Identity(image="", shape=shape, env=(), cpus=1, pids=0)
+        argv = qemu.booting(ground.program, shape, kernel, network=False)
+        await self._starter.clear(TEMPLATE)
+        directory = self._starter.directory(TEMPLATE)
+        running = self._starter.running(TEMPLATE)
+        try:
+            async with asyncio.timeout(PROOF_SECONDS):
+                shown = await booted.lay_out(kernel, directory, _PROOF_MEMORY)
+                await self._starter.stand(TEMPLATE, running, identity, argv, shown)
+                console = running.console.listen()
+                await running.control.execute("cont")
+                async for _ in console:
+                    continue
+        except (TimeoutError, InfraError) as error:
+            log.warning("KVM does not work here", error=str(error))
+        finally:
+            running.hang_up()
+            await asyncio.shield(self._starter.clear(TEMPLATE))
+        return "Kernel panic" in running.console.tail
 
     async def _prove(self, key: Key, ground: Ground) -> Key:
         """Prove KVM by a boot, once; the key of what can be had here."""

@@ -21,7 +21,7 @@ from cupel.host.providers.namespace import cgroups
 from cupel.host.providers.namespace.machine import ENVIRONMENT
 from cupel.host.providers.vm.port import VmProcess
 from cupel.host.providers.vm.qemu import Accelerator, Shape
-from cupel.host.providers.vm.running import Running
+from cupel.host.providers.vm.running import SETTLE, Running
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,6 @@ DUMP_LIMIT = 256 << 20
 DUMP_SECONDS = 60.0
 CHECKPOINT_SECONDS = 300.0
 _PANIC = re.compile(r"Kernel panic - not syncing: ([^\r\n]*)")
-_SETTLE = 0.1
-"""Seconds for the last words of a kernel to come over the console."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +159,7 @@ class VmMachine:
     async def fault(self) -> str | None:
         if self._destroyed:
             return None
-        await asyncio.sleep(_SETTLE)
+        await asyncio.sleep(SETTLE)
         self.running.console.drain()
         if self.running.panicked:
             found = _PANIC.findall(self.running.console.tail)

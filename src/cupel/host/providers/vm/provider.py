@@ -17,11 +17,12 @@ from cupel.host.providers.interface import Machine, Network, Progress
 from cupel.host.providers.namespace import disk, network
 from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.namespace.provider import images_of
+from cupel.host.providers.vm import booted, qemu, renewal
 from cupel.host.providers.vm import ground as grounds
 from cupel.host.providers.vm import machine as machines
-from cupel.host.providers.vm import qemu, renewal
 from cupel.host.providers.vm import starter as starters
 from cupel.host.providers.vm.accelerator import Verdicts
+from cupel.host.providers.vm.booted import BootedMachine
 from cupel.host.providers.vm.foundry import BOOT_SECONDS, TEMPLATE, Foundry
 from cupel.host.providers.vm.ground import Ground, Survey
 from cupel.host.providers.vm.kernel import Kernels
@@ -30,7 +31,7 @@ from cupel.host.providers.vm.qemu import Start
 from cupel.host.providers.vm.shell import Ahead, Kind, Shell
 from cupel.host.providers.vm.starter import Starter
 from cupel.host.providers.vm.templates import Key
-from cupel.image import prefetch
+from cupel.image import prefetch, system
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,8 @@ class VmProvider:
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         image = await image_of.prepare(self.images, spec, progress)
+        if spec.image.is_system:
+            return image
         ground = await self._ground(progress)
         key = self._key(image, spec, ground)
         if not self._foundry.has(key):
@@ -90,6 +93,8 @@ class VmProvider:
     ) -> VmMachine:
         image = image_of.needed(self.images, spec)
         self._place.check_new(machine)
+        if spec.image.is_system:
+            return await self._create_system(machine, spec, image)
         ground = await self._ground(_silent)
         key = self._key(image, spec, ground)
         notes = [*self._verdicts.notes(key.shape.accelerator), *self._limits(spec, key)]
@@ -114,6 +119,37 @@ class VmProvider:
                 await coming
                 await made.running.port.renew(renewal.order(machine, grant))
             await _show(made, binds)
+        except BaseException as error:
+            await self._give_up(made, error)
+        return made
+
+    async def _create_system(self, machine: int, spec: MachineSpec, image: str) -> BootedMachine:
+        """A machine on which a system of its own waits to be booted."""
+        booted_from = system.read(self.images.rootfs(image))
+        ground = await self._ground(_silent)
+        accelerator = await self._foundry.accelerator(ground)
+        shape = qemu.shape(spec, accelerator, "")
+        identity = Identity(
+            image=image, shape=shape, env=(), cpus=spec.cpus, pids=0,
+            network=spec.network, allow=spec.allow,
+        )  # fmt: skip
+        directory = self._starter.directory(machine)
+        made = BootedMachine(
+            machine,
+            identity,
+            directory,
+            self._starter.running(machine),
+            notes=self._verdicts.notes(accelerator),
+            group=self._place.tree.group(machine),
+            remove=lambda: self.purge(machine),
+        )
+        self._made[machine] = made
+        argv = qemu.booting(ground.program, shape, booted_from, network=identity.is_connected)
+        try:
+            async with asyncio.timeout(CLONE_SECONDS):
+                size = self._place.disk_size(spec.disk)
+                shown = await booted.lay_out(booted_from, directory, size)
+                await self._starter.stand(machine, made.running, identity, argv, shown)
         except BaseException as error:
             await self._give_up(made, error)
         return made

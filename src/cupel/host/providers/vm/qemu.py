@@ -10,6 +10,7 @@ import shutil
 from cupel.host.messages import MachineSpec
 from cupel.host.providers.vm import initramfs
 from cupel.host.providers.vm.guest import frames
+from cupel.image.system import System
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -17,6 +18,7 @@ PROGRAM = "qemu-system-x86_64"
 PORT, CONSOLE, CONTROL, RAM, STATE = 3, 4, 5, 6, 7
 
 KERNEL, INITRAMFS, IMAGE, DISK = "/vm/kernel", "/vm/initramfs", "/vm/image", "/vm/disk"
+SOURCE = "/vm/source"
 """Where QEMU finds the machine's files, in its cage."""
 
 SYSTEMD = "/lib/systemd/systemd"
@@ -115,6 +117,45 @@ def arguments(program: str, shape: Shape, start: Start, *, network: bool) -> lis
         *_network(network),
         *("-device", "pvpanic-pci", "-action", "panic=pause,shutdown=poweroff"),
     ]
+
+
+def booting(program: str, shape: Shape, system: System, *, network: bool) -> list[str]:
+    """The whole command for a system of its own, which stands still until `cont`."""
+    return [
+        program,
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"),
+        *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+        # Without graphics the BIOS prints to the serial console, for itself and for who uses it.
+        *("-name", "cupel", "-M", "pc,memory-backend=ram,usb=off,vmport=off,graphics=off"),
+        *_processor(shape),
+        *_memory(shape, Start.COLD),
+        *_booted(system),
+        *("-chardev", f"socket,id=control,fd={CONTROL}", "-mon", "chardev=control,mode=control"),
+        *("-chardev", f"socket,id=console,fd={CONSOLE}", "-serial", "chardev:console"),
+        *_drive("source", SOURCE, "read-only=on"),
+        *_network(network),
+        *("-device", "virtio-rng-pci", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"),
+        *(
+            "-device",
+            "pvpanic",
+            "-device",
+            "pvpanic-pci",
+            "-action",
+            "panic=pause,shutdown=poweroff",
+        ),
+    ]
+
+
+def _booted(system: System) -> list[str]:
+    if system.kernel is not None:
+        initrd = ("-initrd", INITRAMFS) if system.initrd is not None else ()
+        return ["-kernel", KERNEL, *initrd, "-append", system.append]
+    if system.format == "iso":
+        drive = f"if=none,id=system,format=raw,file={IMAGE},media=cdrom,read-only=on"
+        return ["-drive", drive, "-device", "ide-cd,drive=system,bootindex=0"]
+    drive = f"if=none,id=system,format=qcow2,file={DISK},cache=unsafe,discard=unmap"
+    device = {"virtio": "virtio-blk-pci", "ide": "ide-hd"}[system.bus]
+    return ["-drive", drive, "-device", f"{device},drive=system,bootindex=0"]
 
 
 def _processor(shape: Shape) -> list[str]:

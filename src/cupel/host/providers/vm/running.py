@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from cupel.host.providers.vm.qmp import Control
 CONSOLE_LIMIT = 16 << 20
 """Bytes of a console that are kept; a guest may write to it without end."""
 _TAIL = 64 << 10
+SETTLE = 0.1
+"""Seconds for the last words of a kernel to come over the console."""
+_AHEAD = 1 << 20
+"""Bytes of a console that a reader may be behind."""
 _PANIC = "GUEST_PANICKED"
 _SHUTDOWN = "SHUTDOWN"
 
@@ -36,6 +41,10 @@ class Console:
         self._room = CONSOLE_LIMIT
         self._loop = asyncio.get_running_loop()
         self._tail = b""
+        self._heard: collections.deque[bytes] | None = None
+        self._waiting = 0
+        self._is_over = False
+        self._news = asyncio.Event()
         self._loop.add_reader(sock, self.drain)
 
     @property
@@ -56,18 +65,57 @@ class Console:
         self._tail = (self._tail + data)[-_TAIL:]
         self._file.write(data[: self._room])
         self._room = max(0, self._room - len(data))
+        if self._heard is not None:
+            self._heard.append(data)
+            self._waiting += len(data)
+            self._news.set()
+            if self._waiting > _AHEAD:  # the guest waits for its reader
+                self._loop.remove_reader(self._sock)
+
+    def listen(self) -> AsyncGenerator[bytes, None]:
+        """What comes from now on, as it comes, until it is closed or nothing more is to come."""
+        self._heard = collections.deque()
+        return self._stream(self._heard)
+
+    async def _stream(self, heard: collections.deque[bytes]) -> AsyncGenerator[bytes, None]:
+        try:
+            while heard or (self._sock.fileno() >= 0 and not self._is_over):
+                if not heard:
+                    self._news.clear()
+                    await self._news.wait()
+                    continue
+                data = heard.popleft()
+                yield data
+                self._release(len(data))
+        finally:
+            self._heard = None
+            self._release(self._waiting)
+
+    def _release(self, count: int) -> None:
+        """Let so much more come."""
+        held = self._waiting > _AHEAD
+        self._waiting -= count
+        if held and self._waiting <= _AHEAD and self._sock.fileno() >= 0:
+            self._loop.add_reader(self._sock, self.drain)
+
+    def finish(self) -> None:
+        """Nothing more is to come, though it stays open."""
+        self._is_over = True
+        self._news.set()
 
     def close(self) -> None:
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
             self._sock.close()
             self._file.close()
+        self._news.set()
 
 
 class Running:
     """One QEMU, from the order to start it until it has ended.
 
-    `panicked` and `was_shut_down` say what the guest did; the port is closed then.
+    `panicked` and `was_shut_down` say what the guest did, and `was_reset` that it wanted to begin
+    anew; the port is closed then. `status` is what QEMU ended with.
     """
 
     def __init__(self, launcher: Launcher, console: Path) -> None:
@@ -77,6 +125,8 @@ class Running:
         """Of QEMU itself."""
         self.panicked = False
         self.was_shut_down = False
+        self.was_reset = False
+        self.status: int | None = None
         self._loop = asyncio.get_running_loop()
         self._born: asyncio.Future[None] = self._loop.create_future()
         self._started: asyncio.Future[None] = self._loop.create_future()
@@ -125,6 +175,7 @@ class Running:
             case {"event": "failed", "text": str(text)}:
                 self._end(f"QEMU can't be started: {text}")
             case {"event": "exited", "status": int(status)}:
+                self.status = status
                 self._end(f"QEMU ended with {status}")
             case _:
                 self._end("QEMU's cage ended")
@@ -140,9 +191,11 @@ class Running:
     def _on_event(self, name: str | None, data: Mapping[str, Any]) -> None:
         if name == _PANIC:
             self.panicked = True
+            self._loop.call_later(SETTLE, self.console.finish)
             self.port.close("its kernel panicked")
         elif name == _SHUTDOWN and data.get("guest"):
             self.was_shut_down = True
+            self.was_reset = data.get("reason") == "guest-reset"
             self.port.close("it was shut down from inside")
 
     async def dump(self, target: Path, *, timeout: float) -> None:

@@ -27,6 +27,8 @@ from cupel.image.catalogue import Catalogue
 SHELL_SECONDS = 30.0
 _QEMU_PIDS = 256
 _SHELL = "vm-"
+Shown = list[tuple[str, str, bool]]
+"""Files of the host, where QEMU finds them, and whether it may write to them."""
 
 
 class Starter:
@@ -78,12 +80,25 @@ class Starter:
         descriptors: Sequence[int] = (),
     ) -> None:
         """Start QEMU on the machine's `disk.img`; with what is said of `qemu.arguments`."""
+        argv = qemu.arguments(ground.program, identity.shape, start, network=identity.is_connected)
+        shown = self._shown(self._place.directory(machine), identity, ground, start)
+        await self.stand(machine, running, identity, argv, shown, descriptors)
+
+    async def stand(
+        self,
+        machine: int,
+        running: Running,
+        identity: Identity,
+        argv: list[str],
+        shown: Shown,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        """Start QEMU by any command, on these files."""
         directory = self._place.directory(machine)
         with contextlib.closing(users.take(self._place.state, machine)) as taken:
-            await _prepare(directory, running, taken)
-            plan = self._plan(
-                directory, identity, ground, start, taken, self._limited(machine, identity)
-            )
+            await _prepare(shown, directory, running, taken)
+            group = self._limited(machine, identity)
+            plan = self._plan(directory, identity, argv, shown, taken, group)
             await running.start(plan, directory / "qemu.log", taken.descriptor, descriptors)
 
     async def lay_out(self, kind: Kind) -> Shell:
@@ -112,8 +127,13 @@ class Starter:
             template.devices.open("rb") as devices,
             contextlib.closing(users.take(self._place.state, number)) as taken,
         ):
-            await _prepare(directory, shell.running, taken)
-            plan = self._plan(directory, kind.identity, kind.ground, Start.CLONE, taken, None)
+            identity, ground = kind.identity, kind.ground
+            shown = self._shown(directory, identity, ground, Start.CLONE)
+            argv = qemu.arguments(
+                ground.program, identity.shape, Start.CLONE, network=identity.is_connected
+            )
+            await _prepare(shown, directory, shell.running, taken)
+            plan = self._plan(directory, identity, argv, shown, taken, None)
             descriptors = (template.memory, devices.fileno())
             log = directory / "qemu.log"
             await shell.running.start(plan, log, taken.descriptor, descriptors)
@@ -146,19 +166,17 @@ class Starter:
         self,
         directory: Path,
         identity: Identity,
-        ground: Ground,
-        start: Start,
+        argv: list[str],
+        shown: Shown,
         taken: users.Taken,
         group: cgroups.Group | None,
     ) -> cage.Plan:
         policy = network.policy(identity.network, identity.allow, self._place.environ)
         return cage.Plan(
-            argv=qemu.arguments(
-                ground.program, identity.shape, start, network=identity.is_connected
-            ),
+            argv=argv,
             directory=str(directory),
             uid=taken.first,
-            shown=self._shown(directory, identity, ground, start),
+            shown=shown,
             files={"/etc/resolv.conf": f"nameserver {network.resolver_of(identity.network)}\n"},
             init_groups=group.init if group else [],
             build_groups=group.build if group else [],
@@ -170,9 +188,7 @@ class Starter:
             unreachable=network.unreachable(policy) if identity.is_connected else [],
         )
 
-    def _shown(
-        self, directory: Path, identity: Identity, ground: Ground, start: Start
-    ) -> list[tuple[str, str, bool]]:
+    def _shown(self, directory: Path, identity: Identity, ground: Ground, start: Start) -> Shown:
         kernel = ground.kernel
         boots = [(str(kernel.image), qemu.KERNEL, False),
                  (str(kernel.initramfs), qemu.INITRAMFS, False)]  # fmt: skip
@@ -206,8 +222,10 @@ class Starter:
         self._launcher.close()
 
 
-async def _prepare(directory: Path, running: Running, taken: users.Taken) -> None:
-    os.chown(directory / "disk.img", taken.first, taken.first)
+async def _prepare(shown: Shown, directory: Path, running: Running, taken: users.Taken) -> None:
+    for path, _, writable in shown:
+        if writable:
+            os.chown(path, taken.first, taken.first)
     # Known by its pid before it may do anything that outlives an agent's crash.
     record.write(directory, record.of_process(await running.born()))
 
