@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -162,6 +163,7 @@ class _Session:
         self._slots = slots
         self._labels: tuple[str, ...] = ()
         self._specs: tuple[MachineSpec, ...] = ()
+        self._learned = asyncio.Event()
         self._stock = stock
         self._stocking: asyncio.Task[None] | None = None
         self._sources = Sources(state)
@@ -259,6 +261,7 @@ class _Session:
 
     def _learn(self, specs: Iterable[MachineSpec]) -> None:
         self._specs = tuple(s for s in specs if not self._labels or s.label in self._labels)
+        self._learned.set()
 
     def _images(self) -> Images:
         found = {spec.label: self._means.provider.find(spec) for spec in self._specs}
@@ -340,8 +343,11 @@ class _Session:
     async def _keep(self, stock: Stock, seconds: float) -> None:
         """Have the images here before a machine is ordered; look again and again."""
         while True:
+            self._learned.clear()
             await stock.keep(self._specs)
-            await asyncio.sleep(seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._learned.wait()
 
     async def _tell_judgement(self, digest: str, *, by_itself: bool) -> None:
         await self._send(Judged(image=digest, by_itself=by_itself))
