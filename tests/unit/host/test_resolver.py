@@ -87,6 +87,17 @@ def test_what_is_no_query_gets_no_reply(message: bytes) -> None:
     assert resolver.answer(message, POLICY, LookUp()) is None
 
 
+@pytest.mark.parametrize("label", ["\0", "a b", "ä", "a\n"])
+def test_what_is_no_name_is_not_asked_for(label: str) -> None:
+    look_up = LookUp()
+    raw = label.encode()
+    labels = bytes([len(raw)]) + raw + b"\7example\3com\0"
+    question = struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!2H", A, 1)
+    reply = resolver.answer(question, POLICY, look_up)
+    assert reply is None or struct.unpack_from("!6H", reply)[1] == 0x8183
+    assert look_up.asked == []
+
+
 @given(st.binary(max_size=600))
 def test_any_message_is_survived(message: bytes) -> None:
     resolver.answer(message, POLICY, LookUp())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -17,6 +18,9 @@ PRIVATE = (
     "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3",
 )  # fmt: skip
 """Neighbours, the credentials of clouds, and what is nobody's (RFC 6890)."""
+
+_LONGEST = 253
+_BELOW = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 
 Ports = Sequence[Sequence[int]]
 """First and last of each range."""
@@ -108,7 +112,11 @@ def still_denied(policy: Policy, networks: Iterable[str]) -> list[str]:
 
 
 def _is_meant(name: str, pattern: str) -> bool:
-    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern
+    if not pattern.startswith("*."):
+        return name == pattern
+    # A build may ask for anything; what is no name of a host is not asked of the host's resolver.
+    below = name.removesuffix(pattern[1:])
+    return below != name and len(name) <= _LONGEST and _BELOW.fullmatch(below) is not None
 
 
 def _is_denied(address: IPv4Address, policy: Policy) -> bool:
