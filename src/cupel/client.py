@@ -266,11 +266,15 @@ class Client:
         return self._get(list[views.PoolView], "/api/pools")
 
     def host(self, name: str) -> views.HostView:
-        return self._get(views.HostView, f"/api/hosts/{name}")
+        return self._get(views.HostView, f"/api/hosts/{_part(name)}")
 
     def drain_host(self, name: str, *, draining: bool) -> views.HostView:
         word = "drain" if draining else "undrain"
-        return self._send(views.HostView, "POST", f"/api/hosts/{name}/{word}")
+        return self._send(views.HostView, "POST", f"/api/hosts/{_part(name)}/{word}")
+
+    def forget_host(self, name: str) -> None:
+        with self._errors():
+            self._check(self._http.delete(f"/api/hosts/{_part(name)}"))
 
     def hosts(self) -> list[views.HostView]:
         return self._get(list[views.HostView], "/api/hosts")

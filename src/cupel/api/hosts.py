@@ -22,6 +22,11 @@ async def show(cupel: Cupel, name: str) -> views.HostView:
         return await views.host_view(tx, name, now=cupel.clock(), loads=cupel.loads)
 
 
+@router.delete("/{name}", operation_id="host_forget", summary="Forget a host", status_code=204)
+async def forget(cupel: Cupel, admin: Administrator, name: str) -> None:
+    await cupel.commands.forget_host(name, user=admin.user)
+
+
 @router.post("/{name}/drain", operation_id="host_drain", summary="Empty a host")
 async def drain(cupel: Cupel, admin: Administrator, name: str) -> views.HostView:
     await cupel.commands.drain_host(name, draining=True, user=admin.user)

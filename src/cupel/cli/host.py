@@ -133,6 +133,18 @@ def undrain(session: Session, name: str, as_json: bool) -> None:
     _tell(found, as_json)
 
 
+@host.command()
+@click.argument("name", metavar="HOST")
+@pass_session
+def forget(session: Session, name: str) -> None:
+    """Do not wait for a host any more that is lost for good.
+
+    It is known again should it ever connect. To keep it out, revoke its token.
+    """
+    with session.client() as client:
+        client.forget_host(name)
+
+
 def _tell(found: views.HostView, as_json: bool) -> None:
     if as_json:
         output.document(found)

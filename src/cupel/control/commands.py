@@ -23,6 +23,7 @@ from cupel.core.model import (
     ChangeState,
     Event,
     Host,
+    HostState,
     Item,
     ItemState,
     Machine,
@@ -190,6 +191,16 @@ class Commands:
             word = "is being drained already" if draining else "is not being drained"
             raise Conflict(f"host {name} {word}")
         await self._engine.record(events.HostDrainSet(name=name, draining=draining, user=user))
+
+    async def forget_host(self, name: str, *, user: str) -> None:
+        """Do not wait for a host any more that is lost."""
+        async with self._store.read() as tx:
+            known = await tx.select(Host, {"name": name})
+        if not known or known[0].state is HostState.FORGOTTEN:
+            raise NotFound(f"there is no host {name}", hint="`cupel host list` has them all")
+        if known[0].state is HostState.CONNECTED:
+            raise Conflict(f"host {name} is connected", hint="stop its process first")
+        await self._engine.record(events.HostForgotten(name=name, user=user))
 
     async def close_queue(self, name: str, *, reason: str, user: str) -> Queue:
         """Let nothing land until the queue is opened again; changes are still proved."""

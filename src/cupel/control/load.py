@@ -193,7 +193,7 @@ async def _concerning(  # noqa: C901 - one match over the union
                 *await _on_host(tx, fact.name),
                 *await tx.select(Machine, {"id": fact.machines}),
             ]
-        case events.HostLost():
+        case events.HostLost() | events.HostForgotten():
             return await _on_host(tx, fact.name)
         case events.HostSeen() | events.HostDrainSet():
             return await tx.select(Host, {"name": fact.name})

@@ -212,6 +212,14 @@ class HostDrainSet:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostForgotten:
+    """A lost host is not waited for any more."""
+
+    name: str
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSpec:
     """A label of the configuration, as in `Pool`."""
 
@@ -308,6 +316,7 @@ Fact = (
     | HostSeen
     | HostLost
     | HostDrainSet
+    | HostForgotten
     | PoolsSet
     | MachineReady
     | MachineFailed

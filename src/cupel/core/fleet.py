@@ -45,6 +45,18 @@ def host_drain_set(draft: Draft, fact: events.HostDrainSet) -> None:
         draft.tell(f"host.{word}", host.name, user=fact.user)
 
 
+def host_forgotten(draft: Draft, fact: events.HostForgotten) -> None:
+    """Its machines count as gone: it has deleted them itself, or they ended with it."""
+    host = _host(draft, fact.name)
+    if host is None or host.state is not HostState.LOST:
+        return
+    draft.put(replace(host, state=HostState.FORGOTTEN, draining=False))
+    draft.tell("host.forgotten", host.name, user=fact.user)
+    for machine in draft.all(Machine):
+        if machine.host_id == host.id:
+            machine_gone(draft, machine.id, hosts.RESTARTED)
+
+
 def pools_set(draft: Draft, fact: events.PoolsSet) -> None:
     known = {pool.label: pool for pool in draft.all(Pool)}
     for spec in fact.pools:
@@ -115,7 +127,7 @@ def _found(draft: Draft, machine_id: int, host: Host) -> None:
 
 def host_lost(draft: Draft, fact: events.HostLost) -> None:
     host = _host(draft, fact.name)
-    if host is None or host.state is HostState.LOST:
+    if host is None or host.state is not HostState.CONNECTED:
         return
     draft.put(replace(host, state=HostState.LOST, detail=fact.reason))
     draft.tell("host.lost", f"{host.name}: {fact.reason}")

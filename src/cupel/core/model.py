@@ -73,6 +73,8 @@ class MachineState(enum.StrEnum):
 class HostState(enum.StrEnum):
     CONNECTED = "connected"
     LOST = "lost"
+    FORGOTTEN = "forgotten"
+    """Lost, and nobody waits for it; it is known again when it connects."""
 
 
 class Landing(enum.StrEnum):

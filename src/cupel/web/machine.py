@@ -75,6 +75,14 @@ async def undrain(request: fastapi.Request, name: str) -> Response:
     return await _drain(request, name, draining=False)
 
 
+@router.post("/hosts/{name}/forget")
+async def forget(request: fastapi.Request, name: str) -> Response:
+    here = site.of(request)
+    who, _ = await here.form(request, Scope.ADMIN)
+    await here.server.commands.forget_host(name, user=who.user)
+    return RedirectResponse("/machines", status_code=303)
+
+
 async def _drain(request: fastapi.Request, name: str, *, draining: bool) -> Response:
     here = site.of(request)
     who, _ = await here.form(request, Scope.ADMIN)

@@ -179,6 +179,8 @@ def test_machines_and_hosts(cupel: Command) -> None:
         ("host", "undrain", "here"),
     ):
         assert isinstance(json.loads(cupel(*words, "--json").out), dict), words
+    assert cupel("host", "forget", "here").out == ""
+    assert cupel.world.commands.asked[-1][:2] == ("forget_host", "here")
 
 
 def test_pools(cupel: Command) -> None:

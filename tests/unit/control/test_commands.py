@@ -20,6 +20,8 @@ from cupel.core.model import (
     Change,
     ChangeState,
     Event,
+    Host,
+    HostState,
     Item,
     ItemState,
     Landing,
@@ -32,6 +34,7 @@ from cupel.core.model import (
 )
 from cupel.errors import Conflict, NotFound, UserError
 from cupel.store.memory import MemoryStore
+from unit.core import fleet
 from unit.core.making import change, patch_set, project, queue
 
 T = TypeVar("T")
@@ -239,3 +242,19 @@ def test_a_project_can_get_a_queue_that_was_made_for_it(tmp_path: Path) -> None:
         assert [row.owner for row in await kept(store, Change)] == []
 
     ask(tmp_path, asked)
+
+
+def test_a_host_is_forgotten_once_it_is_lost(tmp_path: Path) -> None:
+    async def asked(commands: Commands, store: MemoryStore) -> tuple[HostState, ...]:
+        with pytest.raises(NotFound, match="there is no host nowhere"):
+            await commands.forget_host("nowhere", user="ada")
+        with pytest.raises(Conflict, match="host here is connected"):
+            await commands.forget_host("here", user="ada")
+        await commands.forget_host("gone", user="ada")
+        with pytest.raises(NotFound):
+            await commands.forget_host("gone", user="ada")
+        async with store.read() as tx:
+            return tuple(host.state for host in await tx.select(Host, order="name"))
+
+    hosts = [fleet.host(31, name="here"), fleet.host(32, name="gone", state=HostState.LOST)]
+    assert ask(tmp_path, asked, *hosts) == (HostState.FORGOTTEN, HostState.CONNECTED)

@@ -339,6 +339,9 @@ class Commands:
     async def drain_host(self, name: str, *, draining: bool, user: str) -> None:
         self._ask("drain_host", name, draining, user)
 
+    async def forget_host(self, name: str, *, user: str) -> None:
+        self._ask("forget_host", name, user)
+
     async def open_queue(self, name: str, *, user: str) -> Queue:
         self._ask("open_queue", name, user)
         return await self._queue(closed=None, closed_by=None)

@@ -14,6 +14,7 @@ from cupel.core.model import (
     BuildState,
     ChangeState,
     Host,
+    HostState,
     Item,
     ItemState,
     Machine,
@@ -311,6 +312,23 @@ def test_deleting_goes_on_when_a_lost_host_is_back() -> None:
     core.hear(events.HostLost(name="host", reason="silence"))
     assert core.step() == []
     core.hear(core.hello(machines=(machine,)))
+    assert DestroyMachine(machine_id=machine, host="host") in core.step()
+
+
+def test_a_lost_host_is_forgotten_with_its_machines_until_it_is_back() -> None:
+    core, [machine] = running()
+    forgotten = events.HostForgotten(name="host", user="ada")
+    assert core.hear(forgotten) == []  # it is there
+    core.hear(events.HostLost(name="host", reason="silence"))
+    core.hear(forgotten)
+    [host] = core.draft().all(Host)
+    assert host.state is HostState.FORGOTTEN
+    assert core.draft().get(Machine, machine).state is MachineState.GONE
+    assert core.hear(forgotten) == []
+    assert core.hear(events.HostLost(name="host", reason="late")) == []
+    core.hear(core.hello(machines=(machine,)))
+    [host] = core.draft().all(Host)
+    assert host.state is HostState.CONNECTED
     assert DestroyMachine(machine_id=machine, host="host") in core.step()
 
 

@@ -452,6 +452,7 @@ def test_hosts_and_machines_are_ruled_by_administrators(tmp_path: Path) -> None:
     asks = {
         "/hosts/north.1/drain": ("drain_host", "north.1", "ada", True),
         "/hosts/north.1/undrain": ("drain_host", "north.1", "ada", False),
+        "/hosts/north.1/forget": ("forget_host", "north.1", "ada"),
         f"/machines/{machine.id}/delete": ("delete_machine", machine.id, "ada"),
     }
 

@@ -18,6 +18,7 @@ from cupel.core.model import (
     Buildset,
     BuildState,
     Host,
+    HostState,
     Item,
     Machine,
     MachineState,
@@ -34,6 +35,8 @@ PRESENT = frozenset(MachineState) - {MachineState.GONE}
 """The states of a machine that takes a place on its host."""
 
 NO_LOADS: Mapping[str, HostLoad] = MappingProxyType({})
+
+KNOWN = frozenset(HostState) - {HostState.FORGOTTEN}
 
 UNFINISHED = frozenset(BuildState) - {BuildState.FINISHED}
 
@@ -66,8 +69,8 @@ async def machine_view(tx: Transaction, id: int, *, now: float) -> MachineView:
 async def host_list(
     tx: Transaction, *, now: float, loads: Mapping[str, HostLoad] = NO_LOADS
 ) -> list[HostView]:
-    """Every host with the machines that are on it, by name; `loads` is by name as well."""
-    rows = await tx.select(Host, order="name")
+    """Every host that is not forgotten with the machines that are on it, by name, as is `loads`."""
+    rows = await tx.select(Host, {"state": KNOWN}, order="name")
     present = await _machines(tx, await tx.select(Machine, {"state": PRESENT}), now)
     return [
         _host(
