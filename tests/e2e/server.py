@@ -192,7 +192,13 @@ class Server:
         wait_for(lambda: text in self.log(build), why=f"{text!r} in the log of build {build}")
 
     def leftovers(self) -> dict[str, list[str]]:
+        """Everything that is left once it has stopped."""
         return leftovers.of(self.state.resolve())
+
+    def machines_left(self) -> dict[str, list[str]]:
+        """What is left of machines while it runs: it keeps one laid out that is nobody's yet."""
+        found = self.leftovers()
+        return {kind: found[kind] for kind in ("directories", "control groups") if kind in found}
 
 
 @contextlib.contextmanager
