@@ -44,7 +44,7 @@ def run(
             provider=Several(provider, VmProvider(held, ahead=True)),
             state=held,
             labels=labels,
-            # To prove what was fetched takes a mount. Whoever is not root has images from elsewhere.
+            # To prove what was fetched takes a mount. Others have their images from elsewhere.
             stock=stock if os.geteuid() == 0 else None,
             guard=_guard(held, stock),
         )
