@@ -16,6 +16,7 @@ import pytest
 
 from cupel.config.image import ImageConfig
 from cupel.config.system import BlobConfig, SystemConfig
+from cupel.errors import InfraError
 from cupel.host import messages, runner
 from cupel.host.messages import BootSpec, BuildSpec, Output, SourceSpec, StepSpec
 from cupel.host.providers.vm.provider import VmProvider
@@ -30,45 +31,88 @@ pytestmark = [
 ]
 
 NUMBER = 0x10
-PRINT = bytes.fromhex("AC 84C0 7406 BAF803 EE EBF5 C3")
-"""A routine for the text at SI, to the first serial port."""
+START = 0x7C00
+"""Where the BIOS puts a boot sector."""
 
 
-def sector(*, writes: bool = True) -> bytes:
-    """A boot sector that greets, writes to its disk, prints the beginning of the second disk, and
-    ends with `NUMBER`."""
-    greeting, farewell, sorry = b"hello from nobody's system\r\n\0", b"\r\n\0", b"disk error\r\n\0"
+class Code:
+    """Machine code of 16 bits, whose places have names."""
 
-    def code(printer: int, texts: tuple[int, int, int], failed: int) -> bytes:
-        out = bytearray(bytes.fromhex("31C0 8ED8 8EC0"))
+    def __init__(self) -> None:
+        self._out = bytearray()
+        self._places: dict[str, int] = {}
+        self._wanted: list[tuple[int, str, bool]] = []
 
-        def say(at: int) -> None:
-            out.extend(b"\xbe" + struct.pack("<H", at))
-            out.extend(b"\xe8" + struct.pack("<h", printer - (0x7C00 + len(out) + 3)))
+    def put(self, code: str) -> None:
+        self._out += bytes.fromhex(code)
 
-        def disk(call: int, memory: int, number: int, drive: int) -> None:
-            for opcode, value in ((0xB8, call), (0xBB, memory), (0xB9, number), (0xBA, drive)):
-                out.extend(bytes([opcode]) + struct.pack("<H", value))
-            out.extend(b"\xcd\x13\x0f\x82" + struct.pack("<h", failed - (0x7C00 + len(out) + 6)))
+    def text(self, name: str, text: str) -> None:
+        self.here(name)
+        self._out += text.encode() + b"\r\n\0"
 
-        say(texts[0])
-        if writes:
-            disk(0x0301, 0x7C00, 2, 0x80)
-        disk(0x0201, 0x7E00, 1, 0x81)
-        say(0x7E00)
-        say(texts[1])
-        out.extend(bytes([0xB0, NUMBER, 0xE6, 0xF4]))
-        code.failed = 0x7C00 + len(out)  # type: ignore[attr-defined]
-        say(texts[2])
-        out.extend(b"\xf4\xeb\xfd")
-        return bytes(out)
+    def here(self, name: str) -> None:
+        self._places[name] = START + len(self._out)
 
-    length = len(code(0, (0, 0, 0), 0))
-    printer = 0x7C00 + length
-    first = printer + len(PRINT)
-    texts = (first, first + len(greeting), first + len(greeting) + len(farewell))
-    whole = code(printer, texts, code.failed) + PRINT + greeting + farewell + sorry  # type: ignore[attr-defined]
-    return whole.ljust(510, b"\0") + b"\x55\xaa"
+    def refer(self, code: str, name: str, *, jump: bool = False) -> None:
+        """An instruction that ends with a place, for jumps as seen from its end."""
+        self.put(code)
+        self._wanted.append((len(self._out), name, jump))
+        self.put("0000")
+
+    def say(self, name: str) -> None:
+        self.refer("BE", name)
+        self.refer("E8", "print", jump=True)
+
+    def disk(self, call: str, number: int, drive: str) -> None:
+        """Read (02) or write (03) a sector of a drive, at 7E00."""
+        self.put(f"B801{call} BB007E B9{number:02X}00 BA{drive}00 CD13")
+        self.refer("0F82", "failed", jump=True)
+
+    def sector(self) -> bytes:
+        for at, name, is_jump in self._wanted:
+            value = self._places[name] - (START + at + 2 if is_jump else 0)
+            self._out[at : at + 2] = struct.pack("<H", value & 0xFFFF)
+        assert len(self._out) <= 510
+        return bytes(self._out).ljust(510, b"\0") + b"\x55\xaa"
+
+
+ENDS = {
+    "exit": f"B0{NUMBER:02X} E6F4",
+    "panic": "BA0505 B001 EE",
+    "restart": "B0FE E664",
+    "halt": "",
+}
+"""What a system does when it is through: each by a port of the PC or of QEMU."""
+
+
+def sector(ends: str = "exit") -> bytes:
+    """A boot sector that greets, writes to its disk, and says how the second disk begins. One that
+    ends by `flood` greets for ever."""
+    code = Code()
+    code.put("31C0 8ED8 8EC0")
+    code.say("greeting")
+    code.disk("03", 2, "80")
+    code.disk("02", 1, "81")
+    code.put("BE007E")
+    code.refer("E8", "print", jump=True)
+    code.say("farewell")
+    if ends == "flood":
+        code.here("flood")
+        code.say("greeting")
+        code.refer("E9", "flood", jump=True)
+    else:
+        code.put(ENDS[ends])
+    code.here("halt")
+    code.put("F4 EBFD")
+    code.here("failed")
+    code.say("sorry")
+    code.refer("E9", "halt", jump=True)
+    code.here("print")  # the text at SI, to the first serial port
+    code.put("AC 84C0 7406 BAF803 EE EBF5 C3")
+    code.text("greeting", "hello from nobody's system")
+    code.text("farewell", "")
+    code.text("sorry", "disk error")
+    return code.sector()
 
 
 def program(text: bytes) -> bytes:
@@ -130,6 +174,8 @@ def boot(
     tmp_path: Path,
     system: SystemConfig,
     rule: BootSpec,
+    *,
+    timeout: float = 60.0,
     **changes: object,
 ) -> tuple[Outcome, str]:
     """How a build ends that boots this system, and its log."""
@@ -154,7 +200,8 @@ def boot(
                     job="j",
                     source=SourceSpec(url="", ref="", commit="", branch="main"),
                     steps=(StepSpec(name="boot", run="", boot=rule),),
-                    timeout=60.0,
+                    timeout=timeout,
+                    log_limit=1 << 20,
                 )
                 run = runner.Runner(machine, build, memory=wanted.memory, send=hear, now=time.time)
                 outcome = await run.run()
@@ -171,16 +218,13 @@ def boot(
 PASSED = Outcome(verdict="success")
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> SystemConfig:
-    return SystemConfig(disk=written(tmp_path / "disk", sector().ljust(1 << 20, b"\0")))
+def disk(tmp_path: Path, ends: str = "exit") -> SystemConfig:
+    return SystemConfig(disk=written(tmp_path / "disk", sector(ends).ljust(1 << 20, b"\0")))
 
 
-def test_a_disk_is_booted_and_never_written_and_sees_the_sources(
-    tmp_path: Path, disk: SystemConfig
-) -> None:
+def test_a_disk_is_booted_and_never_written_and_sees_the_sources(tmp_path: Path) -> None:
     rule = BootSpec(expect=("hello from *system",), fail=("error",), exit=NUMBER)
-    outcome, log = boot(tmp_path, disk, rule)
+    outcome, log = boot(tmp_path, disk(tmp_path), rule)
     assert outcome == PASSED
     assert "hello from nobody's system" in log
     assert "src/README" in log
@@ -189,21 +233,50 @@ def test_a_disk_is_booted_and_never_written_and_sees_the_sources(
 
 
 @pytest.mark.parametrize(
-    ("rule", "reason"),
+    ("ends", "rule", "reason"),
     [
-        (BootSpec(exit=3), "the system ended with 16"),
-        (BootSpec(off=True), "the system ended with 16"),
-        (BootSpec(expect=("hello", "bye")), "ended with 16 before its console said: bye"),
-        (BootSpec(expect=("bye",), fail=("n*body",)), "hello from nobody's system"),
+        ("exit", BootSpec(exit=3), "the system ended with 16"),
+        ("exit", BootSpec(expect=("h", "bye")), "ended with 16 before its console said: bye"),
+        ("halt", BootSpec(expect=("bye",), fail=("n*body",)), "hello from nobody's system"),
+        ("restart", BootSpec(off=True), "the system restarted itself"),
+        ("panic", BootSpec(off=True), "the system panicked"),
+        ("flood", BootSpec(off=True), "printed more than 1 MiB"),
     ],
 )
-def test_a_system_fails_by_its_rule(
-    tmp_path: Path, disk: SystemConfig, rule: BootSpec, reason: str
-) -> None:
-    outcome, _ = boot(tmp_path, disk, rule)
+def test_a_system_fails_by_its_rule(tmp_path: Path, ends: str, rule: BootSpec, reason: str) -> None:
+    outcome, _ = boot(tmp_path, disk(tmp_path, ends), rule)
     assert outcome.verdict == "failure"
     assert outcome.reason is not None
     assert outcome.reason.endswith(reason)
+
+
+def test_a_system_that_never_ends_runs_out_of_time(tmp_path: Path) -> None:
+    outcome, _ = boot(tmp_path, disk(tmp_path, "halt"), BootSpec(off=True), timeout=1.0)
+    assert outcome == Outcome(verdict="timeout", reason="took longer than 1 s, in step 'boot'")
+
+
+def test_nothing_is_started_or_fetched_and_a_disk_has_its_limit(tmp_path: Path) -> None:
+    large = sector().ljust(65 << 20, b"\0")
+    system = SystemConfig(disk=written(tmp_path / "disk", large))
+    image = ImageConfig(suite=None, packages=(), system=system)
+
+    async def whole() -> None:
+        provider = VmProvider(tmp_path / "state", environ={}, store=store())
+        try:
+            wanted = spec(image=image)
+            await provider.prepare(wanted, print)
+            async with machine_of(provider, wanted) as machine:
+                with pytest.raises(InfraError, match="a system of its own"):
+                    await machine.exec(["true"], env={}, cwd="/")
+                assert [piece async for piece in machine.copy_out("/build")] == []
+            small = spec(image=image, disk=64 << 20)
+            with pytest.raises(InfraError, match="65 MiB, the label's has 64"):
+                await provider.create(2, small)
+        finally:
+            await provider.close()
+
+    asyncio.run(whole())
+    assert leftovers.of(tmp_path / "state") == {}
 
 
 def kernel(tmp_path: Path) -> Path:

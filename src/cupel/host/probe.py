@@ -69,6 +69,7 @@ def examine(state: Path) -> list[Finding]:
             required=False,
         ),
         _virtual_machines(),
+        _program("qemu-img", "keeps disks that are booted", "qemu-utils", required=False),
         _kvm(state),
         _space(place),
         _memory(),
