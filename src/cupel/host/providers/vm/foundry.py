@@ -122,7 +122,7 @@ class Foundry:
             try:
                 async with asyncio.timeout(seconds):
                     await self._boot(running, key, ground, memory)
-                await self._finish(running, target)
+                await self._finish(running, target, key.shape)
             except TimeoutError:
                 raise InfraError(
                     f"it did not boot within {seconds:g} s", hint=self._starter.said(TEMPLATE)
@@ -138,10 +138,10 @@ class Foundry:
         identity = Identity(image=key.image, shape=key.shape, env=(), cpus=key.shape.cpus, pids=0)
         await self._starter.boot(TEMPLATE, running, identity, ground, key.disk, memory=memory)
 
-    async def _finish(self, running: Running, target: Path) -> None:
+    async def _finish(self, running: Running, target: Path, shape: Shape) -> None:
         """Save a machine that stands."""
         async with asyncio.timeout(BOOT_SECONDS):
-            await _rehearse(running)
+            await _rehearse(running, has_system=bool(shape.init))
             await asyncio.sleep(_REST)
             await running.save(target / "devices", shared_memory=True, timeout=BOOT_SECONDS)
             await running.stop()
@@ -153,13 +153,16 @@ class Foundry:
         self._templates.close()
 
 
-async def _rehearse(running: Running) -> None:
+async def _rehearse(running: Running, *, has_system: bool) -> None:
     """Do what clones will do first: its data is in memory then, and its files are open.
 
-    Several times, until the interpreter inside has adapted its code to what it meets.
+    Several times, until the interpreter inside has adapted its code to what it meets. Systemd is
+    spared that: it does not restart its journal that often.
     """
-    for argv in (*[["/bin/sh", "-c", f"exec 2>&1; {_WARM}"]] * 2, *[["/bin/echo"]] * _TIMES):
-        await running.port.renew(renewal.order(TEMPLATE, None))
+    programs = (*[["/bin/sh", "-c", f"exec 2>&1; {_WARM}"]] * 2, *[["/bin/echo"]] * _TIMES)
+    for number, argv in enumerate(programs):
+        if number == 0 or not has_system:
+            await running.port.renew(renewal.order(TEMPLATE, None))
         told = await running.port.exec(argv, env=ENVIRONMENT, cwd="/", pids=64, stdin=False)
         async for _piece in told.output():
             continue
