@@ -33,7 +33,9 @@ from cupel.host.messages import (
 from cupel.host.pressure import Load, Sample
 from cupel.host.protection import Guard
 from cupel.host.providers.namespace import NamespaceProvider, cgroups
+from cupel.host.providers.vm.machine import VmMachine
 from integration import images, leftovers
+from integration.test_provider_vm import MISSING, on_machine
 
 MIB = 1 << 20
 ROOM = 160 * MIB
@@ -232,3 +234,20 @@ def test_measuring_a_machine_costs_next_to_nothing(tmp_path: Path) -> None:
             await provider.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=f"virtual machines need {', '.join(MISSING)}")
+def test_what_a_virtual_machine_takes_of_its_host_is_known_while_it_runs(tmp_path: Path) -> None:
+    async def scenario(machine: VmMachine) -> None:
+        before = machine.usage()
+        process = await machine.exec(["/bin/sh", "-c", "while :; do :; done"], env={}, cwd="/")
+        await asyncio.sleep(3)
+        now = machine.usage()
+        await process.kill()
+        assert now.cpu_of_host - before.cpu_of_host > 1.0  # type: ignore[operator]
+        assert (now.memory or 0) > 32 * MIB
+        assert now.waits[0] is not None
+        assert None not in (now.read, now.written, now.disk)
+
+    on_machine(tmp_path, scenario)

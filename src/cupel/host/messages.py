@@ -315,7 +315,7 @@ class Progress:
 class Measure:
     """What a machine used at a time: `Usage` of the provider's interface, in its order and units.
 
-    `cpu_seconds` counts from the machine's beginning. None: not known.
+    `cpu_seconds` counts from the machine's beginning, and is its host's. None: not known.
     """
 
     at: float

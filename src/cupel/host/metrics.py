@@ -47,7 +47,7 @@ def _measure(now: float, usage: Usage) -> Measure:
     cpu, memory, io = usage.waits
     return Measure(
         at=now,
-        cpu_seconds=usage.cpu_seconds,
+        cpu_seconds=usage.cpu_seconds if usage.cpu_of_host is None else usage.cpu_of_host,
         memory=usage.memory,
         processes=usage.processes,
         disk=usage.disk,

@@ -90,6 +90,13 @@ def test_measures_are_sent_in_batches_and_the_rest_is_there_for_the_end():
     assert record.rest(1) == ()
 
 
+def test_what_a_machine_costs_its_host_goes_before_what_ran_in_it():
+    record = metrics.Record()
+    used = {1: Usage(cpu_seconds=1.0), 2: Usage(cpu_seconds=1.0, cpu_of_host=3.0)}
+    list(record.add(0.0, used))
+    assert [record.rest(machine)[0].cpu_seconds for machine in used] == [1.0, 3.0]
+
+
 def test_after_an_hour_every_tenth_measure_is_kept():
     record = metrics.Record()
     kept = [

@@ -38,6 +38,8 @@ class Usage:
     waits: tuple[float | None, float | None, float | None] = (None, None, None)
     read: int | None = None
     written: int | None = None
+    cpu_of_host: float | None = None
+    """Seconds of cpu that the machine cost its host, where that is more than what ran in it."""
 
 
 class Process(Protocol):

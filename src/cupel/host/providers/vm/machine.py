@@ -145,6 +145,7 @@ class VmMachine:
         read, written = self._group.moved()
         return dataclasses.replace(
             self.running.port.usage,
+            cpu_of_host=self._group.cpu_seconds(),
             memory=self._group.memory_now(),
             disk=_occupied(self._directory / "disk.img"),
             waits=(
