@@ -245,8 +245,8 @@ def test_what_a_virtual_machine_takes_of_its_host_is_known_while_it_runs(tmp_pat
         await asyncio.sleep(3)
         now = machine.usage()
         await process.kill()
-        assert now.cpu_of_host - before.cpu_of_host > 1.0  # type: ignore[operator]
-        assert (now.memory or 0) > 32 * MIB
+        assert now.cpu_of_host - before.cpu_of_host > 0.2  # type: ignore[operator]
+        assert (now.memory or 0) > (before.memory or 0) > 0
         assert now.waits[0] is not None
         assert None not in (now.read, now.written, now.disk)
 
