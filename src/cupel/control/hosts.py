@@ -174,7 +174,8 @@ class Hosts:
 
     def _spec(self, fetches: str, name: str, label: LabelConfig) -> messages.MachineSpec:
         """What a host is told of a label that fetches images of this architecture; empty: none."""
-        digest = None
-        if fetches == self._architecture:
-            digest = self._images.offered(definition.define(label.image, fetches))
-        return orders.machine_spec(name, label, digest)
+        if fetches != self._architecture:
+            return orders.machine_spec(name, label)
+        made = definition.define(label.image, fetches)
+        digest, coming = self._images.offered(made), self._images.is_coming(made)
+        return orders.machine_spec(name, label, digest=digest, coming=coming)

@@ -71,12 +71,16 @@ def _env(
     return (*env, *about.items())
 
 
-def machine_spec(name: str, label: LabelConfig, digest: str | None = None) -> messages.MachineSpec:
-    """What a host is told of a label; `digest` is that of the image that it shall fetch."""
+def machine_spec(
+    name: str, label: LabelConfig, *, digest: str | None = None, coming: bool = False
+) -> messages.MachineSpec:
+    """What a host is told of a label: `digest` is that of the image that it shall fetch, once that
+    is not `coming` any more."""
     return messages.MachineSpec(
         label=name,
         image=label.image,
         digest=digest,
+        coming=coming,
         provider=label.provider,
         init=label.init,
         network=label.network,

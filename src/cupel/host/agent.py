@@ -262,6 +262,8 @@ class _Session:
     def _learn(self, specs: Iterable[MachineSpec]) -> None:
         self._specs = tuple(s for s in specs if not self._labels or s.label in self._labels)
         self._learned.set()
+        if self._stock is not None:
+            self._stock.learn(self._specs)
 
     def _images(self) -> Images:
         found = {spec.label: self._means.provider.find(spec) for spec in self._specs}

@@ -11,7 +11,7 @@ import dataclasses
 from cupel.config.egress import Allowed
 from cupel.config.image import ImageConfig
 
-VERSION = 8
+VERSION = 9
 
 
 ImageSpec = ImageConfig
@@ -26,12 +26,14 @@ class MachineSpec:
     it reaches: `none`, `registries` of packages alone, what is `allowed` alone, or `full`; `allow`
     is what it reaches besides. `init` is what is process 1 of a
     virtual machine: `none` of the image's programs, or `systemd`. `digest` is that of the image
-    that the server has for it; without one, the host builds `image` itself.
+    that the server has for it; without one, the host builds `image` itself, unless it is `coming`:
+    the server is building it, and tells its digest in `Labels`.
     """
 
     label: str
     image: ImageSpec
     digest: str | None = None
+    coming: bool = False
     provider: str = "namespace"
     init: str = "none"
     network: str = "none"

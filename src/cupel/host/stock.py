@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -48,6 +49,8 @@ class Stock:
         self._images = images
         self._pause = pause
         self._now = now
+        self._told: dict[str, MachineSpec] = {}
+        self._news = asyncio.Event()
         self._refused: dict[str, tuple[float, InfraError]] = {}
         self._wanted: frozenset[str] = frozenset()
         self._keeper = Keeper(images, named=(), in_use=lambda: {*in_use(), *self._wanted})
@@ -63,8 +66,8 @@ class Stock:
         found = [(spec, spec.digest or self._images.find(_define(spec))) for spec in specs]
         self._wanted = frozenset(digest for _, digest in found if digest)
         for spec, digest in found:
-            if self._refusal(digest) is not None:
-                continue  # it was logged, and is no news
+            if spec.coming or self._refusal(digest) is not None:
+                continue  # a refusal was logged, and is no news
             try:
                 await self.obtain(spec, lambda _: None)
             except (CupelError, OSError) as error:
@@ -82,11 +85,33 @@ class Stock:
             if path.name not in self._wanted and not self._locks[path.name].locked():
                 shutil.rmtree(path)
 
-    async def obtain(self, spec: MachineSpec, tell: Tell) -> None:
-        """Have the image of `spec` here, if the server has it to give. Raises `InfraError`."""
-        digest = spec.digest
-        if digest is None or self._images.exists(digest):
-            return
+    def learn(self, specs: Iterable[MachineSpec]) -> None:
+        """Take what the server tells of all machines."""
+        self._told = {spec.label: spec for spec in specs}
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def obtain(self, spec: MachineSpec, tell: Tell) -> MachineSpec:
+        """Have the image of `spec` here, if the server has it to give, or will have.
+
+        What to make then. Raises `InfraError`.
+        """
+        if spec.coming:
+            spec = await self._awaited(spec, tell)
+        if spec.digest is not None and not self._images.exists(spec.digest):
+            await self._fetch(spec, spec.digest, tell)
+        return spec
+
+    async def _awaited(self, spec: MachineSpec, tell: Tell) -> MachineSpec:
+        """The same machine, once the server is no longer building its image."""
+        tell("Waiting for the image, which the server is building")
+        while True:
+            news, told = self._news, self._told.get(spec.label, spec)
+            if not told.coming:
+                return dataclasses.replace(spec, digest=told.digest, coming=False)
+            await news.wait()
+
+    async def _fetch(self, spec: MachineSpec, digest: str, tell: Tell) -> None:
         async with self._locks[digest]:
             if self._images.exists(digest):
                 return

@@ -58,13 +58,17 @@ async def no_judge(digest: str, *, by_itself: bool) -> None:
 
 
 class Obtain(Protocol):
-    """Has the image of a machine come from the server, if that is where it is from."""
+    """Has the image of a machine come from the server, if that is where it is from.
 
-    async def __call__(self, spec: MachineSpec, tell: Callable[[str], None]) -> None: ...
+    Gives what to make then: the machine by the digest of that image.
+    """
+
+    async def __call__(self, spec: MachineSpec, tell: Callable[[str], None]) -> MachineSpec: ...
 
 
-async def no_stock(spec: MachineSpec, tell: Callable[[str], None]) -> None:
+async def no_stock(spec: MachineSpec, tell: Callable[[str], None]) -> MachineSpec:
     """For hosts that build their images, or have the server's."""
+    return spec
 
 
 class Rush:
@@ -246,7 +250,7 @@ class Tenancy:
         provider, sources = self._means.provider, self._means.sources
         room = {sources.room(self.number): source.MIRRORS} if provider.shares(spec) else {}
         async with self._progress() as tell:
-            await self._means.obtain(spec, tell)
+            spec = await self._means.obtain(spec, tell)
             await provider.prepare(spec, tell)
             started = time.monotonic()  # an image is built but once
             self._machine = machine = await provider.create(self.number, spec, binds=room)

@@ -155,6 +155,17 @@ class Keeper:
         digest = self.catalogue.find(definition)
         return digest if digest and self.catalogue.file(digest) else None
 
+    def is_coming(self, definition: Definition) -> bool:
+        """Whether there is no image of a definition yet, but one is being built, or is about to."""
+        if self.catalogue.find(definition) is not None:
+            return False
+        if self.catalogue.is_building(definition):
+            return True
+        name = definition.config.name
+        if name is None or name not in self._named:
+            return False
+        return self.named(name).state is State.WAITING
+
     def file(self, digest: str) -> Path:
         """The one file of an image. Raises `NotFound`."""
         found = self.catalogue.file(digest) if self.catalogue.exists(digest) else None

@@ -49,11 +49,15 @@ class ImagesHere:
 
     def __init__(self) -> None:
         self.offer: str | None = None
+        self.coming = False
         self.judged: list[tuple[str, bool]] = []
         self.heard = asyncio.Event()
 
     def offered(self, definition: Definition) -> str | None:
         return self.offer
+
+    def is_coming(self, definition: Definition) -> bool:
+        return self.coming
 
     def judge(self, digest: str, *, by_itself: bool) -> None:
         self.judged.append((digest, by_itself))
@@ -416,6 +420,21 @@ def test_a_host_that_fetches_images_is_told_their_digests_and_when_they_change(
         assert made.spec.digest == "sha256:2", "nothing is told twice"
         await recorder.images.heard.wait()
         assert recorder.images.judged == [("sha256:2", False)]
+
+    play(tmp_path, scenario)
+
+
+def test_a_host_is_told_of_an_image_that_is_being_built(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        recorder.images.coming = True
+        await host.say(replace(HELLO, fetches=base.architecture()))
+        assert {(spec.digest, spec.coming) for spec in (await host.hears()).labels} == {
+            (None, True)
+        }
+        recorder.images.coming, recorder.images.offer = False, "sha256:1"
+        await host.say(IMAGES, messages.Heartbeat())
+        told = {(spec.digest, spec.coming) for spec in (await host.hears()).labels}
+        assert told == {("sha256:1", False)}
 
     play(tmp_path, scenario)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,3 +136,26 @@ def test_what_is_built_here_is_not_fetched_and_is_kept(
     asyncio.run(keeping.keep([spec(None)]))
     keeping.prune(keep=0)
     assert (there(images), server.asked) == ({own}, [])
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_an_image_that_the_server_is_building_is_waited_for(
+    tmp_path: Path, server: Server, *, comes: bool
+) -> None:
+    async def scenario() -> None:
+        keeping = stock(Catalogue(tmp_path))
+        coming = dataclasses.replace(spec(None), coming=True)
+        other = dataclasses.replace(spec(None, "two"), coming=True)
+        keeping.learn([coming, other])
+        await keeping.keep([coming, other])  # and that does not
+        waiting = asyncio.create_task(keeping.obtain(coming, print))
+        await asyncio.sleep(0)
+        keeping.learn([coming, spec(7, "two")])
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        wanted = spec(1 if comes else None)
+        keeping.learn([wanted, other])
+        assert await waiting == wanted
+
+    asyncio.run(scenario())
+    assert len(server.asked) == (1 if comes else 0), "what does not come is built here"

@@ -882,11 +882,15 @@ class Stocked:
     async def keep(self, specs: Sequence[MachineSpec]) -> None:
         self.kept.append(tuple(spec.digest for spec in specs))
 
-    async def obtain(self, spec: MachineSpec, tell: Callable[[str], None]) -> None:
+    def learn(self, specs: Sequence[MachineSpec]) -> None:
+        pass
+
+    async def obtain(self, spec: MachineSpec, tell: Callable[[str], None]) -> MachineSpec:
         tell("Fetching it")
         if self.fails:
             raise InfraError("the image is gone")
         self.obtained.append(spec.label)
+        return spec
 
 
 def test_a_host_with_a_stock_fetches_images_and_leaves_the_verdict_on_them_to_the_server(play):

@@ -173,3 +173,19 @@ def test_what_differs_between_two_images(tmp_path: Path, builder: Builder) -> No
         house.keeper.difference("nothing", "py")
     with pytest.raises(NotFound, match="there is 2 images sha256:"):
         house.keeper.digest("sha256:")
+
+
+def test_an_image_comes_until_it_stands_or_has_failed(tmp_path: Path, builder: Builder) -> None:
+    house = House(tmp_path)
+    inline = definition.define(ImageConfig(packages=("git",)), "amd64")
+    assert house.keeper.is_coming(NAMED)
+    assert not house.keeper.is_coming(inline), "nobody builds it yet"
+    builder.fails = True
+    house.work()
+    assert not house.keeper.is_coming(NAMED)
+    house.keeper.request("py")
+    assert house.keeper.is_coming(NAMED)
+    builder.fails, builder.packs = False, b"packed"
+    house.work()
+    assert not house.keeper.is_coming(NAMED)
+    assert house.keeper.offered(NAMED) == house.digest
