@@ -109,15 +109,14 @@ class VmProvider:
         identity = _identity(key, spec, grant)
         if template is None:
             made = self._enroll(machine, identity, notes)
-            coming = self._starter.boot(machine, made.running, identity, ground, key.disk)
+            coming = self._boot(made, ground, key.disk, grant)
         else:
             shell = await self._shell(Kind(identity=identity, template=template, ground=ground))
             made = self._enroll(machine, identity, notes, shell)
-            coming = self._clone(made, shell)
+            coming = self._clone(made, shell, grant)
         try:
             async with asyncio.timeout(CLONE_SECONDS if template else BOOT_SECONDS):
                 await coming
-                await made.running.port.renew(renewal.order(machine, grant))
             await _show(made, binds)
         except BaseException as error:
             await self._give_up(made, error)
@@ -159,13 +158,20 @@ class VmProvider:
             return await self._starter.lay_out(kind)
         return await self._ahead.take(kind)
 
-    async def _clone(self, made: VmMachine, shell: Shell) -> None:
+    async def _boot(
+        self, made: VmMachine, ground: Ground, disk: int, grant: network.Grant | None
+    ) -> None:
+        await self._starter.boot(made.id, made.running, made.identity, ground, disk)
+        await made.running.port.renew(renewal.order(made.id, grant))
+
+    async def _clone(self, made: VmMachine, shell: Shell, grant: network.Grant | None) -> None:
         try:
-            await self._starter.settle(shell, made.id, made.identity)
+            group = self._starter.settle(shell, made.id, made.identity)
         except OSError:
             await shell.end()
             raise
-        await made.running.resume(qemu.STATE, shared_memory=True)
+        # Nothing but our agent runs in it until it has its limits.
+        await asyncio.gather(self._starter.limit(shell, group), _become(made, grant))
 
     async def reopen(self, machine: int, checkpoint: Path) -> VmMachine:
         """A machine that goes on where another was when `VmMachine.checkpoint` saved it.
@@ -286,6 +292,12 @@ def _identity(key: Key, spec: MachineSpec, grant: network.Grant | None) -> Ident
         network=spec.network,
         allow=spec.allow,
     )
+
+
+async def _become(made: VmMachine, grant: network.Grant | None) -> None:
+    """Go on from its template, as another."""
+    await made.running.resume(qemu.STATE, shared_memory=True)
+    await made.running.port.renew(renewal.order(made.id, grant))
 
 
 async def _show(made: VmMachine, binds: Mapping[Path, str]) -> None:

@@ -146,16 +146,16 @@ class Starter:
                     await remove(left)
                 self._swept = True
 
-    async def settle(self, shell: Shell, machine: int, identity: Identity) -> None:
-        """Make what is laid out the machine of a number, with its directory and its limits."""
+    def settle(self, shell: Shell, machine: int, identity: Identity) -> cgroups.Group:
+        """Give what is laid out the directory of a machine; the groups where `limit` puts it."""
         directory = self._place.directory(machine)
         directory.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
         shell.directory.rename(directory)
-        group = self._limited(machine, identity)
-        cage, qemu_pid = shell.running.pid, shell.running.qemu
-        for pid in (cage, *_children(cage)):
-            for procs in group.build if pid == qemu_pid else group.init:
-                syscalls.put(procs, str(pid))
+        return self._limited(machine, identity)
+
+    async def limit(self, shell: Shell, group: cgroups.Group) -> None:
+        """Move a shell to its groups: some milliseconds, in which the kernel waits for itself."""
+        await asyncio.to_thread(_move, shell.running.pid, shell.running.qemu, group)
 
     def _limited(self, machine: int, identity: Identity) -> cgroups.Group:
         memory = identity.shape.memory + qemu.OVERHEAD
@@ -234,6 +234,12 @@ async def copy(disk: Path, console: Path, directory: Path) -> None:
     """Give a machine the disk, and what the console has said, of what it goes on from."""
     await asyncio.to_thread(rootfs.copy_sparse, disk, directory / "disk.img")
     await asyncio.to_thread(shutil.copyfile, console, directory / "console.log")
+
+
+def _move(cage: int, qemu_pid: int, group: cgroups.Group) -> None:
+    for pid in (cage, *_children(cage)):
+        for procs in group.build if pid == qemu_pid else group.init:
+            syscalls.put(procs, str(pid))
 
 
 def _children(pid: int) -> list[int]:

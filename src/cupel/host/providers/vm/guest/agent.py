@@ -36,6 +36,7 @@ _RESERVE = 32 << 20
 """Bytes of memory that builds leave to the kernel."""
 _DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that an interpreter handles in its own way."""
+_STREAMS = (Kind.OUT, Kind.ERR)
 _LONGEST = 4096
 """Bytes of a control group's file, at most."""
 
@@ -72,6 +73,8 @@ class Agent:
         self._pids: dict[int, Started] = {}
         self._ending: dict[int, Started] = {}
         """Those that have ended while something may still write what they would have."""
+        self._spare: list[tuple[int, int]] = []
+        """Pipes for the output of the next process."""
         self._renewal = renew.Renewal(has_system=not is_init)
         self._group = group
         self._null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -157,8 +160,8 @@ class Agent:
 
     def _exec(self, number: int, content: bytes) -> None:
         order = marshal.loads(content)  # noqa: S302 - it comes from the host
-        out, out_inside = os.pipe2(os.O_CLOEXEC)
-        err, err_inside = os.pipe2(os.O_CLOEXEC)
+        out, out_inside = self._pipe()
+        err, err_inside = self._pipe()
         stdin, feed = os.pipe2(os.O_CLOEXEC) if order["stdin"] else (self._null, -1)
         try:
             pid = self._spawn(order, stdin, out_inside, err_inside)
@@ -177,6 +180,9 @@ class Agent:
         started = Started(number, pid, feed, out, err)
         self._started[number] = self._pids[pid] = started
         self.read_on(started)
+
+    def _pipe(self) -> tuple[int, int]:
+        return self._spare.pop() if self._spare else os.pipe2(os.O_CLOEXEC)
 
     def _spawn(self, order: dict[str, Any], stdin: int, out: int, err: int) -> int:
         """The pid of a new process; OSError as execve says it."""
@@ -308,6 +314,8 @@ class Agent:
             self._ending.pop(started.number, None)
             self._send(Kind.USED, 0, self._group.usage())
             self._send(Kind.CLOSED, started.number)
+            while len(self._spare) < len(_STREAMS):
+                self._spare.append(os.pipe2(os.O_CLOEXEC))
 
     def read_on(self, started: Started) -> None:
         """Wait for output, if there is room for any."""
