@@ -10,7 +10,7 @@ import pytest
 
 from cupel.control import engine as engines
 from cupel.control import load
-from cupel.core import admission, events, evidence, facts, intents, plan
+from cupel.core import admission, events, evidence, fleet, intents, plan
 from cupel.core.actions import Action, Land
 from cupel.core.draft import Draft
 from cupel.core.model import Build, BuildState, Job, Machine, Row
@@ -175,7 +175,7 @@ def test_it_finds_a_landing_that_is_not_what_was_tested(monkeypatch: pytest.Monk
     [
         (admission, "is_approved", lambda *_: True, "approvals"),
         (admission, "is_outdated", lambda *_: False, "which nobody asked to land"),
-        (facts, "_found", lambda *_: None, "still has machines"),
+        (fleet, "_found", lambda *_: None, "still has machines"),
     ],
 )
 def test_it_finds_a_missing_rule(
