@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import re
@@ -31,7 +30,6 @@ _SMALL = {"cpus": 1, "memory": "256M", "disk": "256M", "pids": 128}
 _CHANGE = re.compile(r"Change (\d+): ")
 
 
-@functools.cache
 def config(*, ready: int = 0, **changes: Any) -> dict[str, Any]:
     """The server's configuration: small machines on the shared test image.
 
