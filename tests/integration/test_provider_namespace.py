@@ -555,6 +555,36 @@ class TestCrashes:
         on_provider(tmp_path, scenario)
 
 
+class TestStandby:
+    """The process that waits for the next order is within reach of builds."""
+
+    @pytest.mark.parametrize("signal_name", ["KILL", "STOP"])
+    def test_a_build_that_kills_or_stops_it_keeps_nothing_from_starting(
+        self, tmp_path: Path, signal_name: str
+    ) -> None:
+        async def scenario(machine: Machine) -> None:
+            await succeed(machine, "true")
+            await asyncio.sleep(0.2)  # the next one is there
+            others = "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || [ $p = $$ ] || "
+            await succeed(machine, f"{others} kill -{signal_name} $p 2>/dev/null; done; true")
+            assert await succeed(machine, "echo once >> /build/log; cat /build/log") == "once\n"
+            await asyncio.sleep(0.2)
+            assert await succeed(machine, "echo well") == "well\n"
+
+        on_machine(tmp_path, scenario)
+
+    @needs("pids")
+    def test_it_counts_neither_as_a_process_nor_against_their_limit(self, tmp_path: Path) -> None:
+        async def scenario(machine: Machine) -> None:
+            process = await machine.exec(["sleep", "60"], env={}, cwd="/")
+            await asyncio.sleep(0.3)
+            assert machine.usage().processes == 1
+            await process.kill()
+            await process.wait()
+
+        on_machine(tmp_path, scenario, pids=16)
+
+
 class TestAhead:
     def test_a_machine_is_made_of_the_shell_that_waits_for_it(self, tmp_path: Path) -> None:
         async def scenario(provider: NamespaceProvider) -> None:

@@ -57,7 +57,8 @@ def test_a_computer_without_control_groups_enforces_nothing(tmp_path: Path) -> N
     assert flavour.enforced == frozenset()
     tree = cgroups.Tree(tmp_path, flavour)
     assert tree.prepare() == frozenset()
-    group = tree.create(1, LIMITS, ())
+    group = tree.create("m1", ())
+    tree.limit("m1", LIMITS, ())
     assert group.init == []
     assert group.memory_peak() is None
     assert group.cpu_seconds() is None
@@ -82,7 +83,8 @@ def test_v2_limits_are_written_to_the_builds_group_alone(tmp_path: Path) -> None
         (directory / "cgroup.subtree_control").write_text("")
     enforced = tree.prepare()
     assert enforced == {"memory", "pids", "cpu"}
-    tree.create(7, LIMITS, enforced)
+    tree.create("m7", enforced)
+    tree.limit("m7", LIMITS, enforced)
     build = tree.roots[0] / "m7" / "build"
     assert {path.name: path.read_text() for path in build.iterdir()} == {
         "memory.max": str(1 << 30),
@@ -91,12 +93,12 @@ def test_v2_limits_are_written_to_the_builds_group_alone(tmp_path: Path) -> None
         "pids.max": "99",
     }
     assert list((tree.roots[0] / "m7" / "init").iterdir()) == []
-    assert tree.machines() == {7}
+    assert tree.names() == {"m7"}
 
 
 def test_v2_accounting_is_read(tmp_path: Path) -> None:
     tree = cgroups.Tree(tmp_path / "state", v2(tmp_path / "cgroup", "cpu memory pids"))
-    group = tree.group(7)
+    group = tree.group("m7")
     build = tree.roots[0] / "m7" / "build"
     build.mkdir(parents=True)
     (build / "memory.peak").write_text("4096\n")
@@ -129,7 +131,7 @@ def test_io_comes_from_its_controller_where_there_is_one(tmp_path: Path) -> None
         (directory / "cgroup.subtree_control").write_text("")
     enforced = tree.prepare()
     assert enforced == {"memory"}
-    group = tree.create(7, LIMITS, enforced)
+    group = tree.create("m7", enforced)
     build = tree.roots[0] / "m7" / "build"
     (build / "io.stat").write_text("8:0 rbytes=5 wbytes=6 rios=1 wios=1\n")
     assert group.moved() == (5, 6)

@@ -12,13 +12,13 @@ from cupel.host.providers.namespace import record
 
 def test_the_recorded_process_is_ended(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "987654"]) as process:
-        record.write(tmp_path, record.of_process(process.pid))
+        record.write(tmp_path, record.of_process(process.pid, "m1"))
         asyncio.run(record.end(tmp_path))
         assert process.wait() == -signal.SIGKILL
 
 
 def test_another_process_of_the_same_pid_is_spared(tmp_path: Path) -> None:
-    me = record.of_process(os.getpid())
+    me = record.of_process(os.getpid(), "m1")
     for other in (
         dataclasses.replace(me, started=me.started + 1),
         dataclasses.replace(me, boot="another"),

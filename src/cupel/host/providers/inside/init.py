@@ -8,9 +8,8 @@ that is left in the machine. A build can't signal it (process 1), trace it or re
 from __future__ import annotations
 
 import contextlib
-import errno
+import dataclasses
 import os
-import resource
 import select
 import signal
 import socket
@@ -21,6 +20,7 @@ from typing import NoReturn
 from cupel.host.providers.inside import confine, netlink, syscalls, wire
 from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside.plan import Plan, Shell
+from cupel.host.providers.inside.standby import Standby, become, join, stand_ready
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
@@ -43,49 +43,64 @@ _MASKED = (
 _MOST_DESCRIPTORS = 250
 """As many as the kernel lets travel with one message, nearly."""
 _WATCHES_OF_A_USER = "32"
-_MADE_VICTIM = "500"
-"""Added to the badness of what a build starts, so that the kernel kills it and not its init."""
+_REST = 5
+"""Milliseconds without anything to do, after which it is time for a standby."""
 
 
-class Descriptors:
-    """What the plan speaks of by paths of the host, as open files: nothing here can walk there."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Groups:
+    """The control groups of the machine as open files: their paths are not to be seen inside."""
 
-    def __init__(self, plan: Plan, descriptors: list[int]) -> None:
-        left = iter(descriptors)
-        self.init = [next(left) for _ in plan.init_groups]
-        """The control groups of the machine's own processes."""
-        self.build = [next(left) for _ in plan.build_groups]
-        """The control groups of builds."""
-        self.copies = {path: next(left) for path in plan.copies}
-        self.binds = {target: next(left) for _, target in plan.binds}
+    init: list[int]
+    build: list[int]
+
+    @classmethod
+    def open(cls, shell: Shell) -> Groups:
+        return cls(
+            [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in shell.init_groups],
+            [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in shell.build_groups],
+        )
+
+    def close(self) -> None:
+        for descriptor in (*self.init, *self.build):
+            os.close(descriptor)
 
 
-def main(shell: Shell, agent: socket.socket, parent: socket.socket) -> NoReturn:
+def main(shell: Shell, agent: socket.socket, groups: Groups, parent: socket.socket) -> NoReturn:
     """Become the init of a machine and serve the agent until it goes away."""
     try:
         syscalls.die_with_parent()
         with parent:
-            settled = _lay_out(shell, parent)
-        if settled is not None:
-            frame, descriptors = settled
-            plan = plans.decode(frame)
-            held = Descriptors(plan, descriptors)
-            _settle(plan, held)
-            confine.for_good(keep_core_limit=plan.keep_core_limit)
+            settler = _lay_out(shell, groups, agent, parent)
+        # From here on nothing is changed but by the settler. What builds are forked of has given up
+        # what they must not have, and with it what they share: the bounds of Landlock, within which
+        # alone init may kill them.
+        confine.for_good(keep_core_limit=shell.keep_core_limit)
+        standby = Standby.fork(groups.build)
+        _, status = os.waitpid(settler, 0)
+        if status == 0:
             wire.send(agent, {"event": "ready"})
-            Init(plan, agent, held.build).serve()
+            Init(agent, groups.build, standby).serve()
     except OSError as error:
-        traceback.print_exc()
-        with contextlib.suppress(OSError):
-            wire.send(agent, {"event": "failed", "text": str(error)})
+        _fail(agent, error)
     finally:
         os._exit(0)
 
 
-def _lay_out(shell: Shell, parent: socket.socket) -> tuple[wire.Frame, list[int]] | None:
-    """Make all that does not depend on whose machine it is to be; what the parent says then."""
+def _fail(agent: socket.socket, error: OSError) -> None:
+    traceback.print_exc()
+    with contextlib.suppress(OSError):
+        wire.send(agent, {"event": "failed", "text": str(error)})
+
+
+def _lay_out(shell: Shell, groups: Groups, agent: socket.socket, parent: socket.socket) -> int:
+    """Make all that does not depend on whose machine it is to be; the pid of the settler."""
+    # At once after the parent has joined: the kernel waits long for the first of several only.
+    join(groups.build)
+    syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    join(groups.init)
     if (received := wire.receive(parent)) is None:
-        return None
+        os._exit(0)
     _, (root,) = received
     if shell.has_many_ids:  # with one alone, groups can't be left
         os.setgroups([])
@@ -99,19 +114,33 @@ def _lay_out(shell: Shell, parent: socket.socket) -> tuple[wire.Frame, list[int]
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     _change_root(shell)
     netlink.up("lo")
-    return wire.receive(parent, _MOST_DESCRIPTORS)
+    pid = os.fork()
+    if pid == 0:
+        _wait_to_settle(agent, parent)
+    return pid
 
 
-def _settle(plan: Plan, held: Descriptors) -> None:
-    """Be the machine of a plan."""
-    _join(held.build)
-    syscalls.unshare(syscalls.CLONE_NEWCGROUP)
-    _join(held.init)
-    _write_files(plan, held)
+def _wait_to_settle(agent: socket.socket, parent: socket.socket) -> NoReturn:
+    """Be the process that makes what is laid out the machine of a plan, and ends then."""
+    try:
+        if (received := wire.receive(parent, _MOST_DESCRIPTORS)) is not None:
+            frame, held = received
+            _settle(plans.decode(frame), held)
+            os._exit(0)
+    except OSError as error:
+        _fail(agent, error)
+    finally:
+        os._exit(1)
+
+
+def _settle(plan: Plan, held: list[int]) -> None:
+    """Be the machine of a plan; `held` are files to copy and directories to show, in this order."""
+    copies, trees = held[: len(plan.copies)], held[len(plan.copies) :]
+    _write_files(plan, copies)
     shared = syscalls.MS_NOSUID | syscalls.MS_NODEV
     size = f"mode=1777,size={plan.shared_memory},nr_inodes={plan.shared_memory >> 14}"
     syscalls.mount("tmpfs", "/dev/shm", "tmpfs", shared, size)  # noqa: S108
-    for target, tree in held.binds.items():
+    for (_, target), tree in zip(plan.binds, trees, strict=True):
         Path(target).mkdir(parents=True, exist_ok=True)
         syscalls.move_mount(tree, target)
         os.close(tree)
@@ -120,10 +149,10 @@ def _settle(plan: Plan, held: Descriptors) -> None:
         netlink.unreachable(network)
 
 
-def _write_files(plan: Plan, held: Descriptors) -> None:
+def _write_files(plan: Plan, copies: list[int]) -> None:
     for path, text in plan.files.items():
         _write(path, text.encode())
-    for path, source in held.copies.items():
+    for path, source in zip(plan.copies, copies, strict=True):
         with os.fdopen(source, "rb") as file:
             _write(path, file.read())
 
@@ -134,11 +163,6 @@ def _write(path: str, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     target.write_bytes(data)
-
-
-def _join(groups: list[int]) -> None:
-    for procs in groups:
-        os.write(procs, b"0")
 
 
 def _change_root(shell: Shell) -> None:
@@ -166,10 +190,10 @@ def _mount_kernel_files(*, rootless: bool) -> None:
     syscalls.mount("proc", "/proc", "proc", quiet)
     syscalls.mount("sysfs", "/sys", "sysfs", quiet | syscalls.MS_RDONLY)
     # User namespaces inside would hand builds the kernel's whole attack surface.
-    _set("/proc/sys/user/max_user_namespaces", "0")
+    syscalls.offer("/proc/sys/user/max_user_namespaces", "0")
     if rootless:  # they count as the user's, who has 128 by default
-        _set("/proc/sys/user/max_inotify_instances", _WATCHES_OF_A_USER)
-    _set("/proc/sys/net/ipv4/ping_group_range", "0 65535")
+        syscalls.offer("/proc/sys/user/max_inotify_instances", _WATCHES_OF_A_USER)
+    syscalls.offer("/proc/sys/net/ipv4/ping_group_range", "0 65535")
     syscalls.mount("/proc/sys", "/proc/sys", None, syscalls.MS_BIND)
     read_only = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
     syscalls.mount("none", "/proc/sys", None, read_only | quiet)
@@ -187,11 +211,6 @@ def _mask() -> None:
             nothing = path
         else:
             syscalls.mount(nothing, path, None, syscalls.MS_BIND)
-
-
-def _set(path: str, value: str) -> None:
-    with contextlib.suppress(OSError):
-        syscalls.put(path, value)
 
 
 def _mount_devices(shell: Shell, devices: dict[str, int]) -> None:
@@ -214,10 +233,11 @@ def _mount_devices(shell: Shell, devices: dict[str, int]) -> None:
 class Init:
     """Starts what the agent asks for, says how it ended, and reaps everything."""
 
-    def __init__(self, plan: Plan, agent: socket.socket, groups: list[int]) -> None:
-        self._plan = plan
+    def __init__(self, agent: socket.socket, groups: list[int], standby: Standby | None) -> None:
         self._agent = agent
         self._groups = groups
+        self._standby = standby
+        self._wants_standby = False
         self._started: dict[int, int] = {}
         """The agent's number of each process that it asked for, by pid."""
 
@@ -230,7 +250,11 @@ class Init:
         poll.register(self._agent, select.POLLIN)
         poll.register(wake_read, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
+            events = poll.poll(_REST if self._wants_standby else None)
+            if not events:
+                self._wants_standby = False
+                self._standby = Standby.fork(self._groups)
+            for descriptor, _ in events:
                 if descriptor == wake_read:
                     os.read(wake_read, 4096)
                     self._reap()
@@ -245,6 +269,9 @@ class Init:
                 return
             if pid == 0:
                 return
+            if self._standby is not None and pid == self._standby.pid:
+                self._standby.close()
+                self._standby = None
             number = self._started.pop(pid, None)
             if number is not None:
                 code = os.waitstatus_to_exitcode(status)
@@ -270,6 +297,11 @@ class Init:
                     os.killpg(pid, signal.SIGKILL)
 
     def _exec(self, frame: wire.Frame, descriptors: list[int]) -> None:
+        standby, self._standby = self._standby, None
+        self._wants_standby = True
+        if standby is not None and standby.take(frame, descriptors):
+            self._started[standby.pid] = frame["number"]
+            return
         try:
             pid = os.fork()
         except OSError as error:
@@ -277,35 +309,9 @@ class Init:
             wire.send(self._agent, {"event": "exited", "number": frame["number"], "status": 126})
             return
         if pid == 0:
-            self._become(frame, descriptors)
+            try:
+                stand_ready(self._groups)
+                become(frame, descriptors)
+            finally:
+                os._exit(126)
         self._started[pid] = frame["number"]
-
-    def _become(self, frame: wire.Frame, descriptors: list[int]) -> NoReturn:
-        argv: list[str] = frame["argv"]
-        try:
-            signal.set_wakeup_fd(-1)
-            os.setsid()
-            _join(self._groups)
-            for target, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, target)
-            syscalls.close_from(3)
-            self._confine()
-            os.chdir(frame["cwd"])
-            os.execvpe(argv[0], argv, frame["env"])  # noqa: S606
-        except OSError as error:
-            where = error.filename or argv[0]
-            os.write(2, f"cupel: can't start {argv[0]}: {where}: {error.strerror}\n".encode())
-            os._exit(127 if error.errno == errno.ENOENT else 126)
-        finally:
-            os._exit(126)
-
-    def _confine(self) -> None:
-        """What is for each process; the rest was given up when the machine stood."""
-        _set("/proc/self/oom_score_adj", _MADE_VICTIM)
-        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        os.umask(0o022)
-        if self._plan.cpus:
-            os.sched_setaffinity(0, self._plan.cpus)
-        for name, value in self._plan.rlimits.items():
-            resource.setrlimit(getattr(resource, name), (value, value))

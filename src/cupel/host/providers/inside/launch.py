@@ -104,9 +104,12 @@ def _next(agent: socket.socket) -> tuple[wire.Frame, list[int]]:
 
 def _lay_out(shell: Shell, agent: socket.socket, held: list[int]) -> tuple[int, socket.socket]:
     """Make all of a machine that does not say whose it is: its init's pid, and our line to it."""
+    for procs in shell.init_groups:
+        syscalls.put(procs, "0")
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     ours, theirs = socket.socketpair()
+    groups = init.Groups.open(shell)
     with syscalls.acting_as(shell.base):
         # The kernel counts what the machine's namespaces hold (inotify instances above all)
         # against their maker: that is to be the machine's own id and not the host's root.
@@ -115,8 +118,9 @@ def _lay_out(shell: Shell, agent: socket.socket, held: list[int]) -> tuple[int, 
             ours.close()
             for descriptor in held:
                 os.close(descriptor)
-            init.main(shell, agent, theirs)
+            init.main(shell, agent, groups, theirs)
     theirs.close()
+    groups.close()
     for table in ("uid_map", "gid_map"):
         lines = (" ".join(map(str, entry)) for entry in shell.ids)
         syscalls.put(f"/proc/{child}/{table}", "\n".join(lines))
@@ -132,14 +136,9 @@ def _users(child: int) -> int:
 
 def _settle(plan: Plan, child: int, line: socket.socket, *, mapped: bool) -> None:
     """Make what is laid out the machine of a plan."""
-    for procs in plan.init_groups:
-        syscalls.put(procs, "0")
-        syscalls.put(procs, str(child))
     network = _start_network(plan, child)
     users = _users(child) if mapped else None
     descriptors = [
-        *(os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.init_groups),
-        *(os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan.build_groups),
         *(os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in plan.copies.values()),
         *(rootfs.shown(source, users) for source, _ in plan.binds),
     ]

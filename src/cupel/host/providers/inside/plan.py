@@ -30,6 +30,12 @@ class Shell:
     """Where it mounts, in a mount namespace of its own: all shells may use the same."""
     disk_template: str | None
     disk_size: int
+    init_groups: list[str]
+    """Where the machine's own processes join its control groups."""
+    build_groups: list[str]
+    """Where builds join theirs."""
+    keep_core_limit: bool
+    """Whether builds may not change RLIMIT_CORE: the host hands cores to a program of its own."""
 
     @property
     def has_many_ids(self) -> bool:
@@ -50,12 +56,6 @@ class Plan:
     files: dict[str, str]
     copies: dict[str, str]
     binds: list[tuple[str, str]]
-    init_groups: list[str]
-    build_groups: list[str]
-    rlimits: dict[str, int]
-    keep_core_limit: bool
-    """Whether builds may not change RLIMIT_CORE: the host hands cores to a program of its own."""
-    cpus: list[int]
     network: list[str]
     """The command of the user-space network, to which its last words are added; empty: none."""
     egress: Policy | None

@@ -162,6 +162,12 @@ def put(path: str, text: str) -> None:
         os.close(descriptor)
 
 
+def offer(path: str, text: str) -> None:
+    """Write to a file of the kernel's, if it takes it."""
+    with contextlib.suppress(OSError):
+        put(path, text)
+
+
 def die_with_parent() -> None:
     """SIGKILL for this process when the thread that forked it ends."""
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,7 +1,7 @@
 """Control groups: limits, accounting and killing as a whole, on v2, v1, a mix of both, or none.
 
 Below the root of each hierarchy, or in what systemd has delegated to us (`delegation`), stands
-`cupel-<hash of the state directory>`, in it `m<id>` for each machine, in that `init` for what
+`cupel-<hash of the state directory>`, in it one group for each machine, in that `init` for what
 serves the machine and `build` for what runs in it. Only `build` is limited: a build that uses up
 its share can't keep the machine's init from answering.
 """
@@ -264,55 +264,61 @@ class Tree:
     def _name(self) -> str:
         return self.roots[0].name
 
-    def group(self, machine: int) -> Group:
-        """The groups of a machine, whether they exist or not."""
+    def group(self, name: str) -> Group:
+        """The groups of a machine by their name, whether they exist or not."""
         return Group(
-            tops=tuple(root / f"m{machine}" for root in self.roots),
-            memory=self._build_directory("memory", machine),
-            cpu=self._accounting(machine),
-            io=self._io(machine),
+            tops=tuple(root / name for root in self.roots),
+            memory=self._build_directory("memory", name),
+            cpu=self._accounting(name),
+            io=self._io(name),
         )
 
-    def _io(self, machine: int) -> Path | None:
+    def _io(self, group: str) -> Path | None:
         if self.flavour.v2 is None or "io" not in self.flavour.v2_controllers:
             return None
-        return self.flavour.v2 / self._name / f"m{machine}" / "build"
+        return self.flavour.v2 / self._name / group / "build"
 
-    def _build_directory(self, controller: str, machine: int) -> tuple[int, Path] | None:
+    def _build_directory(self, controller: str, group: str) -> tuple[int, Path] | None:
         if (found := self.flavour.controller(controller)) is None:
             return None
-        return found[0], found[1] / self._name / f"m{machine}" / "build"
+        return found[0], found[1] / self._name / group / "build"
 
-    def _accounting(self, machine: int) -> Path | None:
-        found = self._build_directory("cpuacct", machine)
+    def _accounting(self, group: str) -> Path | None:
+        found = self._build_directory("cpuacct", group)
         if found is not None:
             return found[1]
         v2 = self.flavour.v2
-        return v2 / self._name / f"m{machine}" / "build" if v2 else None
+        return v2 / self._name / group / "build" if v2 else None
 
-    def create(self, machine: int, limits: Limits, enforced: Iterable[str]) -> Group:
+    def create(self, name: str, enforced: Iterable[str]) -> Group:
+        """Make the groups of a machine, without limits yet."""
         self.prepare()  # the last machine that went took them along
-        group = self.group(machine)
+        group = self.group(name)
         for top in group.tops:
             for path in (top, top / "init", top / "build"):
                 path.mkdir()
         if group.io is not None:
             _enable(group.io.parent, "io")
-        for name in enforced:
-            if (found := self._build_directory(name, machine)) is not None:
-                if found[0] == 2:
-                    _enable(found[1].parent, name)
-                _limit(name, found[0], found[1], limits)
+        for controller in enforced:
+            found = self._build_directory(controller, name)
+            if found is not None and found[0] == 2:
+                _enable(found[1].parent, controller)
         return group
 
-    def machines(self) -> set[int]:
-        """The machines that have a group."""
-        found: set[int] = set()
-        for root in self.roots:
-            if root.is_dir():
-                names = [entry.name for entry in root.iterdir()]
-                found.update(int(name[1:]) for name in names if re.fullmatch(r"m\d+", name))
-        return found
+    def limit(self, name: str, limits: Limits, enforced: Iterable[str]) -> None:
+        for controller in enforced:
+            if (found := self._build_directory(controller, name)) is not None:
+                _limit(controller, found[0], found[1], limits)
+
+    def names(self) -> set[str]:
+        """The groups that there are."""
+        return {
+            entry.name
+            for root in self.roots
+            if root.is_dir()
+            for entry in root.iterdir()
+            if entry.is_dir()
+        }
 
     async def remove(self, group: Group, *, timeout: float = 10.0) -> None:
         """Kill all that is in the machine's groups and remove them; InfraError if that fails."""

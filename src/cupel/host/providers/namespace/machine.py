@@ -15,10 +15,11 @@ from cupel.host.providers.inside import wire
 from cupel.host.providers.inside.plan import Plan
 from cupel.host.providers.interface import Usage
 from cupel.host.providers.namespace import cgroups
-from cupel.host.providers.namespace.channel import Channel
 from cupel.host.providers.namespace.process import NamespaceProcess
 from cupel.host.providers.namespace.shell import Shell
 
+STANDBY = 1
+"""Processes among those of a build that wait for what it is to run next."""
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -40,7 +41,9 @@ class NamespaceMachine:
         image: str,
         env: Mapping[str, str],
         notes: Sequence[str],
+        shell: Shell,
         group: cgroups.Group,
+        limits: wire.Frame,
         remove: Callable[[], Awaitable[None]],
     ) -> None:
         self.id = machine
@@ -48,25 +51,27 @@ class NamespaceMachine:
         self.notes = tuple(notes)
         self.env = {**ENVIRONMENT, **env}
         """What every process gets, unless it is given other values."""
-        self.pid = 0
-        self.init = 0
+        self.pid = shell.pid
+        self.init = shell.init
         """The pid of its process 1, as the host sees it; a child of `pid`."""
-        self._owner: int | None = None
+        self.shell = shell
+        """What it is made of."""
+        self._owner = shell.owner
         """Whom pipes are given to, on the host; None: whoever we are."""
         self._group = group
+        self._limits = limits
+        """Of each process, as its order says them."""
         self._remove = remove
-        self._channel: Channel | None = None
+        self._channel = shell.channel
         self._destroyed = False
         self._processes: dict[int, NamespaceProcess] = {}
         self._running: dict[int, NamespaceProcess] = {}
         self._number = 0
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def become(self, shell: Shell, plan: Plan) -> None:
-        """Be made of what is laid out already, as the plan says, and wait until it stands."""
-        self._channel = shell.channel
-        self.pid, self.init, self._owner = shell.pid, shell.init, shell.owner
-        shell.channel.on_frame = self._hear
+    async def settle(self, plan: Plan) -> None:
+        """Become what the plan says, and wait until that is so."""
+        self._channel.on_frame = self._hear
         await self._channel.send(plans.encode(plan))
         await self._ready
 
@@ -108,7 +113,7 @@ class NamespaceMachine:
         channel = self._channel
         with contextlib.ExitStack() as ours:
             ours.callback(os.close, stdin)
-            if channel is None or not channel.open:
+            if not channel.open:
                 raise InfraError(f"machine {self.id} is gone")
             (out, out_inside), (err, err_inside) = os.pipe(), os.pipe()
             ours.callback(os.close, out_inside)
@@ -126,6 +131,7 @@ class NamespaceMachine:
                 "argv": list(argv),
                 "env": {**self.env, **env},
                 "cwd": cwd,
+                **self._limits,
             }
             try:
                 await channel.send(order, [stdin, out_inside, err_inside])
@@ -140,7 +146,7 @@ class NamespaceMachine:
             os.fchown(pipe, self._owner, self._owner)
 
     async def _kill(self, number: int) -> None:
-        if self._channel is not None and self._channel.open:
+        if self._channel.open:
             with contextlib.suppress(InfraError):  # gone with the machine: just as dead
                 await self._channel.send({"order": "kill", "number": number})
 
@@ -175,12 +181,13 @@ class NamespaceMachine:
         if self._destroyed:
             raise InfraError(f"machine {self.id} is gone")
         read, written = self._group.moved()
+        processes = self._group.processes()
         return Usage(
             cpu_seconds=self._group.cpu_seconds(),
             memory_peak=self._group.memory_peak(),
             oom_kills=self._group.oom_kills(),
             memory=self._group.memory_now(),
-            processes=self._group.processes(),
+            processes=None if processes is None else max(processes - STANDBY, 0),
             disk=self._group.disk(),
             waits=(
                 self._group.waits("cpu"),
@@ -204,8 +211,7 @@ class NamespaceMachine:
     def hang_up(self) -> None:
         """Tell the machine to end, and have no more to do with it."""
         self._destroyed = True
-        if self._channel is not None:
-            self._channel.close()
+        self._channel.close()
         for process in self._processes.values():
             process.close()
         self._processes.clear()

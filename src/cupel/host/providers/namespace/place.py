@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from cupel.errors import InfraError
@@ -34,7 +34,7 @@ class Place:
 
     def check_new(self, machine: int) -> None:
         """Raise `InfraError` if anything has this number."""
-        if self.directory(machine).exists() or machine in self.tree.machines():
+        if self.directory(machine).exists():
             raise InfraError(f"something of machine {machine} exists already")
 
     def disk_size(self, wanted: int) -> int:
@@ -51,11 +51,30 @@ class Place:
         """Every machine of which anything is left."""
         machines = self.state / "machines"
         names = [path.name for path in machines.iterdir()] if machines.is_dir() else []
-        return self.tree.machines() | {int(name) for name in names if name.isdecimal()}
+        return {int(name) for name in names if name.isdecimal()}
 
-    async def forget(self, machine: int) -> None:
-        """Remove the directory of a machine, of which nothing runs any more."""
-        await asyncio.to_thread(record.forget, self.directory(machine))
+    async def remove(self, machine: int, *, patience: float = record.PATIENCE) -> None:
+        """End what runs in a machine, and remove all that is left of it. Repeatable.
+
+        It gets so many seconds to end by itself; InfraError if it does not end at all.
+        """
+        directory = self.directory(machine)
+        found = record.read(directory)
+        await record.end(directory, patience=patience)
+        if found is not None and found.group:
+            await self.tree.remove(self.tree.group(found.group))
+        await asyncio.to_thread(record.forget, directory)
+
+    async def remove_strays(self, prefix: str, ours: Collection[str]) -> None:
+        """Remove control groups with this prefix that are neither `ours` nor any machine's.
+
+        An agent that was killed leaves them, of what was not a machine yet.
+        """
+        found = [record.read(self.directory(machine)) for machine in self.machines()]
+        known = set(ours) | {each.group for each in found if each is not None}
+        for name in self.tree.names() - known:
+            if name.startswith(prefix):
+                await self.tree.remove(self.tree.group(name))
 
 
 def names(machine: int, nameserver: str | None) -> tuple[str, dict[str, str]]:

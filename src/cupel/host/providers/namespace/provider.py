@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -28,13 +29,15 @@ from cupel.host.providers.namespace import (
 )
 from cupel.host.providers.namespace import place as places
 from cupel.host.providers.namespace.launcher import Launcher
-from cupel.host.providers.namespace.machine import NamespaceMachine
+from cupel.host.providers.namespace.machine import STANDBY, NamespaceMachine
 from cupel.host.providers.namespace.place import Place
 from cupel.host.providers.namespace.shell import Ahead, Kind, Shell
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
 from cupel.image import catalogue, prefetch
 
 START_SECONDS = 60.0
+_SHELLS = "s"
+"""What the names of the control groups of shells begin with, and so of what is made of them."""
 
 
 class NamespaceProvider:
@@ -59,8 +62,11 @@ class NamespaceProvider:
         self._rootless = rootless.detect()
         self._launcher = Launcher(self._rootless.command if self._rootless else ())
         self._made: dict[int, NamespaceMachine] = {}
-        self._ahead = Ahead(self._lay_out) if ahead else None
+        self._ahead = Ahead(self._lay_out, self._give_up) if ahead else None
+        self._token = secrets.token_hex(4)
         self._numbers = itertools.count()
+        self._groups: set[str] = set()
+        """The control groups of the shells that there are, or that machines are made of."""
 
     def images_in_use(self) -> set[str]:
         """The digests of the images that machines have."""
@@ -99,64 +105,64 @@ class NamespaceProvider:
             notes += self._rootless.notes
         kind = await self._kind(image, spec, notes)
         grant = network.granted(spec.network, self._place.environ)
-        made = NamespaceMachine(
-            machine,
-            image=image.digest,
-            env=dict(grant.env) if grant else dict(prefetch.offline(spec.image)),
-            notes=[*notes, *(grant.notes if grant else ())],
-            group=self._place.tree.group(machine),
-            remove=lambda: self.purge(machine),
-        )
-        plan = self._plan(machine, spec, enforced, grant, binds)
-        self._made[machine] = made
+        plan = self._plan(machine, spec, grant, binds)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._start(made, kind, plan, spec, enforced)
-        except BaseException as error:
-            await asyncio.shield(made.destroy())
-            if isinstance(error, OSError):  # TimeoutError is one
-                text = str(error) or f"it took longer than {START_SECONDS:.0f} s"
-                raise InfraError(f"machine {machine} can't be made: {text}") from error
-            raise
+                shell = self._ahead.take(kind) if self._ahead else None
+                shell = shell or await self._lay_out(kind)
+                made = self._made[machine] = NamespaceMachine(
+                    machine,
+                    image=image.digest,
+                    env=dict(grant.env) if grant else dict(prefetch.offline(spec.image)),
+                    notes=[*notes, *(grant.notes if grant else ())],
+                    shell=shell,
+                    group=self._place.tree.group(shell.group),
+                    limits={
+                        "rlimits": _rlimits(spec, enforced),
+                        "cpus": _affinity(spec.cpus) if "cpu" not in enforced else [],
+                    },
+                    remove=lambda: self.purge(machine),
+                )
+                await self._settle(made, plan, spec, enforced)
+        except InfraError as error:
+            text = f"machine {machine} can't be made: {error.message}"
+            raise InfraError(text, hint=error.hint) from error
+        except OSError as error:  # TimeoutError is one
+            text = str(error) or f"it took longer than {START_SECONDS:.0f} s"
+            raise InfraError(f"machine {machine} can't be made: {text}") from error
         if self._ahead is not None:
             self._ahead.renew(kind)
         return made
 
-    async def _start(
-        self,
-        made: NamespaceMachine,
-        kind: Kind,
-        plan: Plan,
-        spec: MachineSpec,
-        enforced: frozenset[str],
+    async def _settle(
+        self, made: NamespaceMachine, plan: Plan, spec: MachineSpec, enforced: frozenset[str]
     ) -> None:
-        directory = self._place.directory(made.id)
-        directory.mkdir(parents=True, mode=0o700)
-        limits = cgroups.Limits(memory=spec.memory, cpus=spec.cpus, pids=spec.pids)
-        self._place.tree.create(made.id, limits, enforced)
-        shell = self._ahead.take(kind) if self._ahead else None
+        """Make a shell a machine; it is removed if that fails."""
+        pids = spec.pids + STANDBY
+        limits = cgroups.Limits(memory=spec.memory, cpus=spec.cpus, pids=pids)
         try:
-            if shell is None:
-                shell = await self._lay_out(kind)
-            # Known by its pid before it has anything that outlives an agent's crash.
-            record.write(directory, shell.record)
-            await made.become(shell, plan)
+            directory = self._place.directory(made.id)
+            directory.mkdir(parents=True, mode=0o700)
+            record.write(directory, made.shell.record)
+            self._place.tree.limit(made.shell.group, limits, enforced)
+            await made.settle(plan)
         except BaseException as error:
-            said = shell.said() if shell else ""
-            if shell is not None:
-                shell.channel.close()
+            said = made.shell.said()
+            await asyncio.shield(made.destroy())
             if isinstance(error, InfraError):
-                text = f"machine {made.id} can't be made: {error.message}"
-                raise InfraError(text, hint=said or error.hint) from error
+                raise InfraError(error.message, hint=said or None) from error
             raise
         finally:
-            if shell is not None:
-                shell.forget()
+            made.shell.forget()
 
     async def _lay_out(self, kind: Kind) -> Shell:
         """A shell of a kind; InfraError if there can't be one."""
-        taken = None if self._rootless else users.take(self._place.state, next(self._numbers))
-        shell = Shell(self._launcher.connect(kind.image), taken)
+        number = next(self._numbers)
+        taken = None if self._rootless else users.take(self._place.state, number)
+        name = f"{_SHELLS}{self._token}-{number}"
+        group = self._place.tree.create(name, self._enforcement()[0])
+        self._groups.add(name)
+        shell = Shell(self._launcher.connect(kind.image), name, taken)
         base = taken.first if taken else 0
         plan = plans.Shell(
             base=base,
@@ -166,39 +172,43 @@ class NamespaceProvider:
             directory=str(self._place.state.resolve() / "shells"),
             disk_template=str(kind.disk_template) if kind.disk_template else None,
             disk_size=kind.disk_size,
+            init_groups=group.init,
+            build_groups=group.build,
+            keep_core_limit=cores.piped(),
         )
         try:
             await shell.lay_out(plan)
         except BaseException as error:
             said = shell.said()
-            await asyncio.shield(shell.end())
+            await asyncio.shield(self._give_up(shell))
             if isinstance(error, InfraError):
                 raise InfraError(error.message, hint=said or None) from error
             raise
         return shell
 
+    async def _give_up(self, shell: Shell) -> None:
+        await shell.end()
+        await self._remove_groups(shell)
+
+    async def _remove_groups(self, shell: Shell) -> None:
+        await self._place.tree.remove(self._place.tree.group(shell.group))
+        self._groups.discard(shell.group)
+
     def _plan(
         self,
         machine: int,
         spec: MachineSpec,
-        enforced: frozenset[str],
         grant: network.Grant | None,
         binds: Mapping[Path, str],
     ) -> Plan:
         name, files = places.names(machine, network.resolver_of(spec.network) if grant else None)
         policy = network.policy(spec.network, spec.allow, self._place.environ)
-        group = self._place.tree.group(machine)
         return Plan(
             name=name,
             shared_memory=spec.memory // 2,
             files=files,
             copies=dict(grant.copies) if grant else {},
             binds=[(str(source), target) for source, target in binds.items()],
-            init_groups=group.init,
-            build_groups=group.build,
-            rlimits=_rlimits(spec, enforced),
-            keep_core_limit=cores.piped(),
-            cpus=_affinity(spec.cpus) if "cpu" not in enforced else [],
             network=places.network_command() if grant else [],
             egress=policy,
             unreachable=network.unreachable(policy) if grant else [],
@@ -237,7 +247,8 @@ class NamespaceProvider:
             with contextlib.ExitStack() as held:
                 namespaces = [_network_of(machine, held) for machine in machines.values()]
                 own = next(iter(machines.values()))
-                await joined.start(namespaces, self._place.tree.group(own.id).init)
+                group = self._place.tree.group(self._made[own.id].shell.group)
+                await joined.start(namespaces, group.init)
             for link in links:
                 await joined.set(link)
         except BaseException:
@@ -246,14 +257,15 @@ class NamespaceProvider:
         return joined
 
     async def list(self) -> Sequence[int]:
+        await self._place.remove_strays(_SHELLS, self._groups)
         return sorted(self._place.machines())
 
     async def purge(self, machine: int) -> None:
         if (made := self._made.get(machine)) is not None:
             made.hang_up()
-        await record.end(self._place.directory(machine))
-        await self._place.tree.remove(self._place.tree.group(machine))
-        await self._place.forget(machine)
+            await record.gone(made.shell.record)
+            await self._remove_groups(made.shell)
+        await self._place.remove(machine)
         self._made.pop(machine, None)
 
     async def close(self) -> None:

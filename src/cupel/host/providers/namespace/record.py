@@ -26,10 +26,12 @@ class Record:
     pid: int
     started: int
     boot: str
+    group: str
+    """The name of its control groups; empty while it has none."""
 
 
-def of_process(pid: int) -> Record:
-    return Record(pid=pid, started=_start_time(pid) or 0, boot=_boot())
+def of_process(pid: int, group: str) -> Record:
+    return Record(pid=pid, started=_start_time(pid) or 0, boot=_boot(), group=group)
 
 
 def write(directory: Path, record: Record) -> None:
@@ -41,7 +43,7 @@ def write(directory: Path, record: Record) -> None:
 
 async def end(directory: Path, *, patience: float = PATIENCE, timeout: float = 10.0) -> None:
     """Wait for the recorded process to end by itself, then kill it; InfraError if it stays."""
-    if (record := _read(directory)) is not None:
+    if (record := read(directory)) is not None:
         await gone(record, patience=patience, timeout=timeout)
 
 
@@ -80,7 +82,8 @@ async def _ended(process: int, seconds: float) -> bool:
     return True
 
 
-def _read(directory: Path) -> Record | None:
+def read(directory: Path) -> Record | None:
+    """What is written down in a machine's directory; None where nothing is, or it is broken."""
     try:
         return Record(**json.loads((directory / _FILE).read_text()))
     except (OSError, ValueError, TypeError):

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 
 from cupel.errors import InfraError
@@ -27,10 +27,12 @@ _SAID = 2000
 class Shell:
     """A process with namespaces, a disk and a root. It ends when its socket is closed.
 
-    It leaves nothing behind: no directory, no control group, no file that has a name.
+    It has control groups, which are its maker's to remove, and nothing else that has a name.
     """
 
-    def __init__(self, sock: socket.socket, taken: users.Taken | None) -> None:
+    def __init__(self, sock: socket.socket, group: str, taken: users.Taken | None) -> None:
+        self.group = group
+        """The name of its control groups."""
         self.owner = taken.first if taken else None
         """The host's id of the machine's root; None: it is ours."""
         self.pid = 0
@@ -67,7 +69,7 @@ class Shell:
         match frame:
             case {"event": "born", "pid": int(pid)}:
                 self.pid = pid
-                self._born.set_result(record.of_process(pid))
+                self._born.set_result(record.of_process(pid, self.group))
             case {"event": "laid out", "init": int(init)}:
                 self.init = init
                 self._laid.set_result(None)
@@ -118,11 +120,17 @@ class Ahead:
     """Keeps one shell ahead of need, of the kind that was needed last.
 
     A single machine is made sooner by it. One shell, as it takes memory and a loop device: who
-    wants many at once wants a pool.
+    wants many at once wants a pool. `make` makes shells, and `end` removes all of one.
     """
 
-    def __init__(self, make: Callable[[Kind], Awaitable[Shell]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[Kind], Awaitable[Shell]],
+        end: Callable[[Shell], Coroutine[None, None, None]],
+    ) -> None:
         self._make = make
+        self._end = end
+        self._ending: set[asyncio.Task[None]] = set()
         self._kept: tuple[Kind, Shell] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._making: asyncio.Task[None] | None = None
@@ -153,7 +161,9 @@ class Ahead:
 
     def _drop(self) -> None:
         if self._kept is not None:
-            self._kept[1].close()
+            task = asyncio.create_task(self._end(self._kept[1]))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
             self._forget()
 
     def _forget(self) -> None:
@@ -162,11 +172,9 @@ class Ahead:
             self._expiry.cancel()
 
     async def close(self) -> None:
-        """Give up what is there, and wait until its process is gone."""
+        """Give up what is there, and wait until it is gone."""
         if self._making is not None:
             self._making.cancel()
             await asyncio.gather(self._making, return_exceptions=True)
-        if self._kept is not None:
-            _, shell = self._kept
-            self._forget()
-            await shell.end()
+        self._drop()
+        await asyncio.gather(*self._ending)

@@ -74,6 +74,9 @@ def _shell(scratch: Path, base: int) -> Shell:
         directory=str(scratch),
         disk_template=None,
         disk_size=_DISK,
+        init_groups=[],
+        build_groups=[],
+        keep_core_limit=False,
     )
 
 
@@ -84,11 +87,6 @@ def _plan() -> Plan:
         files={},
         copies={},
         binds=[],
-        init_groups=[],
-        build_groups=[],
-        rlimits={},
-        keep_core_limit=False,
-        cpus=[],
         network=[],
         egress=None,
         unreachable=[],

@@ -29,7 +29,7 @@ from cupel.host.providers.vm.kernel import Kernels
 from cupel.host.providers.vm.machine import CHECKPOINT_SECONDS, Identity, VmMachine
 from cupel.host.providers.vm.qemu import Start
 from cupel.host.providers.vm.shell import Ahead, Kind, Shell
-from cupel.host.providers.vm.starter import Starter
+from cupel.host.providers.vm.starter import Starter, group_of
 from cupel.host.providers.vm.templates import Key
 from cupel.image import prefetch, system
 
@@ -139,7 +139,7 @@ class VmProvider:
             directory,
             self._starter.running(machine),
             notes=self._verdicts.notes(accelerator),
-            group=self._place.tree.group(machine),
+            group=self._place.tree.group(group_of(machine)),
             remove=lambda: self.purge(machine),
         )
         self._made[machine] = made
@@ -205,7 +205,7 @@ class VmProvider:
             self._place.directory(machine),
             self._starter.running(machine) if shell is None else shell.running,
             notes=notes,
-            group=self._place.tree.group(machine),
+            group=self._place.tree.group(group_of(machine)),
             remove=lambda: self.purge(machine),
         )
         self._made[machine] = made

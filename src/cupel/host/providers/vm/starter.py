@@ -96,7 +96,7 @@ class Starter:
         """Start QEMU by any command, on these files."""
         directory = self._place.directory(machine)
         with contextlib.closing(users.take(self._place.state, machine)) as taken:
-            await _prepare(shown, directory, running, taken)
+            await _prepare(shown, directory, running, taken, group_of(machine))
             group = self._limited(machine, identity)
             plan = self._plan(directory, identity, argv, shown, taken, group)
             await running.start(plan, directory / "qemu.log", taken.descriptor, descriptors)
@@ -132,7 +132,7 @@ class Starter:
             argv = qemu.arguments(
                 ground.program, identity.shape, Start.CLONE, network=identity.is_connected
             )
-            await _prepare(shown, directory, shell.running, taken)
+            await _prepare(shown, directory, shell.running, taken, "")
             plan = self._plan(directory, identity, argv, shown, taken, None)
             descriptors = (template.memory, devices.fileno())
             log = directory / "qemu.log"
@@ -150,6 +150,8 @@ class Starter:
         """Give what is laid out the directory of a machine; the groups where `limit` puts it."""
         directory = self._place.directory(machine)
         directory.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+        # Its groups are known before they are made, as its process was.
+        record.write(shell.directory, record.of_process(shell.running.pid, group_of(machine)))
         shell.directory.rename(directory)
         return self._limited(machine, identity)
 
@@ -160,7 +162,10 @@ class Starter:
     def _limited(self, machine: int, identity: Identity) -> cgroups.Group:
         memory = identity.shape.memory + qemu.OVERHEAD
         limits = cgroups.Limits(memory=memory, cpus=identity.cpus, pids=_QEMU_PIDS)
-        return self._place.tree.create(machine, limits, self._place.enforced())
+        enforced, name = self._place.enforced(), group_of(machine)
+        group = self._place.tree.create(name, enforced)
+        self._place.tree.limit(name, limits, enforced)
+        return group
 
     def _plan(
         self,
@@ -214,20 +219,20 @@ class Starter:
     async def clear(self, machine: int) -> None:
         """Remove what is left of a machine. Repeatable."""
         # There is nothing that it could still do well.
-        await record.end(self._place.directory(machine), patience=0)
-        await self._place.tree.remove(self._place.tree.group(machine))
-        await self._place.forget(machine)
+        await self._place.remove(machine, patience=0)
 
     def close(self) -> None:
         self._launcher.close()
 
 
-async def _prepare(shown: Shown, directory: Path, running: Running, taken: users.Taken) -> None:
+async def _prepare(
+    shown: Shown, directory: Path, running: Running, taken: users.Taken, group: str
+) -> None:
     for path, _, writable in shown:
         if writable:
             os.chown(path, taken.first, taken.first)
     # Known by its pid before it may do anything that outlives an agent's crash.
-    record.write(directory, record.of_process(await running.born()))
+    record.write(directory, record.of_process(await running.born(), group))
 
 
 async def copy(disk: Path, console: Path, directory: Path) -> None:
@@ -253,3 +258,8 @@ def _said(directory: Path) -> str | None:
             if text:
                 return text[-1000:]
     return None
+
+
+def group_of(machine: int) -> str:
+    """The name of a machine's control groups."""
+    return f"m{machine}"
