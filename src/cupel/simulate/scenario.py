@@ -60,6 +60,10 @@ PATHS = ("src/a", "src/b", "docs/c")
 INPUTS: tuple[tuple[str, ...], ...] = ((), (), ("src/*",), ("docs/*",), ("src/a", "docs/*"))
 
 
+_PATIENCE = 100.0
+"""Seconds after which an operator thinks that a lost host will not come back."""
+
+
 class Director:
     """Lets a scenario happen in a world."""
 
@@ -191,7 +195,10 @@ class Director:
     def _lose_host(self) -> None:
         name = self._chance.choice(sorted(self._world.hosts))
         self._world.lose(name, keeping_machines=self._chance.random() < 0.5)
-        self._world.restore(name, after=self._chance.choice((1.0, 30.0, 300.0)))
+        away = self._chance.choice((1.0, 30.0, 300.0))
+        self._world.restore(name, after=away)
+        if away > _PATIENCE:
+            self._world.timeline.after(_PATIENCE, lambda: self._world.forget(name))
 
     def _sicken_host(self) -> None:
         name = self._chance.choice(sorted(self._world.hosts))

@@ -208,6 +208,9 @@ class World(People):
     def drain(self, host: str, *, draining: bool = True) -> None:
         self.say(events.HostDrainSet(name=host, draining=draining, user="operator"))
 
+    def forget(self, host: str) -> None:
+        self.say(events.HostForgotten(name=host, user="operator"))
+
     def sicken(self, host: str) -> None:
         """The host fails every build in its first second."""
         self.hosts[host].sick = True
