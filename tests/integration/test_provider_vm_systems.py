@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 import io
 import shutil
@@ -201,7 +200,7 @@ def boot(
                     source=SourceSpec(url="", ref="", commit="", branch="main"),
                     steps=(StepSpec(name="boot", run="", boot=rule),),
                     timeout=timeout,
-                    log_limit=1 << 20,
+                    log_limit=1 << 16,
                 )
                 run = runner.Runner(machine, build, memory=wanted.memory, send=hear, now=time.time)
                 outcome = await run.run()
@@ -240,7 +239,7 @@ def test_a_disk_is_booted_and_never_written_and_sees_the_sources(tmp_path: Path)
         ("halt", BootSpec(expect=("bye",), fail=("n*body",)), "hello from nobody's system"),
         ("restart", BootSpec(off=True), "the system restarted itself"),
         ("panic", BootSpec(off=True), "the system panicked"),
-        ("flood", BootSpec(off=True), "printed more than 1 MiB"),
+        ("flood", BootSpec(off=True), "printed more than 64 KiB"),
     ],
 )
 def test_a_system_fails_by_its_rule(tmp_path: Path, ends: str, rule: BootSpec, reason: str) -> None:
@@ -300,8 +299,3 @@ def test_a_kernel_of_ones_own_says_and_does_what_its_rule_asks(tmp_path: Path) -
     rule = BootSpec(expect=("12 of * tests passed",), fail=("Kernel panic",), off=True)
     outcome, log = boot(tmp_path, system, rule)
     assert outcome == PASSED, log
-    lost = dataclasses.replace(system, initrd=None)
-    outcome, log = boot(tmp_path / "lost", lost, rule)
-    assert outcome.verdict == "failure"
-    assert outcome.reason is not None
-    assert "Kernel panic" in outcome.reason

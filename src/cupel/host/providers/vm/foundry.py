@@ -67,10 +67,15 @@ class Foundry:
 
     async def accelerator(self, ground: Ground) -> Accelerator:
         """What runs a system that nothing is known of: KVM where our own kernel proves it."""
-        async with self._booting:
-            if self._verdicts.is_open and self._verdicts.accelerator is Accelerator.KVM:
-                self._verdicts.write(works=await self._boots(ground))
+        if self._is_to_be_proved:
+            async with self._booting:
+                if self._is_to_be_proved:  # others may have waited for the same
+                    self._verdicts.write(works=await self._boots(ground))
         return self._verdicts.accelerator
+
+    @property
+    def _is_to_be_proved(self) -> bool:
+        return self._verdicts.is_open and self._verdicts.accelerator is Accelerator.KVM
 
     async def _boots(self, ground: Ground) -> bool:
         """Whether a kernel comes as far under KVM as to miss its root."""
@@ -90,7 +95,7 @@ class Foundry:
                 async for _ in console:
                     continue
         except (TimeoutError, InfraError) as error:
-            log.warning("KVM does not work here", error=str(error))
+            log.warning("KVM does not work here", error=str(error) or "it takes too long")
         finally:
             running.hang_up()
             await asyncio.shield(self._starter.clear(TEMPLATE))

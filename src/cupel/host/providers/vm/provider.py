@@ -70,9 +70,10 @@ class VmProvider:
 
     async def prepare(self, spec: MachineSpec, progress: Progress) -> str:
         image = await image_of.prepare(self.images, spec, progress)
-        if spec.image.is_system:
-            return image
         ground = await self._ground(progress)
+        if spec.image.is_system:
+            await self._foundry.accelerator(ground)
+            return image
         key = self._key(image, spec, ground)
         if not self._foundry.has(key):
             progress("Making a template of the machine: it boots once, later ones are clones of it")
