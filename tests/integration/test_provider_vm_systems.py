@@ -7,6 +7,7 @@ import hashlib
 import io
 import shutil
 import struct
+import subprocess
 import tarfile
 import time
 from pathlib import Path
@@ -229,6 +230,16 @@ def test_a_disk_is_booted_and_never_written_and_sees_the_sources(tmp_path: Path)
     assert "src/README" in log
     images = list((tmp_path / "state" / "images").glob("sha256:*/rootfs/disk"))
     assert [image.read_bytes() for image in images] == [(tmp_path / "disk").read_bytes()]
+
+
+def test_a_disk_may_be_a_qcow2_file_behind_ide(tmp_path: Path) -> None:
+    disk(tmp_path)
+    packed = tmp_path / "disk.qcow2"
+    convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", tmp_path / "disk", packed]
+    subprocess.run(convert, check=True)
+    system = SystemConfig(disk=blob(packed), format="qcow2", bus="ide")
+    outcome, log = boot(tmp_path, system, BootSpec(expect=("src/README",), exit=NUMBER))
+    assert outcome == PASSED, log
 
 
 @pytest.mark.parametrize(
