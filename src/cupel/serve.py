@@ -304,15 +304,19 @@ async def _make_machines(cupel: Cupel, hosts: Hosts, provider: NamespaceProvider
     """Be a host too, if that is wanted."""
     if cupel.config.slots == 0:
         return
+    several = Several(provider, VmProvider(cupel.state, ahead=True))
     agent = Agent(
         name=HOST,
         slots=cupel.config.slots,
-        provider=Several(provider, VmProvider(cupel.state, ahead=True)),
+        provider=several,
         state=cupel.state,
         judge=_judging(provider.images),
         guard=Guard(cupel.state, prune=lambda: cupel.images.prune(keep=KEPT_IMAGES)),
     )
-    await embed(agent, hosts)
+    try:
+        await embed(agent, hosts)
+    finally:
+        await several.close()
 
 
 def _judging(images: Catalogue) -> Judge:

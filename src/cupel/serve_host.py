@@ -38,19 +38,19 @@ def run(
         probe.can_isolate(probe.examine(held))
         provider = NamespaceProvider(held, ahead=True)
         stock = Stock(provider.images, in_use=provider.images_in_use)
+        several = Several(provider, VmProvider(held, ahead=True))
         agent = Agent(
             name=name,
             slots=slots or max(2, os.cpu_count() or 2),
-            provider=Several(provider, VmProvider(held, ahead=True)),
+            provider=several,
             state=held,
             labels=labels,
             # To prove what was fetched takes a mount. Others have their images from elsewhere.
             stock=stock if os.geteuid() == 0 else None,
             guard=_guard(held, stock),
         )
-        asyncio.run(
-            _until_stopped(remote.Remote(agent, server, name=name, state=held, say=serve.show))
-        )
+        host = remote.Remote(agent, server, name=name, state=held, say=serve.show)
+        asyncio.run(_until_stopped(host, several))
 
 
 def _guard(state: Path, stock: Stock) -> Guard:
@@ -58,12 +58,16 @@ def _guard(state: Path, stock: Stock) -> Guard:
     return Guard(state, prune=lambda: stock.prune(keep=serve.KEPT_IMAGES))
 
 
-async def _until_stopped(host: remote.Remote) -> None:
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(host.run(), name="host")
-        stopping = group.create_task(serve.told_to_stop(), name="signals")
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        host.stop()
-        await asyncio.wait({running}, timeout=_FAREWELL)
-        running.cancel()
-        stopping.cancel()
+async def _until_stopped(host: remote.Remote, provider: Several) -> None:
+    """Be a host until a signal comes; what was laid out for nobody yet goes as well."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(host.run(), name="host")
+            stopping = group.create_task(serve.told_to_stop(), name="signals")
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            host.stop()
+            await asyncio.wait({running}, timeout=_FAREWELL)
+            running.cancel()
+            stopping.cancel()
+    finally:
+        await provider.close()
