@@ -49,6 +49,8 @@ def test_its_console_is_the_log_and_its_rule_the_verdict(server: Server, tmp_pat
     build = server.builds(change)[0]
     assert "hello from nobody's system" in server.log(build["id"])
     assert "needs/" in server.log(build["id"])
+    page = server.request("GET", f"/builds/{build['id']}").text
+    assert "hello from nobody" in page
     shown = server.cli("build", "show", str(build["id"])).stdout
     assert "boot" in shown
     assert "sha256:" in server.cli("image", "show", "own").stdout
