@@ -196,7 +196,16 @@ class Server:
     def machines_left(self) -> dict[str, list[str]]:
         """What is left of machines while it runs: it keeps one laid out that is nobody's yet."""
         found = self.leftovers()
-        return {kind: found[kind] for kind in ("directories", "control groups") if kind in found}
+        groups = [root for root in found.get("control groups", []) if len(_below(root)) > 1]
+        left = {"directories": found.get("directories", []), "control groups": groups}
+        return {kind: names for kind, names in left.items() if names}
+
+
+def _below(directory: str) -> list[Path]:
+    try:
+        return [path for path in Path(directory).iterdir() if path.is_dir()]
+    except FileNotFoundError:  # it has gone just now
+        return []
 
 
 @contextlib.contextmanager
