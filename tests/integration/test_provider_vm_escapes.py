@@ -9,14 +9,9 @@ import pytest
 from cupel.host.messages import MachineSpec
 from cupel.host.providers.interface import Provider
 from integration import escape_contract, test_provider_vm
-from integration.test_provider_vm import vm_provider
+from integration.test_provider_vm import spec, vm_provider
 
 pytestmark = test_provider_vm.pytestmark
-
-
-def spec() -> MachineSpec:
-    """All tests have one template, of a disk that a bomb fills soon."""
-    return test_provider_vm.spec(disk=256 << 20)
 
 
 class TestVmIsHeld(escape_contract.EscapeContract):
