@@ -42,7 +42,8 @@ told["again"] = cgroups.settle() is not None
 tree = cgroups.Tree(Path("/build"), cgroups.here())
 told["enforced"] = sorted(tree.prepare())
 limits = cgroups.Limits(memory=48 << 20, cpus=1.0, pids=20)
-group = tree.create(1, limits, tree.prepare())
+group = tree.create("m1", tree.prepare())
+tree.limit("m1", limits, tree.prepare())
 
 def within(script):
     return subprocess.run(["sh", "-c", f"echo 0 > {group.build[0]}; {script}"]).returncode
