@@ -101,19 +101,24 @@ async def bench(state: Path | None) -> AsyncIterator[Bench]:
     kept = state or directory / "state"
     try:
         async with running(kept) as client:
-            work = directory / "bench"
-            work.mkdir()
-            await releases.git(work, "init", "--quiet", "--initial-branch", "main")
-            (work / ".cupel.yaml").write_text(CONFIG)
-            await releases.commit(work, "Begin")
-            known = {project.name: project for project in client.projects()}
-            project = known.get("bench") or client.add_project("bench", source=str(work))
-            await releases.git(work, "remote", "add", "cupel", client.remote(project.git_url))
-            rig = Bench(client=client, work=work, state=kept)
+            rig = await project(client, kept, directory)
             await rig.push(0, "land", "wait")
             yield rig
     finally:
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+async def project(client: Client, state: Path, directory: Path) -> Bench:
+    """Add the project, with a work tree below `directory`."""
+    work = directory / "bench"
+    work.mkdir()
+    await releases.git(work, "init", "--quiet", "--initial-branch", "main")
+    (work / ".cupel.yaml").write_text(CONFIG)
+    await releases.commit(work, "Begin")
+    known = {project.name: project for project in client.projects()}
+    added = known.get("bench") or client.add_project("bench", source=str(work))
+    await releases.git(work, "remote", "add", "cupel", client.remote(added.git_url))
+    return Bench(client=client, work=work, state=state)
 
 
 def median(values: Sequence[float]) -> float:

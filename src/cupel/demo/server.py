@@ -21,13 +21,13 @@ _START = 60.0
 
 
 @contextlib.asynccontextmanager
-async def running(state: Path, settings: str = "") -> AsyncIterator[Client]:
+async def running(state: Path, settings: str = "", *, slots: int = SLOTS) -> AsyncIterator[Client]:
     """Start `cupel up` on a free port and a state directory; stop it at the end.
 
     `settings` are more of its `cupel.yaml`.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (state / "cupel.yaml").write_text(f"slots: {SLOTS}\n{settings}")
+    (state / "cupel.yaml").write_text(f"slots: {slots}\n{settings}")
     known = state / client.FILE
     known.unlink(missing_ok=True)
     with (state / "up.log").open("wb") as log:
