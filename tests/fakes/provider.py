@@ -126,7 +126,7 @@ class FakeProvider:
         self.existing.pop(machine, None)
 
     async def close(self) -> None:
-        pass
+        self.existing.clear()
 
 
 class FakeNetwork:

@@ -178,6 +178,15 @@ class ProviderContract:
 
         self.play(tmp_path, scenario)
 
+    def test_a_provider_that_is_closed_leaves_no_machine(self, tmp_path: Path) -> None:
+        async def scenario(provider: Provider) -> None:
+            machine = await provider.create(3, self.spec())
+            await shell(machine, FOREVER)
+            await provider.close()
+            assert list(await provider.list()) == []
+
+        self.play(tmp_path, scenario)
+
     def test_a_machine_that_is_gone_refuses(self, tmp_path: Path) -> None:
         async def scenario(provider: Provider) -> None:
             machine = await provider.create(1, self.spec())

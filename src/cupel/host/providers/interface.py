@@ -221,7 +221,9 @@ class Provider(Protocol):
         """Remove what is left of a machine of an earlier life. Repeatable."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Remove what it has made and is there still. It makes nothing any more."""
+        ...
 
 
 class Progress(Protocol):

@@ -269,6 +269,9 @@ class NamespaceProvider:
         self._made.pop(machine, None)
 
     async def close(self) -> None:
+        for machine in tuple(self._made):
+            with contextlib.suppress(InfraError):  # the next agent finds it, and tries again
+                await self.purge(machine)
         if self._ahead is not None:
             await self._ahead.close()
         self._launcher.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -275,6 +276,9 @@ class VmProvider:
         self._made.pop(machine, None)
 
     async def close(self) -> None:
+        for machine in tuple(self._made):
+            with contextlib.suppress(InfraError):  # the next agent finds it, and tries again
+                await self.purge(machine)
         if self._ahead is not None:
             await self._ahead.close()
         self._starter.close()
