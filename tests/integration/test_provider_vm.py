@@ -19,8 +19,8 @@ from cupel.host.providers.interface import Machine
 from cupel.host.providers.vm import qemu, templates
 from cupel.host.providers.vm.machine import VmMachine
 from cupel.host.providers.vm.provider import VmProvider
-from integration import images, leftovers
-from integration.provider_contract import machine_of, run, shell
+from integration import images, provider_contract
+from integration.provider_contract import machine_of, run, shell, succeed
 
 MISSING = [name for name in (qemu.PROGRAM, "mkfs.erofs", "mkfs.ext4") if shutil.which(name) is None]
 if os.geteuid() != 0:
@@ -47,18 +47,11 @@ def vm_provider(state: Path) -> VmProvider:
 
 
 def on_provider(state: Path, scenario: Callable[[VmProvider], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        provider = vm_provider(state)
-        try:
-            await provider.prepare(spec(), print)
-            await scenario(provider)
-        finally:
-            for machine in await provider.list():
-                await provider.purge(machine)
-            await provider.close()
+    async def prepared(provider: VmProvider) -> None:
+        await provider.prepare(spec(), print)
+        await scenario(provider)
 
-    asyncio.run(whole())
-    assert leftovers.of(state) == {}
+    provider_contract.play(vm_provider, state, prepared)
 
 
 def on_machine(
@@ -75,9 +68,7 @@ def on_machine(
 
 
 async def said(machine: Machine, script: str) -> str:
-    status, out, err = await run(machine, script)
-    assert status == 0, err
-    return out.decode().strip()
+    return (await succeed(machine, script)).strip()
 
 
 def test_a_machine_has_its_own_kernel_and_is_root_there(tmp_path: Path) -> None:
