@@ -23,7 +23,10 @@ if importlib.util.find_spec("cupel") is None:  # begun by a Python that does not
         sys.exit("Cupel is not set up here: run scripts/setup first")
     os.execv(ours, [str(ours), *sys.argv])
 
+import httpx2
+
 from cupel.client import Client
+from cupel.core.model import Pipeline
 from cupel.demo import releases
 from cupel.demo.server import running
 
@@ -93,14 +96,26 @@ class Bench:
         await releases.git(self.work, "push", "cupel", "HEAD:refs/for/main", *words)
         return time.perf_counter() - began
 
+    def newest(self) -> dict[str, float]:
+        """When each kind of event came, of the newest change in the gate: seconds of the clock."""
+        change = self.client.changes(limit=1).entries[0].id
+        places = self.client.change(change).items
+        item = next(each.item.id for each in places if each.item.pipeline is Pipeline.GATE)
+        url = f"{self.client.url}/api/events?limit=200"
+        events = httpx2.get(url, trust_env=False).json()["entries"]
+        return {e["kind"]: e["at"] for e in events if change == e["change"] or item == e["item"]}
+
 
 @contextlib.asynccontextmanager
-async def bench(state: Path | None) -> AsyncIterator[Bench]:
-    """Start everything, and warm it up until one change has landed."""
+async def bench(state: Path | None, settings: str = "") -> AsyncIterator[Bench]:
+    """Start everything, and warm it up until one change has landed.
+
+    `settings` are of the server's configuration.
+    """
     directory = Path(tempfile.mkdtemp(prefix="cupel-bench-"))
     kept = state or directory / "state"
     try:
-        async with running(kept) as client:
+        async with running(kept, settings) as client:
             rig = await project(client, kept, directory)
             await rig.push(0, "land", "wait")
             yield rig

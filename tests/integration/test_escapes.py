@@ -29,7 +29,7 @@ LOOSENED = (
         r"(?s)(def for_good\(\*, keep_core_limit: bool\) -> None:\n).*",
         r"\1    pass\n",
     ),
-    ("init.py", r'    _set\("/proc/sys/user/max_user_namespaces", "0"\)\n', ""),
+    ("init.py", r'    syscalls\.offer\("/proc/sys/user/max_user_namespaces", "0"\)\n', ""),
 )
 """What makes a machine confine nothing: patterns in files of `inside`, and what replaces them."""
 
