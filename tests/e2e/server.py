@@ -200,6 +200,14 @@ class Server:
         left = {"directories": found.get("directories", []), "control groups": groups}
         return {kind: names for kind, names in left.items() if names}
 
+    def cleared(self) -> None:
+        """Wait until nothing is left of machines."""
+        try:
+            wait_for(lambda: self.machines_left() == {})
+        except AssertionError:
+            groups = {root: _below(root) for root in self.leftovers().get("control groups", [])}
+            raise AssertionError(f"left of machines: {self.machines_left()}, {groups}") from None
+
 
 def _below(directory: str) -> list[Path]:
     try:

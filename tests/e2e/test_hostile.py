@@ -104,7 +104,7 @@ def test_a_daemon_does_not_outlive_its_build(server: Server, project: Project) -
     serving.wait_for(
         lambda: server.get(f"/api/machines/{number}")["state"] == "gone", why="the machine's end"
     )
-    serving.wait_for(lambda: server.machines_left() == {}, why="the end of all machines")
+    server.cleared()
 
 
 def test_a_daemon_that_holds_the_output_open_does_not_hold_the_build(
@@ -249,4 +249,4 @@ def test_a_checkout_follows_no_links_on_the_host(
 
 
 def test_no_machine_of_any_of_this_is_left(server: Server) -> None:
-    serving.wait_for(lambda: server.machines_left() == {}, why="the end of all machines")
+    server.cleared()

@@ -87,4 +87,4 @@ def test_changes_whose_builds_need_most_slots_land_although_the_server_is_killed
     for change in changes:
         server.ended(change)
         assert server.change(change)["state"] == "landed", server.output()
-    serving.wait_for(lambda: server.machines_left() == {}, why="the end of all machines")
+    server.cleared()

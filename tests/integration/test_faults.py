@@ -201,7 +201,7 @@ def test_after_a_crash_the_machines_are_gone(server: Server, tmp_path: Path) -> 
     server.kill()
     server.start()
     server.cli("dequeue", str(number))
-    wait_for(lambda: server.leftovers() == {}, why="the end of the machines")
+    server.cleared()
     machines = server.get("/api/machines?gone=true")["entries"]
     wait_for(
         lambda: all(m["state"] == "gone" for m in server.get("/api/machines")["entries"]),
