@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 import psutil
 
+from cupel.core import pool
 from integration import images, leftovers
 
 PATIENCE = 30.0
@@ -194,26 +195,16 @@ class Server:
         return leftovers.of(self.state.resolve())
 
     def machines_left(self) -> dict[str, list[str]]:
-        """What is left of machines while it runs: it keeps one laid out that is nobody's yet."""
-        found = self.leftovers()
-        groups = [root for root in found.get("control groups", []) if len(_below(root)) > 1]
-        left = {"directories": found.get("directories", []), "control groups": groups}
-        return {kind: names for kind, names in left.items() if names}
+        """What is left of machines while it runs."""
+        return leftovers.of_machines(self.state.resolve())
 
     def cleared(self) -> None:
-        """Wait until nothing is left of machines."""
+        """Wait until nothing is left of machines, also of one for which nobody waits any more."""
         try:
-            wait_for(lambda: self.machines_left() == {})
+            wait_for(lambda: self.machines_left() == {}, seconds=pool.SURPLUS + PATIENCE)
         except AssertionError:
-            groups = {root: _below(root) for root in self.leftovers().get("control groups", [])}
-            raise AssertionError(f"left of machines: {self.machines_left()}, {groups}") from None
-
-
-def _below(directory: str) -> list[Path]:
-    try:
-        return [path for path in Path(directory).iterdir() if path.is_dir()]
-    except FileNotFoundError:  # it has gone just now
-        return []
+            listed = self.get("/api/machines")["entries"]
+            raise AssertionError(f"left: {self.machines_left()}, listed: {listed}") from None
 
 
 @contextlib.contextmanager

@@ -216,7 +216,9 @@ def test_a_long_partition_moves_builds_and_what_comes_late_counts_for_nothing(
         lost = world.host_of(build)
         world.network.cut(lost.number)
         lost.is_there("lost", seconds=3 * LEASE)
-        wait_for(lambda: leftovers.of(lost.state.resolve()) == {}, why="the host's own end")
+        wait_for(
+            lambda: leftovers.of_machines(lost.state.resolve()) == {}, why="the host's own end"
+        )
         world.network.mend(lost.number)
         lost.is_there()
         first, second = landed_once(world, work, change, seconds=90)

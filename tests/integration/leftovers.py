@@ -20,6 +20,21 @@ def of(state: Path) -> dict[str, list[str]]:
     return {kind: names for kind, names in found.items() if names}
 
 
+def of_machines(state: Path) -> dict[str, list[str]]:
+    """What is left of machines while their agent runs: it keeps one laid out that is nobody's yet."""
+    found = of(state)
+    groups = [root for root in found.get("control groups", []) if len(_groups_below(root)) > 1]
+    left = {"directories": found.get("directories", []), "control groups": groups}
+    return {kind: names for kind, names in left.items() if names}
+
+
+def _groups_below(directory: str) -> list[Path]:
+    try:
+        return [path for path in Path(directory).iterdir() if path.is_dir()]
+    except FileNotFoundError:  # it has gone just now
+        return []
+
+
 def _entries(directory: Path) -> list[str]:
     return [str(path) for path in directory.iterdir()] if directory.is_dir() else []
 
