@@ -21,7 +21,7 @@ def of(state: Path) -> dict[str, list[str]]:
 
 
 def of_machines(state: Path) -> dict[str, list[str]]:
-    """What is left of machines while their agent runs: it keeps one laid out that is nobody's yet."""
+    """What is left of machines while their agent runs, which keeps one laid out for nobody yet."""
     found = of(state)
     groups = [root for root in found.get("control groups", []) if len(_groups_below(root)) > 1]
     left = {"directories": found.get("directories", []), "control groups": groups}
