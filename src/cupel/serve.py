@@ -9,6 +9,7 @@ import fcntl
 import getpass
 import ipaddress
 import json
+import logging
 import os
 import signal
 import socket
@@ -92,6 +93,7 @@ def log_plainly() -> None:
                 exception_formatter=structlog.dev.plain_traceback,
             ),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 
