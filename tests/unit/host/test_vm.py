@@ -75,6 +75,30 @@ def test_a_guest_that_breaks_the_rules_is_hung_up_on(sent, said):
     asyncio.run(scenario())
 
 
+def test_what_the_template_has_used_is_not_the_clones():
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        ours, guest = socket.socketpair()
+        guest.setblocking(False)
+        port = Port(ours)
+
+        async def says(kind: Kind, content: bytes = b"") -> None:
+            await loop.sock_sendall(guest, frames.encode(kind, 0, content))
+
+        with guest:
+            renewing = asyncio.create_task(port.renew({}))
+            await asyncio.sleep(0)
+            await says(Kind.USED, b"usage_usec 5000000\n\x00\x00")
+            await says(Kind.RENEWED)
+            await renewing
+            assert port.usage.cpu_seconds == 0.0
+            await says(Kind.USED, b"usage_usec 5250000\n\x00\x00")
+            await asyncio.sleep(0.05)
+            assert port.usage.cpu_seconds == 0.25
+
+    asyncio.run(scenario())
+
+
 def test_output_is_asked_for_only_as_it_is_read():
     async def scenario() -> None:
         loop = asyncio.get_running_loop()

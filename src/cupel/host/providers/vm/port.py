@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import dataclasses
 import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -34,10 +35,19 @@ class Port:
         self._number = 0
         self._hello: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
         self._renewed: asyncio.Future[None] = self._loop.create_future()
-        self.usage = Usage()
-        """What was used when the last output ended."""
+        self._used = Usage()
+        self._before = 0.0
+        """Seconds of cpu that the guest's template has used."""
         self.gone: str | None = None
         self._loop.add_reader(sock, self._read)
+
+    @property
+    def usage(self) -> Usage:
+        """What was used, since it was renewed, when the last output ended."""
+        cpu = self._used.cpu_seconds
+        if cpu is None:
+            return self._used
+        return dataclasses.replace(self._used, cpu_seconds=max(cpu - self._before, 0.0))
 
     async def hello(self) -> Mapping[str, Any]:
         """What the guest says of itself, once it stands."""
@@ -95,12 +105,13 @@ class Port:
             case Kind.HELLO:
                 _resolve(self._hello, dict(json.loads(content)))
             case Kind.RENEWED:
+                self._before = self._used.cpu_seconds or 0.0
                 _resolve(self._renewed, None)
             case Kind.REFUSED if not self._renewed.done():
                 why = json.loads(content)["why"]
                 self._renewed.set_exception(InfraError(f"the machine can't be renewed: {why}"))
             case Kind.USED:
-                self.usage = _usage(content)
+                self._used = _usage(content)
             case Kind.OUT | Kind.ERR | Kind.MORE | Kind.ENDED | Kind.CLOSED:
                 if (process := self._processes.get(number)) is not None:
                     self._hear_of(process, kind, content)

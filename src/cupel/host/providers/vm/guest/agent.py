@@ -273,6 +273,7 @@ class Agent:
 
     def _renew(self, number: int, content: bytes) -> None:
         self._renewal.apply(marshal.loads(content))  # noqa: S302 - it comes from the host
+        self._send(Kind.USED, 0, self._group.usage())  # what its template has used
         self._send(Kind.RENEWED, 0)
 
     # What becomes of processes.
