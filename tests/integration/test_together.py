@@ -282,7 +282,7 @@ sys.path.insert(0, sys.argv[2])
 from integration import test_together as t
 async def main():
     async with t._provider(Path(sys.argv[1])) as provider:
-        await t.play(provider, ["a", "b"], [t.step("cupel-link a b --down; sleep 100")])
+        await t.play(provider, ["a", "b"], [t.step("cupel-link a b --down; sleep 98765")])
 asyncio.run(main())
 """
 
@@ -318,7 +318,7 @@ def _sleepers() -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if path.read_bytes() == b"sleep\x00100\x00":
+            if path.read_bytes() == b"sleep\x0098765\x00":
                 found.append(path.parent.name)
     return found
 
