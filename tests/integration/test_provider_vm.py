@@ -183,7 +183,12 @@ asyncio.run(main())
 
 
 def test_what_a_killed_agent_leaves_goes_or_is_found(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", CRASHING, str(tmp_path), str(Path(__file__).parents[1])]
+    kill_and_inherit(CRASHING, tmp_path)
+
+
+def kill_and_inherit(program: str, state: Path) -> None:
+    """Kill an agent that has made machine 1; another removes it, and no QEMU is left then."""
+    words = [sys.executable, "-c", program, str(state), str(Path(__file__).parents[1])]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as agent:
         assert agent.stdout is not None
         assert any(line == "made\n" for line in agent.stdout)
@@ -193,8 +198,8 @@ def test_what_a_killed_agent_leaves_goes_or_is_found(tmp_path: Path) -> None:
         assert await provider.list() == [1]
         await provider.purge(1)
 
-    on_provider(tmp_path, heir)
-    assert _qemus(tmp_path) == []
+    on_provider(state, heir)
+    assert _qemus(state) == []
 
 
 def _qemus(state: Path) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 from cupel.host.providers.vm.machine import VmMachine
@@ -73,15 +71,4 @@ asyncio.run(main())
 
 
 def test_what_waits_ends_with_a_killed_agent_and_its_files_with_the_next(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", CRASHING, str(tmp_path), str(Path(__file__).parents[1])]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as agent:
-        assert agent.stdout is not None
-        assert any(line == "made\n" for line in agent.stdout)
-        agent.kill()
-
-    async def heir(provider: VmProvider) -> None:
-        assert await provider.list() == [1]
-        await provider.purge(1)
-
-    machines.on_provider(tmp_path, heir)
-    assert machines._qemus(tmp_path) == []
+    machines.kill_and_inherit(CRASHING, tmp_path)
