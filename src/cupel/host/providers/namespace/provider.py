@@ -14,6 +14,7 @@ from types import MappingProxyType
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
 from cupel.host.providers import image as image_of
+from cupel.host.providers.ahead import Ahead
 from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside.plan import UIDS, Plan
 from cupel.host.providers.interface import Machine, Progress
@@ -31,7 +32,7 @@ from cupel.host.providers.namespace import place as places
 from cupel.host.providers.namespace.launcher import Launcher
 from cupel.host.providers.namespace.machine import STANDBY, NamespaceMachine
 from cupel.host.providers.namespace.place import Place
-from cupel.host.providers.namespace.shell import Ahead, Kind, Shell
+from cupel.host.providers.namespace.shell import PAUSE, Kind, Shell
 from cupel.host.providers.namespace.workshop import NamespaceWorkshop
 from cupel.image import catalogue, prefetch
 
@@ -62,7 +63,7 @@ class NamespaceProvider:
         self._rootless = rootless.detect()
         self._launcher = Launcher(self._rootless.command if self._rootless else ())
         self._made: dict[int, NamespaceMachine] = {}
-        self._ahead = Ahead(self._lay_out, self._give_up) if ahead else None
+        self._ahead = Ahead(self._lay_out, pause=PAUSE) if ahead else None
         self._token = secrets.token_hex(4)
         self._numbers = itertools.count()
         self._groups: set[str] = set()
@@ -108,8 +109,7 @@ class NamespaceProvider:
         plan = self._plan(machine, spec, grant, binds)
         try:
             async with asyncio.timeout(START_SECONDS):
-                shell = self._ahead.take(kind) if self._ahead else None
-                shell = shell or await self._lay_out(kind)
+                shell = await (self._ahead.take if self._ahead else self._lay_out)(kind)
                 made = self._made[machine] = NamespaceMachine(
                     machine,
                     image=image.digest,
@@ -158,11 +158,16 @@ class NamespaceProvider:
     async def _lay_out(self, kind: Kind) -> Shell:
         """A shell of a kind; InfraError if there can't be one."""
         number = next(self._numbers)
-        taken = None if self._rootless else users.take(self._place.state, number)
-        name = f"{_SHELLS}{self._token}-{number}"
-        group = self._place.tree.create(name, self._enforcement()[0])
-        self._groups.add(name)
-        shell = Shell(self._launcher.connect(kind.image), name, taken)
+        group = f"{_SHELLS}{self._token}-{number}"
+        with contextlib.ExitStack() as undone:
+            groups = self._place.tree.create(group, self._enforcement()[0])
+            taken = None if self._rootless else users.take(self._place.state, number)
+            if taken is not None:
+                undone.callback(taken.close)
+            sock = self._launcher.connect(kind.image)
+            undone.pop_all()
+        self._groups.add(group)
+        shell = Shell(sock, group, taken, lambda: self._remove_groups(group))
         base = taken.first if taken else 0
         plan = plans.Shell(
             base=base,
@@ -172,27 +177,23 @@ class NamespaceProvider:
             directory=str(self._place.state.resolve() / "shells"),
             disk_template=str(kind.disk_template) if kind.disk_template else None,
             disk_size=kind.disk_size,
-            init_groups=group.init,
-            build_groups=group.build,
+            init_groups=groups.init,
+            build_groups=groups.build,
             keep_core_limit=cores.piped(),
         )
         try:
             await shell.lay_out(plan)
         except BaseException as error:
             said = shell.said()
-            await asyncio.shield(self._give_up(shell))
+            await asyncio.shield(shell.end())
             if isinstance(error, InfraError):
                 raise InfraError(error.message, hint=said or None) from error
             raise
         return shell
 
-    async def _give_up(self, shell: Shell) -> None:
-        await shell.end()
-        await self._remove_groups(shell)
-
-    async def _remove_groups(self, shell: Shell) -> None:
-        await self._place.tree.remove(self._place.tree.group(shell.group))
-        self._groups.discard(shell.group)
+    async def _remove_groups(self, group: str) -> None:
+        await self._place.tree.remove(self._place.tree.group(group))
+        self._groups.discard(group)
 
     def _plan(
         self,
@@ -263,8 +264,7 @@ class NamespaceProvider:
     async def purge(self, machine: int) -> None:
         if (made := self._made.get(machine)) is not None:
             made.hang_up()
-            await record.gone(made.shell.record)
-            await self._remove_groups(made.shell)
+            await made.shell.gone()
         await self._place.remove(machine)
         self._made.pop(machine, None)
 

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cupel.errors import InfraError
@@ -19,20 +19,25 @@ from cupel.image.catalogue import Kept
 
 PAUSE = 0.05
 """Seconds after a machine was made until a shell is laid out for the next."""
-IDLE = 600.0
-"""Seconds that a shell waits for its machine."""
 _SAID = 2000
 
 
 class Shell:
     """A process with namespaces, a disk and a root. It ends when its socket is closed.
 
-    It has control groups, which are its maker's to remove, and nothing else that has a name.
+    It has control groups, which `remove_groups` removes, and nothing else that has a name.
     """
 
-    def __init__(self, sock: socket.socket, group: str, taken: users.Taken | None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        group: str,
+        taken: users.Taken | None,
+        remove_groups: Callable[[], Awaitable[None]],
+    ) -> None:
         self.group = group
         """The name of its control groups."""
+        self.remove_groups = remove_groups
         self.owner = taken.first if taken else None
         """The host's id of the machine's root; None: it is ours."""
         self.pid = 0
@@ -85,26 +90,31 @@ class Shell:
                 future.exception()  # it may be that nobody waits for it
 
     def forget(self) -> None:
-        """Let go of what only its making needed. The process goes on."""
-        with contextlib.suppress(OSError):
+        """Let go of what only its making needed. The process goes on. Repeatable."""
+        if self._log >= 0:
             os.close(self._log)
+            self._log = -1
         if self._taken is not None:
             self._taken.close()
             self._taken = None
 
-    def close(self) -> None:
-        self.channel.close()
-        self.forget()
+    @property
+    def is_there(self) -> bool:
+        return self.channel.open
 
     async def end(self) -> None:
-        """Close it, and wait until its process is gone."""
-        try:
-            born = await self._born
-        except InfraError:
-            born = None
-        self.close()
-        if born is not None:
-            await record.gone(born)
+        """Close it, wait until its process is gone, and remove its control groups."""
+        with contextlib.suppress(InfraError):  # it has ended before it could say who it is
+            await self._born
+        self.channel.close()
+        self.forget()
+        await self.gone()
+
+    async def gone(self) -> None:
+        """Wait until its process has ended, which its channel's end makes it, and tidy up."""
+        if self._born.done() and self._born.exception() is None:
+            await record.gone(self.record)
+        await self.remove_groups()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,67 +124,3 @@ class Kind:
     image: Kept
     disk_template: Path | None
     disk_size: int
-
-
-class Ahead:
-    """Keeps one shell ahead of need, of the kind that was needed last.
-
-    A single machine is made sooner by it. One shell, as it takes memory and a loop device: who
-    wants many at once wants a pool. `make` makes shells, and `end` removes all of one.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[Kind], Awaitable[Shell]],
-        end: Callable[[Shell], Coroutine[None, None, None]],
-    ) -> None:
-        self._make = make
-        self._end = end
-        self._ending: set[asyncio.Task[None]] = set()
-        self._kept: tuple[Kind, Shell] | None = None
-        self._expiry: asyncio.TimerHandle | None = None
-        self._making: asyncio.Task[None] | None = None
-
-    def take(self, kind: Kind) -> Shell | None:
-        """The shell that is there, if it is of this kind; another kind's is given up."""
-        if self._kept is None:
-            return None
-        known, shell = self._kept
-        if known != kind or not shell.channel.open:
-            self._drop()
-            return None
-        self._forget()
-        return shell
-
-    def renew(self, kind: Kind) -> None:
-        """See that there will be one soon."""
-        if self._making is None or self._making.done():
-            self._making = asyncio.create_task(self._lay_out(kind))
-
-    async def _lay_out(self, kind: Kind) -> None:
-        await asyncio.sleep(PAUSE)
-        self._drop()
-        # What prevents it is said when a machine is made, which then has nothing ahead of it.
-        with contextlib.suppress(InfraError, OSError):
-            self._kept = (kind, await self._make(kind))
-            self._expiry = asyncio.get_running_loop().call_later(IDLE, self._drop)
-
-    def _drop(self) -> None:
-        if self._kept is not None:
-            task = asyncio.create_task(self._end(self._kept[1]))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-            self._forget()
-
-    def _forget(self) -> None:
-        self._kept = None
-        if self._expiry is not None:
-            self._expiry.cancel()
-
-    async def close(self) -> None:
-        """Give up what is there, and wait until it is gone."""
-        if self._making is not None:
-            self._making.cancel()
-            await asyncio.gather(self._making, return_exceptions=True)
-        self._drop()
-        await asyncio.gather(*self._ending)

@@ -14,6 +14,7 @@ from cupel import process
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
 from cupel.host.providers import image as image_of
+from cupel.host.providers.ahead import Ahead
 from cupel.host.providers.interface import Machine, Network, Progress
 from cupel.host.providers.namespace import disk, network
 from cupel.host.providers.namespace.place import Place
@@ -29,7 +30,7 @@ from cupel.host.providers.vm.ground import Ground, Survey
 from cupel.host.providers.vm.kernel import Kernels
 from cupel.host.providers.vm.machine import CHECKPOINT_SECONDS, Identity, VmMachine
 from cupel.host.providers.vm.qemu import Start
-from cupel.host.providers.vm.shell import Ahead, Kind, Shell
+from cupel.host.providers.vm.shell import Kind, Shell
 from cupel.host.providers.vm.starter import Starter, group_of
 from cupel.host.providers.vm.templates import Key
 from cupel.image import prefetch, system
@@ -158,7 +159,9 @@ class VmProvider:
     async def _shell(self, kind: Kind) -> Shell:
         if self._ahead is None:
             return await self._starter.lay_out(kind)
-        return await self._ahead.take(kind)
+        shell = await self._ahead.take(kind)
+        self._ahead.renew(kind)  # it starts beside this one, on another core if there is one
+        return shell
 
     async def _boot(
         self, made: VmMachine, ground: Ground, disk: int, grant: network.Grant | None
