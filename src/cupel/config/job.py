@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pathspec
 
-from cupel.config import boot, scalar, together
+from cupel.config import boot, extends, scalar, together
 from cupel.config.document import Scalar, Table, Value
 from cupel.config.matrix import Matrix, MatrixShape, check_references
 from cupel.config.problem import Mark, Problems, show
@@ -48,6 +49,8 @@ class JobConfig:
     projects: tuple[str, ...] = ()
     semaphores: tuple[str, ...] = ()
     matrix: Matrix | None = None
+    abstract: bool = False
+    """A template: nothing but that it could be read was checked, and it never runs."""
     parts: tuple[Part, ...] = ()
     """All machines of a job that has several or names its one, its own first."""
     services: tuple[Service, ...] = ()
@@ -212,7 +215,6 @@ STEPS = Field(
     key="steps",
     shape=ListOf(StepShape(), "steps", least=1, empty_hint='write a script: ["make test"]'),
     text="Shell scripts, run one after the other until one fails.",
-    required=True,
 )
 INPUTS = Field(
     key="inputs",
@@ -269,12 +271,38 @@ MATRIX = Field(
 )
 
 
+_ELSEWHERE = {
+    "parent": "write `extends`",
+    "image": "write `machine`, the label of a machine that has the image",
+    "runs-on": "write `machine`, the label of a machine",
+    "nodeset": "write `machine` or `machines`, with labels",
+    "tags": "write `machine`, the label of a machine",
+    "script": "write `steps`, a list of scripts",
+    "run": "write `steps`, a list of scripts",
+    "variables": "write `env`",
+    "vars": "write `env`",
+    "parallel": "write `matrix`",
+    "strategy": "write `matrix`, without `strategy`",
+    "stage": "write `needs`, the jobs that come first",
+    "dependencies": "write `needs`, the jobs that come first",
+    "artifacts": "leave files in $CUPEL_ARTIFACTS",
+    "allow_failure": "write `voting: false`",
+    "continue-on-error": "write `voting: false`",
+    "timeout-minutes": "write `timeout`, as in 20m",
+    "protected": "only jobs of this project can be extended; remove it",
+    "final": "only jobs of this project can be extended; remove it",
+}
+"""What other systems call it, or have instead."""
+
+
 class JobShape:
     """Reads a job; its name is the key before it."""
 
     record = Record(
         wanted="a job, which is a mapping",
         fields=(
+            extends.EXTENDS,
+            extends.ABSTRACT,
             MACHINE,
             together.MACHINES,
             together.SERVICES,
@@ -291,13 +319,21 @@ class JobShape:
             MATRIX,
         ),
         later=frozenset({"cartesian", "secrets"}),
+        elsewhere=_ELSEWHERE,
     )
 
     def read(self, value: Value, problems: Problems) -> JobConfig:
         found = self.record.read(value, problems)
+        if found.get(extends.ABSTRACT, False):
+            return JobConfig(name="", machine="", steps=(), abstract=True, at=found.at)
+        if not found.says(STEPS) and not found.misspells(STEPS) and not found.says(extends.EXTENDS):
+            problems.add(found.at, 'the key "steps" is missing', STEPS.text)
+        return self._runnable(found, problems)
+
+    def _runnable(self, found: Found, problems: Problems) -> JobConfig:
         own = found.find(MACHINE)
         beside = together.Together()
-        if not found.failed(MACHINE):
+        if not found.failed(MACHINE) and not found.says(extends.EXTENDS):
             beside = together.read(found, own, problems)
         first = Placed(beside.parts[0].label, beside.at[0]) if beside.parts else None
         machine = own or first or Placed("", found.at)
@@ -352,8 +388,17 @@ class JobShape:
         )
 
     def schema(self) -> Schema:
-        either = [{"required": [field.key]} for field in (MACHINE, together.MACHINES)]
-        return self.record.schema() | {"anyOf": either}
+        """A job that extends others says what it wants, an empty key takes away."""
+        either: list[list[Field[Any]]] = [[extends.EXTENDS], [extends.ABSTRACT]]
+        either += [[STEPS, machine] for machine in (MACHINE, together.MACHINES)]
+        schema = self.record.schema()
+        for field in self.record.fields:
+            if field.key not in extends.OWN:
+                described = schema["properties"][field.key]
+                text = described.pop("description")
+                emptied = {"anyOf": [described, {"type": "null"}], "description": text}
+                schema["properties"][field.key] = emptied
+        return schema | {"anyOf": [{"required": [field.key for field in keys]} for keys in either]}
 
 
 def _check_boot(

@@ -58,15 +58,17 @@ class Problems:
     """Collects problems while reading goes on; beyond a bound they are only counted."""
 
     def __init__(self) -> None:
-        self._found: list[Problem] = []
+        self._found: dict[Problem, None] = {}
         self._unreported = 0
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def add(self, at: Mark, message: str, hint: str | None = None) -> None:
-        if len(self._found) < MAX_REPORTED:
-            self._found.append(Problem(at, message, hint))
+        """Add a problem; one of a template is the same in each job that extends it."""
+        problem = Problem(at, message, hint)
+        if problem in self._found or len(self._found) < MAX_REPORTED:
+            self._found[problem] = None
         else:
             self._unreported += 1
 

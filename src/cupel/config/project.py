@@ -7,7 +7,7 @@ import graphlib
 import re
 from collections.abc import Mapping
 
-from cupel.config import document, scalar
+from cupel.config import document, extends, scalar
 from cupel.config.job import MAIN_FILE, NAME, NAMES, SEMAPHORE, JobConfig, JobShape
 from cupel.config.problem import Mark, Problems, show
 from cupel.config.scalar import Quantity
@@ -32,6 +32,8 @@ class ProjectConfig:
     gate: tuple[str, ...] = ()
     post: tuple[str, ...] = ()
     semaphores: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    templates: Mapping[str, Mark] = dataclasses.field(default_factory=dict, compare=False)
+    """Where the abstract jobs stand."""
     gate_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
 
     def pipeline(self, pipeline: Pipeline) -> tuple[str, ...]:
@@ -92,9 +94,9 @@ def parse(files: Mapping[str, str]) -> ProjectConfig:
     problems = Problems()
     reading = _Reading(problems)
     paths = sorted(files, key=lambda path: (path != MAIN_FILE, path))
-    for path in paths:
-        tree = document.read(path, files[path], problems)
-        found = attempt(FILE, tree, problems) if tree is not None else None
+    trees = [document.read(path, files[path], problems) for path in paths]
+    for tree in extends.resolve([tree for tree in trees if tree is not None], problems):
+        found = attempt(FILE, tree, problems)
         if found is not None:
             reading.merge(found)
     _check_names(reading, problems)
@@ -109,6 +111,7 @@ class _Reading:
 
     def __init__(self, problems: Problems) -> None:
         self.jobs: dict[str, JobConfig] = {}
+        self.templates: dict[str, Mark] = {}
         self.listed: dict[Pipeline, dict[str, Mark]] = {}
         self.at: dict[Pipeline, Mark] = {}
         self.semaphores: dict[str, Placed[int]] = {}
@@ -117,12 +120,7 @@ class _Reading:
     def merge(self, found: Found) -> None:
         """Add what one more file says."""
         for name, job in found.get(JOBS, ()):
-            if name.value in self.jobs:
-                hint = f"the first is at {self.jobs[name.value].at}"
-                self._problems.add(name.at, f"duplicate job {show(name.value)}", hint)
-            else:
-                known = job or JobConfig(name=name.value, machine="", steps=())
-                self.jobs[name.value] = dataclasses.replace(known, name=name.value, at=name.at)
+            self._add(name, job)
         for pipeline, field in _PIPELINES.items():
             names = found.find(field)
             if names is not None:
@@ -131,6 +129,19 @@ class _Reading:
 
         for name, count in found.get(SEMAPHORES, ()):
             self._declare(name, int(count or 1))
+
+    def _add(self, name: Placed[str], job: JobConfig | None) -> None:
+        first = self.jobs[name.value].at if name.value in self.jobs else None
+        first = self.templates.get(name.value, first)
+        if first is not None:
+            self._problems.add(
+                name.at, f"duplicate job {show(name.value)}", f"the first is at {first}"
+            )
+        elif job is not None and job.abstract:
+            self.templates[name.value] = name.at
+        else:
+            known = job or JobConfig(name=name.value, machine="", steps=())
+            self.jobs[name.value] = dataclasses.replace(known, name=name.value, at=name.at)
 
     def _declare(self, name: Placed[str], count: int) -> None:
         if name.value in self.semaphores:
@@ -167,6 +178,7 @@ def _config(reading: _Reading, at: Mark) -> ProjectConfig:
         gate=tuple(gate),
         post=tuple(listed.get(Pipeline.POST, {})),
         semaphores={name: count.value for name, count in reading.semaphores.items()},
+        templates=reading.templates,
         gate_at=places.get(Pipeline.GATE, places.get(Pipeline.CHECK, at)),
     )
 
@@ -178,7 +190,10 @@ def _check_names(reading: _Reading, problems: Problems) -> None:
     for job in jobs.values():
         used += zip(job.needs, job.needs_at, strict=True)
     for name, at in used:
-        if name not in jobs:
+        if name in reading.templates:
+            hint = "extend it with a job that is no template, and name that"
+            problems.add(at, f"{show(name)} is abstract: it is never run", hint)
+        elif name not in jobs:
             problems.add_unknown(at, f"no job {show(name)}", name, jobs, "jobs")
     cycle = _cycle(jobs)
     if cycle:

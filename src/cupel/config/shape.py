@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import itertools
 import re
+from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from cupel.config.document import Array, Entry, Kind, Scalar, Table, Value
@@ -177,6 +178,10 @@ class Found:
         placed = self._values.get(field.key)
         return None if placed is None else cast("T", placed.value)
 
+    def says(self, field: Field[Any]) -> bool:
+        """Whether the field was there, readable or not."""
+        return field.key in self._present
+
     def failed(self, field: Field[Any]) -> bool:
         """Whether the field was there, but could not be read."""
         return field.key in self._present and field.key not in self._values
@@ -194,11 +199,16 @@ class Found:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A mapping with known keys. `later` are keys that only other versions of Cupel know."""
+    """A mapping with known keys.
+
+    `later` are keys that only other versions of Cupel know, `elsewhere` those that other systems
+    have, with what to write here.
+    """
 
     wanted: str
     fields: tuple[Field[Any], ...]
     later: frozenset[str] = frozenset()
+    elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def read(self, value: Value, problems: Problems) -> Found:
         if not isinstance(value, Table):
@@ -222,6 +232,8 @@ class Record:
         name = entry.key.text
         if name in self.later:
             problems.add(entry.key.at, f"{show(name)} is not supported by this version of Cupel")
+        elif name in self.elsewhere:
+            problems.add(entry.key.at, f"unknown key {show(name)}", self.elsewhere[name])
         else:
             names = [field.key for field in self.fields]
             problems.add_unknown(

@@ -213,7 +213,7 @@ def test_wrong_files(text: str) -> None:
 
 WRONG_JOBS = {
     "machne: x": '5:5: unknown key "machne"\n  did you mean "machine"?',
-    "xyzzy: x": '5:5: unknown key "xyzzy"\n  known keys: machine, machines, services',
+    "xyzzy: x": '5:5: unknown key "xyzzy"\n  known keys: extends, abstract, machine, machines',
     "secrets: {db: x}": '5:5: "secrets" is not supported by this version of Cupel',
     "cartesian: tests.cfg": '5:5: "cartesian" is not supported by this version of Cupel',
     "steps: [y]": '5:5: duplicate key "steps"\n  the first is at 4:5',
