@@ -15,6 +15,7 @@ from cupel.core.model import (
     Usage,
     Verdict,
 )
+from cupel.core.results import Findings
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +280,10 @@ class StepsChanged:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFinished:
-    """The host is done with the build. The `artefacts` get their ids when this is recorded."""
+    """The host is done with the build. The `artefacts` get their ids when this is recorded.
+
+    `findings` are what its tests said, if it left results of any.
+    """
 
     machine_id: int
     verdict: Verdict
@@ -287,6 +291,7 @@ class BuildFinished:
     steps: tuple[StepResult, ...]
     usage: Usage
     artefacts: tuple[Artefact, ...]
+    findings: Findings | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

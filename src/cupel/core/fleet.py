@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cupel.core import buildset, demand, events, evidence, history, lifecycle
+from cupel.core import buildset, demand, events, evidence, history, lifecycle, results
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -17,6 +17,7 @@ from cupel.core.model import (
     Pool,
     Verdict,
 )
+from cupel.core.results import Findings, Results
 
 _UNDELETED = frozenset(MachineState) - {MachineState.DELETING, MachineState.GONE}
 
@@ -237,12 +238,30 @@ def build_finished(draft: Draft, fact: events.BuildFinished) -> None:
             evidence.record(draft, done, fact.artefacts)
         for artefact in fact.artefacts:
             draft.put(replace(artefact, id=draft.new_id()))
+        if fact.findings is not None:
+            _found_by_tests(draft, draft.get(Build, build.id), fact.findings)
     machine = draft.find(Machine, fact.machine_id)
     if machine is not None and machine.state in _UNDELETED:
         state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
         draft.put(replace(machine, state=state))
     elif machine is not None and machine.state is MachineState.GONE:
         _found(draft, machine.id, draft.get(Host, machine.host_id))
+
+
+def _found_by_tests(draft: Draft, build: Build, findings: Findings) -> None:
+    """What its tests said, under the key that the build has now that it has ended."""
+    summary = Results(
+        id=build.id,
+        project_id=build.project_id,
+        job=build.job,
+        key=build.key,
+        tally=findings.tally,
+        notices=findings.notices,
+        at=draft.now,
+    )
+    draft.put(summary)
+    for result in findings.failing[: results.MOST_FAILED]:
+        draft.put(results.failed_test(summary, results.excerpt(result), id=draft.new_id()))
 
 
 def machine_gone(draft: Draft, machine_id: int, why: str) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from cupel.core.results import FailedTest, Results
+
 
 class ChangeState(enum.StrEnum):
     OPEN = "open"
@@ -669,6 +671,8 @@ Row = (
     | Pool
     | Token
     | Artefact
+    | Results
+    | FailedTest
     | Event
 )
 """Anything that the store keeps."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cupel.core import model
+from cupel.core import model, results
 from cupel.store.rows import Kind
 
 UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
@@ -35,6 +35,8 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     model.Machine: (("state",), ("host_id",), ("build_id",)),
     model.Host: (("name",),),
     model.Artefact: (("build_id",),),
+    results.Results: (("project_id", "job"), ("key",)),
+    results.FailedTest: (("build_id",), ("project_id", "test")),
     model.Event: (("project_id",), ("change_id",), ("item_id",), ("build_id",)),
 }
 """Fields that rows are selected by. An index on one nullable field holds only rows that have it."""

@@ -36,7 +36,12 @@ _TYPES: dict[rows.Shape, sa.types.TypeEngine[Any]] = {
 }
 
 
-_PLURALS = {"branch": "branches", "evidence": "evidence", "history": "histories"}
+_PLURALS = {
+    "branch": "branches",
+    "evidence": "evidence",
+    "history": "histories",
+    "results": "results",
+}
 
 
 def _table_name(kind: Kind) -> str:

@@ -195,6 +195,20 @@ def upgrade() -> None:
     op.create_index("ix_evidence_build_id", "evidence", ["build_id"])
     op.create_index("ix_evidence_key", "evidence", ["key"])
     op.create_table(
+        "failed_tests",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("build_id", sa.BigInteger(), nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=True),
+        sa.Column("test", TEXT, nullable=False),
+        sa.Column("result", sa.JSON(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_failed_tests")),
+    )
+    op.create_index("ix_failed_tests_build_id", "failed_tests", ["build_id"])
+    op.create_index("ix_failed_tests_project_id_test", "failed_tests", ["project_id", "test"])
+    op.create_table(
         "histories",
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("project_id", sa.BigInteger(), nullable=False),
@@ -364,6 +378,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_queues")),
         sa.UniqueConstraint("name", name=op.f("uq_queues_name")),
     )
+    op.create_table(
+        "results",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=True),
+        sa.Column("tally", sa.JSON(), nullable=False),
+        sa.Column("notices", sa.JSON(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_results")),
+    )
+    op.create_index(
+        "ix_results_key",
+        "results",
+        ["key"],
+        sqlite_where=sa.text('"key" IS NOT NULL'),
+        postgresql_where=sa.text('"key" IS NOT NULL'),
+    )
+    op.create_index("ix_results_project_id_job", "results", ["project_id", "job"])
     op.create_table(
         "tokens",
         sa.Column("id", ID, autoincrement=False, nullable=False),
