@@ -13,6 +13,7 @@ import pytest
 
 from cupel.core import admission
 from cupel.core.model import (
+    Build,
     BuildState,
     Host,
     Item,
@@ -814,6 +815,36 @@ def test_32_what_a_failing_job_does_not_read_is_not_to_blame(rules: Rules) -> No
     world.mend_main()
     world.settle()
     assert world.landed() == [a, b]
+
+
+def test_32_who_brings_a_job_answers_for_it(rules: Rules) -> None:
+    """The branch does not have the job, so it cannot be what is broken: the change is rejected,
+    and what is behind it lands."""
+    world = World(rules=rules)
+    a = world.push("A", jobs=(job("tests"), job("new")), breaks={"new"}, land=True)
+    b = world.push("B", land=True)
+    world.settle()
+    assert world.rejected() == {a: "build-failed"}
+    assert world.landed() == [b]
+    (left,) = [each for each in world.rows.all(Item) if each.conviction is not None]
+    assert left.conviction is not None
+    assert (left.conviction.job, left.conviction.new) == ("new", True)
+    assert left.conviction.witness is None
+    assert str(left.detail).endswith("and the branch does not have this job")
+
+
+def test_32_who_is_rejected_can_see_what_cleared_the_branch(rules: Rules) -> None:
+    world = World(rules=rules)
+    a = world.push("A", breaks={"tests"}, land=True)
+    world.settle()
+    (left,) = [each for each in world.rows.all(Item) if each.conviction is not None]
+    assert left.conviction is not None
+    witness = world.rows.find(Build, left.conviction.witness)
+    assert witness is not None
+    assert witness.verdict is not Verdict.FAILURE
+    assert witness.id not in left.conviction.failures
+    failed = [build.id for build in world.builds(a) if build.verdict is Verdict.FAILURE]
+    assert list(left.conviction.failures) == failed
 
 
 def test_33_a_flake_is_not_the_changes_fault(rules: Rules) -> None:

@@ -7,7 +7,17 @@ from dataclasses import replace
 from cupel.core import buildset, item, lifecycle
 from cupel.core.draft import Draft
 from cupel.core.lane import Lane, place_of
-from cupel.core.model import Build, Buildset, BuildsetState, Item, Queue, Reason, Role, Verdict
+from cupel.core.model import (
+    Build,
+    Buildset,
+    BuildsetState,
+    Conviction,
+    Item,
+    Queue,
+    Reason,
+    Role,
+    Verdict,
+)
 from cupel.core.speculation import judge
 from cupel.core.speculation.belief import Beliefs
 from cupel.core.speculation.judge import Rules
@@ -75,17 +85,19 @@ def unsure_of_branch(draft: Draft, lane: Lane, entry: Entry) -> set[str]:
     for trial in lane.lattice.trials.values():
         if trial.members & entry.bit and trial.failed_at and not trial.passed:
             first, where = min(trial.failed_when), max(trial.failed_at)
-            others = [
-                t
-                for t in lane.lattice.trials.values()
-                if t.job == trial.job and not t.members & entry.bit
-            ]
-            base = lane.lattice.base(trial.job)
-            others.append(base)
+            others = _without(lane, entry, trial.job)
             # What passes elsewhere may pass because a change there repairs the branch.
-            if base.failing or not any(_fares_well(draft, other, first, where) for other in others):
+            if lane.lattice.base(trial.job).failing or not any(
+                _fares_well(draft, other, first, where) for other in others
+            ):
                 unsure.add(trial.job)
     return unsure
+
+
+def _without(lane: Lane, entry: Entry, job: str) -> list[Trial]:
+    """The trials of a job to which the entry makes no difference, that on the head last."""
+    found = [t for t in lane.lattice.trials.values() if t.job == job and not t.members & entry.bit]
+    return [*found, lane.lattice.base(job)]
 
 
 def _fares_well(draft: Draft, trial: Trial, since: float, where: float) -> bool:
@@ -99,22 +111,61 @@ def _fares_well(draft: Draft, trial: Trial, since: float, where: float) -> bool:
 
 def _reject(draft: Draft, lane: Lane, entry: Entry) -> None:
     failed = _failures(draft, lane, entry)
-    for build in failed[-1:]:
-        _report_the_rest(draft, draft.get(Buildset, build.buildset_id), build)
-        # What it is rejected for is what is shown of it.
-        present = draft.get(Item, build.item_id)
-        draft.put(replace(present, buildset_id=build.buildset_id))
-    _leave(draft, lane, entry, Reason.BUILD_FAILED, _convicting(failed), "reject")
-
-
-def _convicting(failed: list[Build]) -> str | None:
-    """What speaks against the entry, for people."""
     if not failed:
-        return None
+        _leave(draft, lane, entry, Reason.BUILD_FAILED, None, "reject")
+        return
     last = failed[-1]
-    again = any(build.job == last.job for build in failed[:-1])
-    seen = "it failed again when it was run again, and fares" if again else "it fares"
-    return f"{buildset.tell(last)}; {seen} well without the change"
+    _report_the_rest(draft, draft.get(Buildset, last.buildset_id), last)
+    # What it is rejected for is what is shown of it.
+    present = draft.get(Item, last.item_id)
+    draft.put(replace(present, buildset_id=last.buildset_id))
+    conviction = _conviction(draft, lane, entry, failed)
+    for member in lane.members(entry):
+        if member.project_id == last.project_id:
+            draft.put(replace(draft.get(Item, member.id), conviction=conviction))
+    _leave(draft, lane, entry, Reason.BUILD_FAILED, _convicting(last, conviction), "reject")
+
+
+def _conviction(draft: Draft, lane: Lane, entry: Entry, failed: list[Build]) -> Conviction:
+    last = failed[-1]
+    witness = _witness(draft, lane, entry, last)
+    return Conviction(
+        job=last.job,
+        failures=tuple(build.id for build in failed if _job_of(build) == _job_of(last)),
+        witness=None if witness is None else witness.id,
+        new=lane.is_new(_job_of(last)),
+    )
+
+
+def _convicting(last: Build, conviction: Conviction) -> str:
+    """What speaks against the entry, for people."""
+    again = len(conviction.failures) > 1
+    said = "; it failed again when it was run again, and" if again else ";"
+    if conviction.new:
+        return f"{buildset.tell(last)}{said} the branch does not have this job"
+    return f"{buildset.tell(last)}{said}{'' if again else ' it'} fares well without the change"
+
+
+def _witness(draft: Draft, lane: Lane, entry: Entry, failed: Build) -> Build | None:
+    """The build that shows how the job fares without the entry: the last to pass, or to run on."""
+    trials = [trial for trial in _without(lane, entry, _job_of(failed)) if not trial.failed_at]
+    asked = {trial.key[1] for trial in trials if isinstance(trial.key, tuple)}
+    base = lane.bases.get(failed.project_id)
+    asked |= set() if base is None else {base.id}
+    found = [
+        build
+        for build in draft.all(Build)
+        if _job_of(build) == _job_of(failed)
+        and (build.key in asked or build.buildset_id in asked)
+        and build.verdict in (Verdict.SUCCESS, None)
+        and build.started_at is not None
+    ]
+    return max(found, key=lambda b: (b.verdict is not None, b.started_at or 0.0), default=None)
+
+
+def _job_of(build: Build) -> str:
+    """Its job, as trials name it."""
+    return f"{build.project_id}:{build.job}"
 
 
 def _failures(draft: Draft, lane: Lane, entry: Entry) -> list[Build]:
@@ -130,7 +181,7 @@ def _failures(draft: Draft, lane: Lane, entry: Entry) -> list[Build]:
         for proof in draft.buildsets(member.id)
         if proof.role is Role.PROOF
         for build in draft.builds(proof.id)
-        if build.verdict is Verdict.FAILURE and f"{build.project_id}:{build.job}" in jobs
+        if build.verdict is Verdict.FAILURE and _job_of(build) in jobs
     ]
     return sorted(found, key=lambda build: build.finished_at or 0.0)
 

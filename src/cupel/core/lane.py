@@ -30,6 +30,8 @@ from cupel.core.model import (
 from cupel.core.speculation.lattice import Entry, Lattice, Run, State, Trial
 
 _ON_A_MACHINE = frozenset({BuildState.STARTING, BuildState.RUNNING})
+_KNOWN = frozenset({BuildsetState.READY, BuildsetState.MISCONFIGURED})
+"""States whose jobs, or that they can have none, are known."""
 
 Heads: TypeAlias = dict[int, str | None]
 """By project, the commit that its branch would be at."""
@@ -93,7 +95,7 @@ class Lane:
         self._grow(root)
         self._remember_failures()
         for trial in list(self.lattice.trials.values()):
-            if self.heads.get(int(trial.job.split(":", 1)[0])) is None:
+            if self.is_new(trial.job):
                 self.lattice.base(trial.job)
         for state in self.lattice.states():
             self._without_borrowed_passes(state)
@@ -446,8 +448,8 @@ class Lane:
         project_id, name = job.split(":", 1)
         seconds, flake = self._estimates.get((int(project_id), name), (600.0, 0.02))
         trial = Trial(key=("head", job), job=job, members=0, seconds=seconds, flake=flake)
-        if self.heads.get(int(project_id)) is None:
-            # A branch without a commit breaks nothing.
+        if self.is_new(job):
+            # A branch that cannot run it breaks nothing: who brings it answers for it.
             trial.passed, trial.passed_when = True, float("inf")
         found = self.bases.get(int(project_id))
         if found is not None:
@@ -455,6 +457,17 @@ class Lane:
                 if definition.name == name:
                     self._count(trial, found, definition, self.draft.builds_of(found.id, name))
         return trial
+
+    def is_new(self, job: str) -> bool:
+        """Whether the branch is known not to have the trial's job: it has no commit, or none of
+        whose jobs is this."""
+        project_id, name = job.split(":", 1)
+        if self.heads.get(int(project_id)) is None:
+            return True
+        found = self.bases.get(int(project_id))
+        if found is None or found.state not in _KNOWN:
+            return False
+        return all(definition.name != name for definition in found.jobs)
 
     def _look_at_bases(self) -> None:
         """Failures from before the head was well again are nobody's fault."""

@@ -252,6 +252,20 @@ class Approval:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Conviction:
+    """What an item was rejected for: the builds in which it failed a job, the last one last.
+
+    `witness` is a build of the same job without the item that passed since, or that got further.
+    There is none of a job that is `new`: the branch does not have it.
+    """
+
+    job: str
+    failures: tuple[int, ...]
+    witness: int | None = None
+    new: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """A change's place in a pipeline; in `post`, a landed commit's place (`change_id` may be None).
 
@@ -278,6 +292,7 @@ class Item:
     detail: str | None = None
     lands_with: int | None = None
     wait: str | None = None
+    conviction: Conviction | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
         ("change_id",),
         ("finished_at",),
     ),
-    model.Buildset: (("item_id",), ("state",)),
+    model.Buildset: (("item_id",), ("state",), ("commit",)),
     model.Build: (("buildset_id",), ("item_id",), ("state",), ("machine_id",), ("key",)),
     model.Evidence: (("key",), ("build_id",)),
     model.Machine: (("state",), ("host_id",), ("build_id",)),

@@ -107,6 +107,13 @@ def upgrade() -> None:
         sa.Column("keys", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_buildsets")),
     )
+    op.create_index(
+        "ix_buildsets_commit",
+        "buildsets",
+        ["commit"],
+        sqlite_where=sa.text('"commit" IS NOT NULL'),
+        postgresql_where=sa.text('"commit" IS NOT NULL'),
+    )
     op.create_index("ix_buildsets_item_id", "buildsets", ["item_id"])
     op.create_index("ix_buildsets_state", "buildsets", ["state"])
     op.create_table(
@@ -258,6 +265,7 @@ def upgrade() -> None:
         sa.Column("detail", TEXT, nullable=True),
         sa.Column("lands_with", sa.BigInteger(), nullable=True),
         sa.Column("wait", TEXT, nullable=True),
+        sa.Column("conviction", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
     )
     op.create_index(
