@@ -1,8 +1,9 @@
-"""`cupel explain`: jobs as they would run, everything expanded."""
+"""`cupel explain`: jobs as they would run, everything expanded, and where it was written."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,12 @@ from cupel.cli import output, terminal
 from cupel.errors import NotFound
 
 if TYPE_CHECKING:
+    from cupel.config.project import ProjectConfig
+    from cupel.config.shape import Placed
     from cupel.core.model import Job, Link
+
+WIDTH = 56
+"""Columns after which a place follows its value at once, not in a column of its own."""
 
 
 @click.command()
@@ -31,60 +37,105 @@ if TYPE_CHECKING:
 )
 @output.json_option
 def explain(job: str | None, pipeline: str, path: Path, as_json: bool) -> None:
-    """Show jobs as they would run, everything expanded.
+    """Show jobs as they would run, and where each value was written.
 
     JOB is the name of a job in the configuration, or of one cell of its matrix; without it, all
-    that the pipeline runs are shown.
+    that the pipeline runs are shown. The place of a value is in the job or in what it extends.
     """
     from cupel.cli import worktree
-    from cupel.config import freeze
+    from cupel.config import freeze, origin
     from cupel.core.model import Pipeline
 
     loaded = worktree.read(path).load()
     frozen = freeze.freeze(loaded.config, Pipeline(pipeline))
     jobs = [each for each in frozen if job is None or job in (each.name, each.base)]
     if job is not None and not jobs:
-        names = ", ".join(dict.fromkeys(each.base for each in frozen)) or "none"
-        raise NotFound(f"{pipeline} runs no job {job}", hint=f"it runs: {names}")
+        raise _missing(job, pipeline, loaded.config, frozen)
     if as_json:
-        output.document([dataclasses.asdict(each) for each in jobs])
+        output.document(
+            [
+                dataclasses.asdict(each) | {"origins": dict(origin.trace(loaded.config, each))}
+                for each in jobs
+            ]
+        )
         return
     if loaded.notice:
         click.echo(f"{terminal.plain(loaded.notice)}\n")
     for number, each in enumerate(jobs):
         if number:
             click.echo()
-        _explain(each)
+        _explain(each, loaded.config)
 
 
-def _explain(job: Job) -> None:
-    from cupel.config import quantity
+def _missing(job: str, pipeline: str, config: ProjectConfig, frozen: tuple[Job, ...]) -> NotFound:
+    if job in config.templates:
+        users = [name for name, parents in config.parents.items() if job in map(_value, parents)]
+        extended = ", ".join(users) or "no job"
+        return NotFound(f"{job} is a template, which is never run", hint=f"{extended} extends it")
+    names = ", ".join(dict.fromkeys(each.base for each in frozen)) or "none"
+    hint = f"it runs: {names}"
+    if job in config.jobs:
+        hint += "; --pipeline names another"
+    return NotFound(f"{pipeline} runs no job {job}", hint=hint)
 
-    output.fields(
-        [
-            ("job", job.name),
-            ("machine", job.label if not job.parts else ""),
-            ("machines", ", ".join(f"{part.name} ({part.label})" for part in job.parts)),
-            ("services", ", ".join(each.name for each in job.services)),
-            ("links", "; ".join(map(_link, job.links))),
-            ("needs", ", ".join(job.needs)),
-            ("projects beside", ", ".join(job.projects)),
-            ("inputs", ", ".join(job.inputs) or "everything"),
-            ("evidence", "a pass is reused" if job.evidence else "a pass is never reused"),
-            ("semaphores", ", ".join(f"{name} (of {count})" for name, count in job.semaphores)),
-            ("timeout", quantity.duration(job.timeout)),
-            ("votes", "yes" if job.voting else "no"),
-            ("environment", " ".join(f"{key}={value}" for key, value in job.env)),
-        ]
-    )
+
+def _value(placed: Placed[str]) -> str:
+    return placed.value
+
+
+def _explain(job: Job, config: ProjectConfig) -> None:
+    from cupel.config import origin
+
+    places = origin.trace(config, job)
+    rows = list(_rows(job, config, places))
+    names = max(len(name) for name, _, _ in rows)
+    shown = [(name, terminal.single(value), at) for name, value, at in rows]
+    values = max((len(value) for _, value, _ in shown if len(value) <= WIDTH), default=0)
+    for name, value, at in shown:
+        click.echo(f"{name:<{names}}  {value:<{values}}  {at}".rstrip())
     for number, step in enumerate(job.steps, start=1):
         on = f" (on {step.on})" if step.on else ""
-        click.echo(f"step {number}: {terminal.single(step.name)}{on}")
+        title = f"step {number}: {terminal.single(step.name)}{on}"
+        at = places.get(f"steps.{number - 1}", places["steps"])
+        click.echo(f"{title:<{names + 2 + values}}  {at}")
         lines = step.text.rstrip("\n").split("\n")
         if lines == [step.name]:
             continue
         for text in lines:
             click.echo(f"    {terminal.plain(text)}")
+
+
+def _rows(
+    job: Job, config: ProjectConfig, places: Mapping[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    """Name, value and place of each line, those that there is something to say of."""
+    from cupel.config import quantity
+
+    yield "job", job.name, places["name"]
+    for parent in config.parents.get(job.base, ()):
+        yield "extends", parent.value, str(parent.at)
+    if not job.parts:
+        yield "machine", job.label, places["machine"]
+    served = {each.name for each in job.services}
+    for part in job.parts:
+        noun = "service" if part.name in served else "machine"
+        at = places.get(f"{noun}s.{part.name}", places["machine"])
+        yield noun, f"{part.name} ({part.label})", at
+    for link in job.links:
+        yield "link", _link(link), places["links"]
+    if job.needs:
+        yield "needs", ", ".join(job.needs), places["needs"]
+    if job.projects:
+        yield "projects beside", ", ".join(job.projects), places["projects"]
+    yield "inputs", ", ".join(job.inputs) or "everything", places["inputs"]
+    reused = "a pass is reused" if job.evidence else "a pass is never reused"
+    yield "evidence", reused, places["evidence"]
+    for name, count in job.semaphores:
+        yield "semaphore", f"{name} (of {count})", places["semaphore"]
+    yield "timeout", quantity.duration(job.timeout), places["timeout"]
+    yield "votes", "yes" if job.voting else "no", places["voting"]
+    for key, value in job.env:
+        yield "environment", f"{key}={value}", places.get(f"env.{key}", "")
 
 
 def _link(link: Link) -> str:

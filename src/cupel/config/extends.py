@@ -57,17 +57,20 @@ OWN = (EXTENDS.key, ABSTRACT.key)
 """The keys that are never inherited."""
 
 
-def resolve(trees: Sequence[Value], problems: Problems) -> tuple[Value, ...]:
-    """The files with each job as it is after `extends`, which is gone from it.
+Parents = Mapping[str, tuple[Placed[str], ...]]
+"""The jobs that extend others, and which."""
+
+
+def resolve(trees: Sequence[Value], problems: Problems) -> tuple[tuple[Value, ...], Parents]:
+    """The files with each job as it is after `extends`, which is gone from it, and who did so.
 
     A job whose `extends` cannot be followed is left as it is.
     """
     jobs = dict(_jobs(trees))
     parents = _parents(jobs, problems)
-    if not parents:
-        return tuple(trees)
     done = _Extending(jobs, parents, problems).run()
-    return tuple(_replaced(tree, jobs, done) for tree in trees)
+    good = {name: each for name, each in parents.items() if each is not None}
+    return tuple(_replaced(tree, jobs, done) for tree in trees), good
 
 
 def _jobs(trees: Sequence[Value]) -> Iterator[tuple[str, Table]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import pathspec
@@ -55,6 +56,8 @@ class JobConfig:
     """All machines of a job that has several or names its one, its own first."""
     services: tuple[Service, ...] = ()
     links: tuple[Link, ...] = ()
+    origins: Mapping[str, Mark] = dataclasses.field(default_factory=dict, compare=False)
+    """Where each key stands that the job or what it extends has, and each part of some."""
     at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
     steps_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
     machine_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
@@ -381,6 +384,7 @@ class JobShape:
             links=beside.links,
             parts_at=beside.at,
             steps_at=steps[0].at if steps else found.at,
+            origins=_origins(self.record, found),
             at=found.at,
             machine_at=machine.at,
             needs_at=tuple(need.at for need in needs),
@@ -399,6 +403,20 @@ class JobShape:
                 emptied = {"anyOf": [described, {"type": "null"}], "description": text}
                 schema["properties"][field.key] = emptied
         return schema | {"anyOf": [{"required": [field.key for field in keys]} for keys in either]}
+
+
+def _origins(record: Record, found: Found) -> dict[str, Mark]:
+    origins = {
+        field.key: found.mark(field)
+        for field in record.fields
+        if found.find(field) is not None and field.key not in extends.OWN
+    }
+    steps = found.find(STEPS) or ()
+    origins |= {f"steps.{number}": step.at for number, step in enumerate(steps)}
+    by_name: tuple[Field[Any], ...] = (ENV, together.MACHINES, together.SERVICES)
+    for field in by_name:
+        origins |= {f"{field.key}.{name.value}": name.at for name, _ in found.find(field) or ()}
+    return origins
 
 
 def _check_boot(

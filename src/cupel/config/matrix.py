@@ -12,11 +12,12 @@ import dataclasses
 import itertools
 import math
 import re
+from collections.abc import Mapping
 
 from cupel.config.document import Array, Entry, Table, Value
 from cupel.config.problem import Mark, Problems, show
 from cupel.config.scalar import Text
-from cupel.config.shape import ListOf, MapOf, Placed, Refused, Schema, attempt, wrong_type
+from cupel.config.shape import At, ListOf, MapOf, Placed, Refused, Schema, attempt, wrong_type
 
 MAX_CELLS = 1024
 MAX_CELL_NAME = 120
@@ -42,6 +43,8 @@ class Matrix:
     axes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     include: tuple[Cell, ...] = ()
     exclude: tuple[Cell, ...] = ()
+    places: Mapping[tuple[str, str], Mark] = dataclasses.field(default_factory=dict, compare=False)
+    """Where the values stand."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -128,16 +131,20 @@ class _Cells:
         return self._shape.schema()
 
 
+_Axes = tuple[tuple[str, tuple[Placed[str], ...]], ...]
+
+
 class MatrixShape:
     """Reads a matrix and checks that its cells are few, different and there."""
 
-    _values = ListOf(VALUE, "values", least=1)
+    _values = ListOf(At(VALUE), "values", least=1)
     _cells = _Cells()
 
     def read(self, value: Value, problems: Problems) -> Matrix:
         if not isinstance(value, Table):
             raise wrong_type(value, "a mapping from axes to lists of values")
-        axes = self._axes(value, problems)
+        placed = self._axes(value, problems)
+        axes = tuple((name, tuple(each.value for each in values)) for name, values in placed)
         special = {entry.key.text: entry.value for entry in value.entries}
         include = self._special("include", special, problems)
         exclude = self._special("exclude", special, problems)
@@ -145,24 +152,26 @@ class MatrixShape:
         self._check_exclude(axes, exclude, problems)
         matrix = Matrix(
             axes=axes,
-            include=tuple(placed.value for placed in include),
-            exclude=tuple(placed.value for placed in exclude),
+            include=tuple(cell.value for cell in include),
+            exclude=tuple(cell.value for cell in exclude),
+            places=_places(placed, include),
         )
         _check_variables(matrix, value.at, problems)
         _check_cells(matrix, value.at, problems)
         return matrix
 
-    def _axes(self, table: Table, problems: Problems) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    def _axes(self, table: Table, problems: Problems) -> _Axes:
         plain = [entry for entry in table.entries if entry.key.text not in ("include", "exclude")]
         return tuple((entry.key.text, self._axis(entry, problems)) for entry in plain)
 
-    def _axis(self, entry: Entry, problems: Problems) -> tuple[str, ...]:
+    def _axis(self, entry: Entry, problems: Problems) -> tuple[Placed[str], ...]:
         attempt(AXIS, entry.key, problems)
-        values = attempt(self._values, entry.value, problems) or ()
+        placed = attempt(self._values, entry.value, problems) or ()
+        values = [each.value for each in placed]
         if len(set(values)) < len(values):
             double = next(value for value in values if values.count(value) > 1)
             problems.add(entry.value.at, f"the value {show(double)} is there twice")
-        return values
+        return placed
 
     def _special(
         self, key: str, special: dict[str, Value], problems: Problems
@@ -216,6 +225,12 @@ class MatrixShape:
             },
             "additionalProperties": self._values.schema(),
         }
+
+
+def _places(axes: _Axes, include: tuple[Placed[Cell], ...]) -> dict[tuple[str, str], Mark]:
+    """Where each value stands; one that an axis and an inclusion have, in the axis."""
+    found = {pair: cell.at for cell in reversed(include) for pair in cell.value}
+    return found | {(name, each.value): each.at for name, values in axes for each in values}
 
 
 def _check_variables(matrix: Matrix, at: Mark, problems: Problems) -> None:

@@ -34,6 +34,8 @@ class ProjectConfig:
     semaphores: Mapping[str, int] = dataclasses.field(default_factory=dict)
     templates: Mapping[str, Mark] = dataclasses.field(default_factory=dict, compare=False)
     """Where the abstract jobs stand."""
+    parents: extends.Parents = dataclasses.field(default_factory=dict, compare=False)
+    """What jobs and templates extend."""
     gate_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
 
     def pipeline(self, pipeline: Pipeline) -> tuple[str, ...]:
@@ -95,7 +97,8 @@ def parse(files: Mapping[str, str]) -> ProjectConfig:
     reading = _Reading(problems)
     paths = sorted(files, key=lambda path: (path != MAIN_FILE, path))
     trees = [document.read(path, files[path], problems) for path in paths]
-    for tree in extends.resolve([tree for tree in trees if tree is not None], problems):
+    extended, parents = extends.resolve([tree for tree in trees if tree is not None], problems)
+    for tree in extended:
         found = attempt(FILE, tree, problems)
         if found is not None:
             reading.merge(found)
@@ -103,7 +106,7 @@ def parse(files: Mapping[str, str]) -> ProjectConfig:
     if not problems:
         _check_use(reading, Mark(paths[0]), problems)
     problems.raise_any()
-    return _config(reading, Mark(paths[0]))
+    return dataclasses.replace(_config(reading, Mark(paths[0])), parents=parents)
 
 
 class _Reading:

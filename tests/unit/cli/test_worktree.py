@@ -24,6 +24,19 @@ gate: [tests]
 """
 
 
+EXPLAINED = """\
+job          tests (python=3.12)  .cupel.yaml:5:3
+machine      debian-12            .cupel.yaml:6:14
+needs        build                .cupel.yaml:7:12
+inputs       everything           default
+evidence     a pass is reused     default
+timeout      30m                  default
+votes        yes                  default
+environment  MATRIX_PYTHON=3.12   .cupel.yaml:8:31
+step 1: pytest                    .cupel.yaml:10:9
+"""
+
+
 def tree(directory: Path, **files: str) -> Path:
     for name, text in files.items():
         (directory / name.replace("__", ".").replace("cupel_", ".cupel.")).write_text(text)
@@ -72,8 +85,7 @@ def test_lint_of_nowhere(tmp_path: Path) -> None:
 def test_explain_shows_a_job_expanded(tmp_path: Path) -> None:
     said = alone("explain", "tests (python=3.12)", "--path", configured(tmp_path))
     assert said.exit_code == 0, said.output
-    assert "needs        build" in said.output
-    assert "step 1: pytest\n" in said.output
+    assert said.output == EXPLAINED
 
 
 def test_explain_as_json_with_all_cells_and_needs(tmp_path: Path) -> None:
@@ -86,11 +98,20 @@ def test_explain_as_json_with_all_cells_and_needs(tmp_path: Path) -> None:
     ]
     cells = json.loads(alone("explain", "tests", "--path", path, "--json").output)
     assert len(cells) == 2
+    assert cells[0]["origins"]["env.MATRIX_PYTHON"] == ".cupel.yaml:8:23"
 
 
 def test_explain_of_an_unknown_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["explain", "deploy", "--path", configured(tmp_path)]) == 2
     assert "it runs: build, tests" in capsys.readouterr().err
+
+
+def test_explain_of_a_template_names_those_that_extend_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "jobs:\n  t: {abstract: true}\n  a: {extends: t, machine: m, steps: [x]}\ngate: [a]\n"
+    assert main.run(["explain", "t", "--path", configured(tmp_path, text)]) == 2
+    assert "t is a template, which is never run\n  a extends it" in capsys.readouterr().err
 
 
 def test_init_writes_what_would_be_detected(tmp_path: Path) -> None:
