@@ -17,7 +17,15 @@ import httpx2
 import pydantic
 
 import cupel
-from cupel.api.nouns import IssuedView, LineView, LoginView, MetricsView, Problem, TokenView
+from cupel.api.nouns import (
+    IssuedView,
+    LineView,
+    LoginView,
+    MetricsView,
+    MeView,
+    Problem,
+    TokenView,
+)
 from cupel.control import views
 from cupel.errors import Bug, Conflict, CupelError, Forbidden, InfraError, NotFound, UserError
 
@@ -314,6 +322,14 @@ class Client:
     def revoke_token(self, number: int) -> None:
         with self._errors():
             self._check(self._http.delete(f"/api/tokens/{number}"))
+
+    @property
+    def token(self) -> str | None:
+        """What it says who it is with."""
+        return self._token
+
+    def me(self) -> MeView:
+        return self._get(MeView, "/api/me")
 
     def login(self) -> LoginView:
         return self._send(LoginView, "POST", "/api/login")

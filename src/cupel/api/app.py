@@ -17,6 +17,7 @@ from cupel.api import (
     changes,
     document,
     events,
+    gerrit,
     hosts,
     images,
     logs,
@@ -49,6 +50,7 @@ ROUTERS = (
     images.router,
     tokens.router,
     events.router,
+    gerrit.router,
 )
 
 DESCRIPTION = """\

@@ -7,6 +7,13 @@ import pydantic
 from cupel.control.auth import Scope
 
 
+class MeView(pydantic.BaseModel):
+    """Who asks."""
+
+    user: str
+    scopes: list[Scope]
+
+
 class TokenView(pydantic.BaseModel):
     id: int
     user: str

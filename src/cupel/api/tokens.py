@@ -8,8 +8,8 @@ from typing import Annotated
 import fastapi
 import pydantic
 
-from cupel.api.caller import Cupel, Writer
-from cupel.api.nouns import IssuedView, LoginView, TokenView
+from cupel.api.caller import Caller, Cupel, Writer
+from cupel.api.nouns import IssuedView, LoginView, MeView, TokenView
 from cupel.control import auth
 from cupel.control.auth import Scope
 from cupel.core.model import Token
@@ -26,6 +26,12 @@ class TokenRequest(pydantic.BaseModel):
     scopes: list[Scope] = [Scope.READ]
     user: str | None = None
     days: Annotated[float, pydantic.Field(gt=0, le=36500)] | None = None
+
+
+@router.get("/me", operation_id="me", summary="Whose token this is, and what it allows")
+async def me(principal: Caller) -> MeView:
+    found = auth.require(principal, Scope.READ)
+    return MeView(user=found.user, scopes=sorted(found.scopes))
 
 
 @router.get("/tokens", operation_id="token_list", summary="Your tokens; for administrators, all")

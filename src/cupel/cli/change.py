@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cupel.cli import output, terminal
 from cupel.cli.session import Session, pass_session
+from cupel.errors import UserError
 
 if TYPE_CHECKING:
     from cupel.control.views import ChangeRef, ChangeView
+    from cupel.git.checkout import Wanted
 
 
 class Number(click.ParamType[int]):
@@ -30,6 +35,23 @@ class Number(click.ParamType[int]):
 
 NUMBER = Number()
 
+
+class PatchSetNumber(click.ParamType[tuple[int, int | None]]):
+    """A change, and perhaps one of its patch sets: 7, #7, 7/2, or 7,2 as git-review has it."""
+
+    name = "patch set"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int | None]:
+        found = re.fullmatch(r"#?([0-9]{1,18})(?:[/,]([0-9]{1,9}))?", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a change such as 7, or 7/2 for a patch set", param, ctx)
+        return int(found[1]), None if found[2] is None else int(found[2])
+
+
+PATCH_SET = PatchSetNumber()
+
 FLAKED = "a flake: it had failed on the same before"
 
 
@@ -42,6 +64,7 @@ def change() -> None:
 @click.option("--project", help="Only this project's.")
 @click.option("--state", type=click.Choice(["open", "landed", "abandoned"]), help="Only these.")
 @click.option("--author", help="Only by `Name <mail>`, or of this owner.")
+@click.option("--mine", is_flag=True, help="Only those of the token's owner.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, help="How many at most; 50.")
 @click.option("--before", type=int, help="Only older ones than this number.")
 @output.json_option
@@ -51,12 +74,16 @@ def list_all(
     project: str | None,
     state: str | None,
     author: str | None,
+    mine: bool,
     limit: int,
     before: int | None,
     as_json: bool,
 ) -> None:
     """List changes, newest first."""
+    if mine and author is not None:
+        raise UserError("--mine and --author say the same thing differently", hint="give one")
     with session.client() as client:
+        author = client.me().user if mine else author
         page = client.changes(
             project=project, state=state, author=author, limit=limit, before=before
         )
@@ -98,6 +125,47 @@ def show(session: Session, number: int, as_json: bool) -> None:
     if rows:
         click.echo()
         output.table(("PIPELINE", "PROVED ON", "BUILD", "JOB", "STATE"), rows)
+
+
+@change.command()
+@click.argument("wanted", metavar="CHANGE[/PATCHSET]", type=PATCH_SET)
+@click.option("--branch", metavar="NAME", help="Be on this branch; by default on none.")
+@pass_session
+def checkout(session: Session, wanted: tuple[int, int | None], branch: str | None) -> None:
+    """Fetch a change, and check it out in the work tree here.
+
+    The newest patch set, or the one that is named. What is not committed, or on no branch, is never
+    lost: then it says so, and changes nothing.
+    """
+    from cupel.git import checkout as work
+
+    number, chosen = wanted
+    with session.client() as client:
+        found = client.change(number)
+        known = [each.number for each in found.patch_sets]
+        if chosen is not None and chosen not in known:
+            raise UserError(f"change {number} has no patch set {chosen}, only 1 to {max(known)}")
+        urls = {each.name: each.git_url for each in client.projects()}
+        patch_set = chosen or found.patch_set
+        asked = work.Wanted(
+            change=number,
+            patch_set=patch_set,
+            project=found.project,
+            url=urls[found.project],
+            token=client.token,
+            branch=branch,
+        )
+    commit = asyncio.run(_check_out(asked))
+    where = f"on {branch}" if branch else "on no branch"
+    click.echo(
+        terminal.single(f"{commit[:12]} {found.title}: #{number}, patch set {patch_set}, {where}")
+    )
+
+
+async def _check_out(asked: Wanted) -> str:
+    from cupel.git import checkout as work
+
+    return await work.checkout(await work.root_of(Path.cwd()), asked)
 
 
 def _head(found: ChangeView) -> None:

@@ -194,9 +194,12 @@ class Cupel:
             raise Forbidden("this token may not fetch", hint="it needs the scope `read`")
         return principal.user
 
-    async def _locate(self, project: str) -> Path | None:
-        if any(known.name == project for known in await self._projects()):
-            return self.repositories.path(project)
+    async def _locate(self, name: str) -> tuple[str, Path] | None:
+        """The project of an address. Gerrit's clients put `a/` before it when they log in."""
+        known = {project.name for project in await self._projects()}
+        for project in (name, name.removeprefix("a/")):
+            if project in known:
+                return project, self.repositories.path(project)
         return None
 
     async def _keep_house(self) -> None:

@@ -102,10 +102,14 @@ class Auth:
         """Who sent an `Authorization` header (Bearer or Basic) or a session cookie's value.
 
         None if neither is there; a header goes before a cookie. Raises `Unauthenticated` for a
-        header that is not valid; an expired cookie is as good as none.
+        header that is not valid; an expired cookie is as good as none, and so is a mere name,
+        which clients send that have seen one in an address.
         """
         if authorization is not None:
-            means, secret = _presented(authorization)
+            presented = _presented(authorization)
+            if presented is None:
+                return None
+            means, secret = presented
             token = await self._find(secret)
             if token is None or token.once or token.name == SESSION_NAME:
                 raise Unauthenticated(
@@ -269,8 +273,11 @@ def is_loopback(client: str | None) -> bool:
     return (mapped or address).is_loopback
 
 
-def _presented(authorization: str) -> tuple[Means, str]:
-    """The means and the secret in an `Authorization` header; of Basic, the password."""
+def _presented(authorization: str) -> tuple[Means, str] | None:
+    """The means and the secret in an `Authorization` header; of Basic, the password.
+
+    None for a name without a password that is no token itself: it proves nothing.
+    """
     scheme, _, value = authorization.strip().partition(" ")
     if scheme.lower() == "bearer":
         return Means.BEARER, value.strip()
@@ -280,6 +287,8 @@ def _presented(authorization: str) -> tuple[Means, str]:
         except (binascii.Error, UnicodeDecodeError):
             raise Unauthenticated("the Authorization header cannot be read") from None
         user, _, password = pair.partition(":")
+        if user and not password and not user.startswith(PREFIX):
+            return None
         return Means.BASIC, password or user
     raise Unauthenticated("only Bearer and Basic are understood in the Authorization header")
 

@@ -249,7 +249,7 @@ class Pushes:
         change = replace(
             change,
             key=proposed.key,
-            topic=proposed.topic,
+            topic=proposed.topic or change.topic,
             title=proposed.title,
             description=proposed.description,
             author=proposed.author,

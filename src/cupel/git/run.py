@@ -66,6 +66,27 @@ async def git(
     return result
 
 
+async def in_work_tree(
+    tree: Path, *args: str, config: Mapping[str, str] | None = None, timeout: float | None = None
+) -> Result:
+    """Run a git command for somebody in their work tree, as they would: by their configuration.
+
+    `config` stays out of the command line. It asks nobody for anything; whoever calls looks at the
+    exit status.
+    """
+    settings = dict(config or {})
+    first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    env = {
+        **os.environ,
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_COUNT": str(first + len(settings)),
+        **{f"GIT_CONFIG_KEY_{n}": key for n, key in enumerate(settings, first)},
+        **{f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(settings.values(), first)},
+    }
+    return await process.run(("git", "-C", str(tree), *args), env=env, timeout=timeout, check=False)
+
+
 async def start(repo: Path, *args: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:
     """Start a git command whose input and output are streamed; `stop` must end it."""
     argv = _argv(repo, args)

@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 Authorise = Callable[[Request, str, bool], Awaitable[str | None]]
 """Request, project, does it write? → the user. None asks for credentials, `Forbidden` refuses."""
 
-Locate = Callable[[str], Awaitable[Path | None]]
-"""Project → its repository; None if there is no such project."""
+Locate = Callable[[str], Awaitable[tuple[str, Path] | None]]
+"""Name in an address → the project that is meant, and its repository; None if there is none."""
 
 _SERVICES = ("git-upload-pack", "git-receive-pack")
 _CHUNK = 1 << 16
@@ -107,11 +107,12 @@ class GitHttp:
             and request.headers.get("content-type") != f"application/x-{service}-request"
         ):
             raise Refused(415, f"the body must be application/x-{service}-request")
-        project = request.path_params["name"].removesuffix(".git")
-        user = await self._identify(request, project, write=service == "git-receive-pack")
-        repo = await self._locate(project)
-        if repo is None:
-            raise Refused(404, f"there is no project {project!r}; `cupel project list` shows all")
+        name = request.path_params["name"].removesuffix(".git")
+        user = await self._identify(request, name, write=service == "git-receive-pack")
+        found = await self._locate(name)
+        if found is None:
+            raise Refused(404, f"there is no project {name!r}; `cupel project list` shows all")
+        project, repo = found
         protocol = request.headers.get("git-protocol", "")
         return Call(
             service=service,

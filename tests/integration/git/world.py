@@ -160,8 +160,8 @@ async def running(tmp_path: Path, receiver: FakeReceiver | None = None) -> Async
 
 
 def _web(repo: Path, hook_socket: Path) -> uvicorn.Server:
-    async def locate(project: str) -> Path | None:
-        return repo if project == "project" else None
+    async def locate(name: str) -> tuple[str, Path] | None:
+        return ("project", repo) if name == "project" else None
 
     git = GitHttp(authorise=authorise, locate=locate, hook_socket=hook_socket)
     config = uvicorn.Config(
