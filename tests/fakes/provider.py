@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
-from cupel.host.providers.interface import Machine, Process, Progress, Stream, Usage
+from cupel.host.providers.interface import Machine, Process, Progress, Size, Stream, Usage
 
 OOM = "out of memory"
 """An exit of a script: the kernel kills its process for memory."""
@@ -156,6 +156,7 @@ class FakeMachine:
         self.binds = binds
         self.files: dict[str, bytes] = {}
         self.ran: list[tuple[Sequence[str], Mapping[str, str], str]] = []
+        self.talks: list[FakeTalk] = []
         self.killed = 0
         self._provider = provider
         self._usage = Usage(cpu_seconds=0.5, memory_peak=1 << 20)
@@ -172,6 +173,15 @@ class FakeMachine:
         self.must_be_there()
         self.ran.append((tuple(argv), dict(env), cwd))
         return FakeProcess(self, self._provider, self._provider.scripts.get(argv[-1], Script()))
+
+    async def talk(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, size: Size | None
+    ) -> FakeTalk:
+        self.must_be_there()
+        self.ran.append((tuple(argv), dict(env), cwd))
+        talk = FakeTalk(self, size)
+        self.talks.append(talk)
+        return talk
 
     async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
         self.must_be_there()
@@ -215,6 +225,8 @@ class FakeMachine:
             self._provider.faults.destroy -= 1
             raise InfraError("a process does not die")
         self._gone = True
+        for talk in self.talks:
+            talk.lose()
         self._provider.existing.pop(self.id, None)
 
     def must_be_there(self) -> None:
@@ -267,3 +279,66 @@ class FakeProcess:
     async def kill(self) -> None:
         self._machine.killed += 1
         self._killed.set()
+
+
+class FakeTalk:
+    """What gives back all that is typed, as cat does, until its input ends or it is told `exit`."""
+
+    def __init__(self, machine: FakeMachine, size: Size | None) -> None:
+        self.machine = machine
+        self.size = size
+        self.sizes = [size]
+        self.hung_up = False
+        self._pieces: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
+        self._ended = asyncio.Event()
+        self._status: int | None = None
+
+    async def write(self, data: bytes) -> None:
+        if self._ended.is_set():
+            return
+        if data.startswith(b"exit "):
+            self._end(int(data[5:]))
+        else:
+            await self._pieces.put(data)
+
+    async def close_input(self) -> None:
+        if self.size is None:
+            self._end(0)
+
+    async def resize(self, size: Size) -> None:
+        if self.size is not None:
+            self.sizes.append(size)
+
+    async def hang_up(self) -> None:
+        self.hung_up = True
+        self._end(-1 if self.size is not None else -9)
+
+    async def kill(self) -> None:
+        self._end(-9)
+
+    def lose(self) -> None:
+        """It went with its machine."""
+        self._ended.set()
+
+    def _end(self, status: int) -> None:
+        if not self._ended.is_set():
+            self._status = status
+            self._ended.set()
+
+    async def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
+        while True:
+            async with asyncio.TaskGroup() as group:
+                piece = group.create_task(self._pieces.get())
+                ended = group.create_task(self._ended.wait())
+                await asyncio.wait({piece, ended}, return_when=asyncio.FIRST_COMPLETED)
+                piece.cancel()
+                ended.cancel()
+            if piece.cancelled():
+                return
+            yield Stream.OUT, piece.result()
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        if self._status is None:
+            raise InfraError("the machine went away while a process ran in it")
+        return self._status

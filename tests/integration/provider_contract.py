@@ -14,7 +14,7 @@ import pytest
 
 from cupel.errors import InfraError
 from cupel.host.messages import MachineSpec
-from cupel.host.providers.interface import Machine, Process, Provider, Stream
+from cupel.host.providers.interface import Machine, Process, Provider, Size, Stream, Talk
 from integration import leftovers
 
 P = TypeVar("P", bound=Provider)
@@ -243,3 +243,170 @@ async def machine_of(
         yield machine
     finally:
         await machine.destroy()
+
+    def test_what_is_typed_is_read_until_the_input_ends(self, tmp_path: Path) -> None:
+        async def scenario(machine: Machine) -> None:
+            talk = await machine.talk(["/bin/cat"], env={}, cwd="/", size=None)
+            await talk.write(b"one\n")
+            heard = Heard(talk)
+            await heard.until(b"one\n")
+            await talk.write(b"two\n")
+            await talk.close_input()
+            assert await heard.rest() == b"one\ntwo\n"
+            assert await talk.wait() == 0
+            await talk.write(b"to nobody")
+            await talk.hang_up()
+
+        self.on_machine(tmp_path, scenario)
+
+    def test_what_nobody_talks_to_any_more_ends(self, tmp_path: Path) -> None:
+        async def scenario(machine: Machine) -> None:
+            for size, signal in ((None, -9), (Size(24, 80), -1)):
+                talk = await machine.talk(["/bin/cat"], env={}, cwd="/", size=size)
+                await talk.write(b"one\n")
+                await Heard(talk).until(b"one")
+                await talk.hang_up()
+                await talk.hang_up()
+                assert await asyncio.wait_for(talk.wait(), 10) == signal
+
+        self.on_machine(tmp_path, scenario)
+
+    def test_a_talk_ends_with_its_machine(self, tmp_path: Path) -> None:
+        async def scenario(machine: Machine) -> None:
+            talk = await machine.talk(["/bin/cat"], env={}, cwd="/", size=Size(24, 80))
+            heard = Heard(talk)
+            await talk.write(b"one\n")
+            await heard.until(b"one")
+            await machine.destroy()
+            with pytest.raises(InfraError, match="went away"):
+                await asyncio.wait_for(talk.wait(), 10)
+            with pytest.raises(InfraError, match="is gone"):
+                await machine.talk(["/bin/cat"], env={}, cwd="/", size=None)
+
+        self.on_machine(tmp_path, scenario)
+
+
+class Heard:
+    """What a talk has said so far; `output` may be read by one only."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._output = talk.output()
+        self._seen = 0
+        self.all = b""
+
+    async def until(self, wanted: bytes, seconds: float = 20.0) -> None:
+        """Read on until that has come, after what was waited for last."""
+        try:
+            async with asyncio.timeout(seconds):
+                while (at := self.all.find(wanted, self._seen)) < 0:
+                    self.all += (await anext(self._output))[1]
+        except (TimeoutError, StopAsyncIteration):
+            raise AssertionError(f"{wanted!r} is not in {self.all[self._seen :]!r}") from None
+        self._seen = at + len(wanted)
+
+    async def rest(self, seconds: float = 20.0) -> bytes:
+        async with asyncio.timeout(seconds):
+            async for _, data in self._output:
+                self.all += data
+        return self.all
+
+
+ORDINARY = Size(24, 80)
+SHELL = {"PS1": "$ ", "TERM": "dumb", "HISTFILE": ""}
+
+
+async def at_terminal(machine: Machine, size: Size = ORDINARY) -> tuple[Talk, Heard]:
+    """A shell that has said that it is ready."""
+    argv = ["/bin/bash", "--norc", "--noprofile", "-i"]
+    talk = await machine.talk(argv, env=SHELL, cwd="/tmp", size=size)
+    heard = Heard(talk)
+    await heard.until(b"$ ")
+    assert b"no job control" not in heard.all
+    return talk, heard
+
+
+async def works_at_a_terminal(machine: Machine) -> None:
+    """All that people do at a terminal, on a real machine."""
+    talk, heard = await at_terminal(machine, Size(30, 100))
+
+    async def type_and_await(text: bytes, *answers: bytes) -> None:
+        await talk.write(text)
+        for answer in answers:
+            await heard.until(answer)
+
+    await type_and_await(
+        b"stty size; tty; id -u; pwd\n", b"30 100\r\n/dev/pts/0\r\n0\r\n/tmp", b"$ "
+    )
+    await type_and_await(b"trap 'echo size is $(stty size)' WINCH\n", b"\r\n", b"$ ")
+    await talk.resize(Size(50, 132))
+    await type_and_await(b"\n", b"size is 50 132", b"$ ")
+    await type_and_await(b"sh -c 'echo sl\"\"eeps; exec sleep 1000'\n", b"sleeps")
+    await type_and_await(b"\x03", b"$ ")
+    await type_and_await(b"echo after $?\n", b"after 130", b"$ ")
+    await type_and_await(b"sh -c 'echo re\"\"ads; exec cat > /tmp/typed'\n", b"reads\r\n")
+    await type_and_await(b"\x1a", b"Stopped", b"$ ")
+    await type_and_await(b"fg\n", b"fg\r\n", b"cat > /tmp/typed'\r\n")
+    await type_and_await(b"another\n", b"another\r\n")
+    await type_and_await(b"\x04", b"$ ")
+    await type_and_await(b"wc -l /tmp/typed\n", b"1 /tmp/typed", b"$ ")
+    await talk.write(b"exit 7\n")
+    await heard.rest()
+    assert await talk.wait() == 7
+
+
+async def several_terminals_are_apart(machine: Machine) -> None:
+    one, heard_one = await at_terminal(machine)
+    other, heard_other = await at_terminal(machine)
+    await one.write(b"tty; exit\n")
+    await other.write(b"tty; exit\n")
+    assert b"/dev/pts/0" in await heard_one.rest()
+    assert b"/dev/pts/1" in await heard_other.rest()
+
+
+async def a_lost_line_hangs_up(machine: Machine) -> None:
+    """All that ran at the terminal is gone, in the foreground and behind."""
+    talk, heard = await at_terminal(machine)
+    await talk.write(b"sleep 4242 & sleep 4243\n")
+    await heard.until(b"[1]")
+    for _ in range(100):
+        if await ran_with(machine, b"4243"):
+            break
+        await asyncio.sleep(0.05)
+    await talk.hang_up()
+    await asyncio.wait_for(talk.wait(), 10)
+    for _ in range(100):
+        left = [await ran_with(machine, each) for each in (b"4242", b"4243")]
+        if not any(left):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"still there: {left}")
+
+
+async def ran_with(machine: Machine, argument: bytes) -> bool:
+    script = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"
+    _, out, _ = await run(machine, script)
+    return argument in out
+
+
+async def a_flood_waits_and_is_stopped(machine: Machine) -> None:
+    """What nobody reads is not gathered, and Ctrl-C ends it soon."""
+    talk, heard = await at_terminal(machine)
+    await talk.write(b"yes\n")
+    await heard.until(b"y\r\ny\r\n")
+    await asyncio.sleep(0.5)  # it fills what there is room for, and waits
+    await talk.write(b"\x03")
+    before = len(heard.all)
+    await talk.write(b"echo it is ov''er\n")
+    await heard.until(b"it is over")
+    assert len(heard.all) - before < 2 << 20
+    await talk.write(b"exit\n")
+    await heard.rest()
+    assert await talk.wait() == 0
+
+
+TERMINAL_SCENARIOS = (
+    works_at_a_terminal,
+    several_terminals_are_apart,
+    a_lost_line_hangs_up,
+    a_flood_waits_and_is_stopped,
+)

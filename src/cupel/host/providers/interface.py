@@ -61,6 +61,35 @@ class Process(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Size:
+    """How large a terminal is, in characters."""
+
+    rows: int
+    columns: int
+
+
+class Talk(Process, Protocol):
+    """A process in a machine that somebody talks to, perhaps at a terminal of its own."""
+
+    async def write(self, data: bytes) -> None:
+        """Type to it, at the pace of its reading. What comes after its end is lost."""
+        ...
+
+    async def close_input(self) -> None:
+        """Nothing more will be typed: the end of its stdin. A terminal has no such end."""
+        ...
+
+    async def resize(self, size: Size) -> None:
+        """Its terminal has another size now; without one this does nothing."""
+        ...
+
+    async def hang_up(self) -> None:
+        """Nobody talks to it any more: what runs at its terminal gets SIGHUP, as when a line is
+        lost, and whatever has no terminal is killed. Repeatable."""
+        ...
+
+
 class Machine(Protocol):
     """A machine that exists. Every method but `destroy` raises `InfraError` once it is gone."""
 
@@ -90,6 +119,16 @@ class Machine(Protocol):
         `env` is added to what the machine itself sets, such as PATH and where its trust store is;
         nothing of the host's environment is inherited. A program that can't be started ends with
         126 or 127, as in a shell, and says why on stderr.
+        """
+        ...
+
+    async def talk(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, size: Size | None
+    ) -> Talk:
+        """Start a process as `exec` does, whose stdin stays open.
+
+        With a `size` it leads a session at a terminal of the machine, and all that it writes comes
+        as `Stream.OUT`.
         """
         ...
 

@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from cupel.host.providers.inside import confine, netlink, syscalls, wire
+from cupel.host.providers.inside import confine, netlink, syscalls, terminal, wire
 from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside.plan import Plan, Shell
 from cupel.host.providers.inside.standby import Standby, become, join, stand_ready
@@ -297,6 +297,19 @@ class Init:
                     os.killpg(pid, signal.SIGKILL)
 
     def _exec(self, frame: wire.Frame, descriptors: list[int]) -> None:
+        if frame.get("terminal") is None:
+            self._start(frame, descriptors)
+            return
+        try:
+            slave = terminal.make(*frame["terminal"], to=descriptors[0])
+        except OSError as error:
+            terminal.refuse(error, to=descriptors[0])
+            wire.send(self._agent, {"event": "exited", "number": frame["number"], "status": 126})
+            return
+        self._start(frame, [slave, slave, slave])
+        os.close(slave)
+
+    def _start(self, frame: wire.Frame, descriptors: list[int]) -> None:
         standby, self._standby = self._standby, None
         self._wants_standby = True
         if standby is not None and standby.take(frame, descriptors):

@@ -19,7 +19,7 @@ import signal
 import socket
 from typing import NoReturn
 
-from cupel.host.providers.inside import syscalls, wire
+from cupel.host.providers.inside import syscalls, terminal, wire
 
 _ANSWER = 0.05
 """Seconds that it has to answer in."""
@@ -27,6 +27,8 @@ _YES = b"."
 _MADE_VICTIM = "500"
 """Added to the badness of what a build starts, so that the kernel kills it and not its init."""
 _SOCKET = 3
+_DEFAULTS = (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
+"""Signals that the interpreter, or the launcher, does not leave to what they do by themselves."""
 
 
 class Standby:
@@ -93,7 +95,7 @@ def stand_ready(groups: list[int]) -> None:
     signal.set_wakeup_fd(-1)
     os.setsid()
     join(groups)
-    for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+    for number in _DEFAULTS:
         signal.signal(number, signal.SIG_DFL)
     os.umask(0o022)
 
@@ -105,6 +107,8 @@ def become(frame: wire.Frame, descriptors: list[int]) -> NoReturn:
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
         syscalls.close_from(3)
+        if frame.get("terminal") is not None:
+            terminal.take(0)
         # Not before: to kill what only waits gives back next to nothing.
         syscalls.offer("/proc/self/oom_score_adj", _MADE_VICTIM)
         if frame["cpus"]:

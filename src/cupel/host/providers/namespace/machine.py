@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from cupel.errors import InfraError
 from cupel.host.providers import archive
 from cupel.host.providers.inside import plan as plans
-from cupel.host.providers.inside import wire
+from cupel.host.providers.inside import terminal, wire
 from cupel.host.providers.inside.plan import Plan
-from cupel.host.providers.interface import Usage
+from cupel.host.providers.interface import Size, Stream, Usage
 from cupel.host.providers.namespace import cgroups
-from cupel.host.providers.namespace.process import NamespaceProcess
+from cupel.host.providers.namespace.process import NamespaceProcess, NamespaceTalk
 from cupel.host.providers.namespace.shell import Shell
 
+TERMINAL_SECONDS = 10.0
+"""How long a machine may take to make a terminal."""
 STANDBY = 1
 """Processes among those of a build that wait for what it is to run next."""
 ENVIRONMENT = {
@@ -120,26 +123,82 @@ class NamespaceMachine:
             ours.callback(os.close, err_inside)
             self._number += 1
             number = self._number
-            process = NamespaceProcess(out, err, lambda: self._kill(number))
+            process = NamespaceProcess(
+                {out: Stream.OUT, err: Stream.ERR}, lambda: self._kill(number)
+            )
             self._processes[number] = self._running[number] = process
             # Owned by the machine's root, who may open them again as /dev/stdout.
             self._give(out_inside)
             self._give(err_inside)
-            order = {
-                "order": "exec",
-                "number": number,
-                "argv": list(argv),
-                "env": {**self.env, **env},
-                "cwd": cwd,
-                **self._limits,
-            }
-            try:
-                await channel.send(order, [stdin, out_inside, err_inside])
-            except BaseException:
-                self._running.pop(number, None)
-                process.close()
-                raise
+            order = self._order(number, argv, env, cwd)
+            await self._tell(process, order, [stdin, out_inside, err_inside])
             return process
+
+    def _order(
+        self, number: int, argv: Sequence[str], env: Mapping[str, str], cwd: str
+    ) -> wire.Frame:
+        return {
+            "order": "exec",
+            "number": number,
+            "argv": list(argv),
+            "env": {**self.env, **env},
+            "cwd": cwd,
+            **self._limits,
+        }
+
+    async def _tell(
+        self, process: NamespaceProcess, order: wire.Frame, descriptors: Sequence[int]
+    ) -> None:
+        try:
+            await self._channel.send(order, descriptors)
+        except BaseException:
+            self._running.pop(order["number"], None)
+            process.close()
+            raise
+
+    async def talk(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, size: Size | None
+    ) -> NamespaceTalk:
+        if not self._channel.open:
+            raise InfraError(f"machine {self.id} is gone")
+        if size is None:
+            return await self._talk_by_pipes(argv, env=env, cwd=cwd)
+        return await self._talk_at_terminal(argv, env=env, cwd=cwd, size=size)
+
+    async def _talk_by_pipes(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str
+    ) -> NamespaceTalk:
+        number, process = self._new_talk(at_terminal=False)
+        with contextlib.ExitStack() as ours:
+            (stdin, feed), (out, out_inside), (err, err_inside) = os.pipe(), os.pipe(), os.pipe()
+            for inside in (stdin, out_inside, err_inside):
+                ours.callback(os.close, inside)
+                self._give(inside)
+            process.attach({out: Stream.OUT, err: Stream.ERR}, feed)
+            order = self._order(number, argv, env, cwd)
+            await self._tell(process, order, [stdin, out_inside, err_inside])
+        return process
+
+    def _new_talk(self, *, at_terminal: bool) -> tuple[int, NamespaceTalk]:
+        """Known before it is started, as its end may be told before its terminal is here."""
+        self._number += 1
+        number = self._number
+        process = NamespaceTalk(lambda: self._kill(number), at_terminal=at_terminal)
+        self._processes[number] = self._running[number] = process
+        return number, process
+
+    async def _talk_at_terminal(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, size: Size
+    ) -> NamespaceTalk:
+        number, process = self._new_talk(at_terminal=True)
+        order = self._order(number, argv, env, cwd) | {"terminal": [size.rows, size.columns]}
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                await self._tell(process, order, [theirs.fileno()])
+            master = await _received(ours, self.id)
+        process.attach({master: Stream.OUT}, os.dup(master))
+        return process
 
     def _give(self, pipe: int) -> None:
         if self._owner is not None:
@@ -215,6 +274,31 @@ class NamespaceMachine:
         for process in self._processes.values():
             process.close()
         self._processes.clear()
+
+
+async def _received(line: socket.socket, machine: int) -> int:
+    """The other end of a terminal that the machine's init makes."""
+    try:
+        async with asyncio.timeout(TERMINAL_SECONDS):
+            await _readable(line)
+        master = terminal.receive(line)
+    except (OSError, TimeoutError) as error:
+        why = str(error) or "it does not answer"
+        raise InfraError(f"machine {machine} has no terminal: {why}") from error
+    if os.fstat(master).st_rdev != terminal.MULTIPLEXER:
+        os.close(master)
+        raise InfraError(f"machine {machine} has no terminal: what it gave is none")
+    return master
+
+
+async def _readable(line: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(line, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(line)
 
 
 def _in_memory(data: bytes) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from cupel import process
 from cupel.errors import InfraError
-from cupel.host.providers.interface import Ending, How
+from cupel.host.providers.interface import Ending, How, Size
 from cupel.host.providers.vm import qemu
 from cupel.host.providers.vm.machine import VmMachine
 from cupel.host.providers.vm.port import VmProcess
@@ -39,6 +39,11 @@ class BootedMachine(VmMachine):
     ) -> VmProcess:
         self._check()
         raise InfraError(f"machine {self.id} runs a system of its own: nothing is started in it")
+
+    async def talk(
+        self, argv: object, *, env: Mapping[str, str], cwd: str, size: Size | None
+    ) -> VmProcess:
+        return await self.exec(argv, env=env, cwd=cwd)
 
     async def copy_in(self, tar: AsyncIterator[bytes], target: str) -> None:
         self._check()

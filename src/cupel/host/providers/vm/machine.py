@@ -16,7 +16,7 @@ import structlog
 from cupel.config.egress import Allowed, Ports
 from cupel.errors import InfraError
 from cupel.host.providers import archive
-from cupel.host.providers.interface import Usage
+from cupel.host.providers.interface import Size, Usage
 from cupel.host.providers.namespace import cgroups
 from cupel.host.providers.namespace.machine import ENVIRONMENT
 from cupel.host.providers.vm.port import VmProcess
@@ -106,13 +106,24 @@ class VmMachine:
             await process.feed(_once(stdin))
         return process
 
+    async def talk(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, size: Size | None
+    ) -> VmProcess:
+        return await self._exec(argv, env=env, cwd=cwd, stdin=True, size=size)
+
     async def _exec(
-        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, stdin: bool
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdin: bool,
+        size: Size | None = None,
     ) -> VmProcess:
         self._check()
         whole = {**self.env, **env}
         return await self.running.port.exec(
-            argv, env=whole, cwd=cwd, pids=self.identity.pids, stdin=stdin
+            argv, env=whole, cwd=cwd, pids=self.identity.pids, stdin=stdin, size=size
         )
 
     def _check(self) -> None:

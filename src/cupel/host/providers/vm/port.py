@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import json
 import socket
@@ -15,7 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from cupel.errors import InfraError
-from cupel.host.providers.interface import Stream, Usage
+from cupel.host.providers.interface import Size, Stream, Usage
 from cupel.host.providers.vm.guest import frames
 from cupel.host.providers.vm.guest.frames import Kind
 
@@ -60,12 +61,21 @@ class Port:
         await self._renewed
 
     async def exec(
-        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, pids: int, stdin: bool
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        pids: int,
+        stdin: bool,
+        size: Size | None = None,
     ) -> VmProcess:
         self._number += 1
-        process = VmProcess(self, self._number)
+        process = VmProcess(self, self._number, at_terminal=size is not None)
         self._processes[process.number] = process
         order = {"argv": list(argv), "env": dict(env), "cwd": cwd, "pids": pids, "stdin": stdin}
+        if size is not None:
+            order["terminal"] = (size.rows, size.columns)
         try:
             await self.send(frames.order(Kind.EXEC, process.number, order))
         except BaseException:
@@ -148,10 +158,11 @@ class Port:
 
 
 class VmProcess:
-    """See `interface.Process`. Output waits here as far as the guest was given room for it."""
+    """See `interface.Talk`. Output waits here as far as the guest was given room for it."""
 
-    def __init__(self, port: Port, number: int) -> None:
+    def __init__(self, port: Port, number: int, *, at_terminal: bool = False) -> None:
         self.number = number
+        self._at_terminal = at_terminal
         self._port = port
         self._pieces: collections.deque[tuple[Stream, bytes]] = collections.deque()
         self._waiting = 0
@@ -211,25 +222,53 @@ class VmProcess:
                 if not self._closed:
                     await self._port.send(frames.order(Kind.ROOM, self.number, len(data)))
         finally:
-            self._read = False
-            self._pieces.clear()
-            if not self._closed and self._port.gone is None:
-                await self._port.send(frames.encode(Kind.SHUT, self.number))
+            await self._shut()
+
+    async def _shut(self) -> None:
+        """Nobody reads its output any more; a terminal is hung up on by that."""
+        self._read = False
+        self._pieces.clear()
+        if not self._closed and self._port.gone is None:
+            await self._port.send(frames.encode(Kind.SHUT, self.number))
 
     async def feed(self, source: AsyncIterator[bytes]) -> None:
         """Write a stream to its stdin at the pace of its reading, until either ends."""
         async for data in source:
-            for at in range(0, len(data), frames.PIECE):
-                piece = data[at : at + frames.PIECE]
-                while self._credit < len(piece) and not self._ended.is_set():
-                    self._credited.clear()
-                    await self._credited.wait()
-                if self._ended.is_set():
-                    return
-                self._credit -= len(piece)
-                await self._port.send(frames.encode(Kind.STDIN, self.number, piece))
+            await self.write(data)
+            if self._ended.is_set():
+                return
+        await self._end_input()
+
+    async def write(self, data: bytes) -> None:
+        for at in range(0, len(data), frames.PIECE):
+            piece = data[at : at + frames.PIECE]
+            while self._credit < len(piece) and not self._ended.is_set():
+                self._credited.clear()
+                await self._credited.wait()
+            if self._ended.is_set():
+                return
+            self._credit -= len(piece)
+            await self._port.send(frames.encode(Kind.STDIN, self.number, piece))
+
+    async def close_input(self) -> None:
+        if not self._at_terminal:
+            await self._end_input()
+
+    async def _end_input(self) -> None:
         if not self._ended.is_set():
             await self._port.send(frames.encode(Kind.STDIN, self.number))
+
+    async def resize(self, size: Size) -> None:
+        if self._at_terminal and not self._ended.is_set():
+            numbers = (size.rows, size.columns)
+            await self._port.send(frames.order(Kind.SIZE, self.number, numbers))
+
+    async def hang_up(self) -> None:
+        with contextlib.suppress(InfraError):  # gone with its machine: just as dead
+            if self._at_terminal:
+                await self._shut()
+            else:
+                await self.kill()
 
 
 def _usage(content: bytes) -> Usage:

@@ -37,13 +37,16 @@ _RESERVE = 32 << 20
 _DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that an interpreter handles in its own way."""
 _STREAMS = (Kind.OUT, Kind.ERR)
+Actions = list[tuple[Any, ...]]
+"""What `posix_spawn` does with descriptors before it runs a program."""
 _LONGEST = 4096
 """Bytes of a control group's file, at most."""
 
 
 @dataclasses.dataclass(slots=True)
 class Started:
-    """A process that the host asked for. `stdin`, `out` and `err` are -1 once they are closed."""
+    """A process that the host asked for. `stdin`, `out` and `err` are -1 once they are closed; at a
+    terminal, `stdin` and `out` are its other end."""
 
     number: int
     pid: int
@@ -53,6 +56,7 @@ class Started:
     input: bytearray = dataclasses.field(default_factory=bytearray)
     is_fed: bool = False
     """Whether all of its stdin has come from the host."""
+    at_terminal: bool = False
     room: int = frames.WINDOW
     deadline: float | None = None
     """When no more is read, once the process has ended; it is put off by what it left."""
@@ -84,6 +88,7 @@ class Agent:
             Kind.ROOM: self._room,
             Kind.KILL: self._kill,
             Kind.SHUT: self._shut,
+            Kind.SIZE: self._resize,
             Kind.RENEW: self._renew,
         }
 
@@ -160,11 +165,19 @@ class Agent:
 
     def _exec(self, number: int, content: bytes) -> None:
         order = marshal.loads(content)  # noqa: S302 - it comes from the host
+        if "terminal" in order:
+            self._exec_at_terminal(number, order)
+            return
         out, out_inside = self._pipe()
         err, err_inside = self._pipe()
         stdin, feed = os.pipe2(os.O_CLOEXEC) if order["stdin"] else (self._null, -1)
+        actions = [
+            (os.POSIX_SPAWN_DUP2, stdin, 0),
+            (os.POSIX_SPAWN_DUP2, out_inside, 1),
+            (os.POSIX_SPAWN_DUP2, err_inside, 2),
+        ]
         try:
-            pid = self._spawn(order, stdin, out_inside, err_inside)
+            pid = self._spawn(order, actions)
         except OSError as error:
             os.close(out_inside)
             self._close(feed)
@@ -181,10 +194,37 @@ class Agent:
         self._started[number] = self._pids[pid] = started
         self.read_on(started)
 
+    def _exec_at_terminal(self, number: int, order: dict[str, Any]) -> None:
+        try:
+            master, slave = os.openpty()
+        except OSError as error:
+            err, err_inside = self._pipe()
+            self._not_started(number, "a terminal", (-1, err), err_inside, error)
+            return
+        _resize(master, order["terminal"])
+        # Opened by the leader of a session, which it is by then, it becomes that session's.
+        place = os.ttyname(slave)
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, place, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, 0, 2),
+        ]
+        try:
+            pid = self._spawn(order, actions)
+        except OSError as error:
+            self._not_started(number, order["argv"][0], (master, -1), slave, error)
+            return
+        os.close(slave)
+        os.set_blocking(master, False)
+        started = Started(number, pid, os.dup(master), master, -1, at_terminal=True)
+        started.room = frames.WINDOW_OF_TERMINAL
+        self._started[number] = self._pids[pid] = started
+        self.read_on(started)
+
     def _pipe(self) -> tuple[int, int]:
         return self._spare.pop() if self._spare else os.pipe2(os.O_CLOEXEC)
 
-    def _spawn(self, order: dict[str, Any], stdin: int, out: int, err: int) -> int:
+    def _spawn(self, order: dict[str, Any], file_actions: Actions) -> int:
         """The pid of a new process; OSError as execve says it."""
         argv: list[str] = order["argv"]
         self._group.limit(order["pids"])
@@ -197,11 +237,7 @@ class Agent:
                 path,
                 argv,
                 order["env"],
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, stdin, 0),
-                    (os.POSIX_SPAWN_DUP2, out, 1),
-                    (os.POSIX_SPAWN_DUP2, err, 2),
-                ],
+                file_actions=file_actions,
                 setsid=True,
                 setsigmask=(),
                 setsigdef=_DEFAULTS,
@@ -243,7 +279,7 @@ class Agent:
                 serve = functools.partial(self._feed, started)
                 self._watch(started.stdin, serve, select.POLLOUT)
                 return
-            except BrokenPipeError:
+            except OSError:  # nobody will read it
                 started.is_fed = True
                 written = len(started.input)
             del started.input[:written]
@@ -261,6 +297,10 @@ class Agent:
             started.room += marshal.loads(content)  # noqa: S302 - it comes from the host
             self.read_on(started)
 
+    def _resize(self, number: int, content: bytes) -> None:
+        if (started := self._started.get(number)) is not None and started.stdin >= 0:
+            _resize(started.stdin, marshal.loads(content))  # noqa: S302 - it comes from the host
+
     def _kill(self, number: int, content: bytes) -> None:
         if (started := self._started.get(number)) is not None and started.deadline is None:
             with contextlib.suppress(ProcessLookupError):
@@ -269,6 +309,8 @@ class Agent:
     def _shut(self, number: int, content: bytes) -> None:
         if (started := self._started.get(number)) is not None:
             self._close_output(started)
+            if started.at_terminal:  # with both ends of ours closed, what runs at it is hung up on
+                started.stdin = self._close(started.stdin)
             self._settle(started)
 
     def _renew(self, number: int, content: bytes) -> None:
@@ -332,7 +374,10 @@ class Agent:
         if started.room <= 0:  # its other stream took it all, and nothing read is no end
             return
         descriptor = started.out if kind is Kind.OUT else started.err
-        data = os.read(descriptor, min(frames.PIECE, started.room))
+        try:
+            data = os.read(descriptor, min(frames.PIECE, started.room))
+        except OSError:  # a terminal that nobody has open any more
+            data = b""
         if not data:
             self._close(descriptor)
             if kind is Kind.OUT:
@@ -401,6 +446,10 @@ def _program(name: str, path: str) -> str:
         if os.access(candidate, os.X_OK) and not Path(candidate).is_dir():
             return candidate
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _resize(terminal: int, size: tuple[int, int]) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
 
 
 def _pending(descriptor: int) -> int:

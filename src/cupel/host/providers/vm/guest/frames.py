@@ -24,6 +24,8 @@ PIECE = 32 << 10
 """Bytes of a stream in one frame, at most."""
 WINDOW = 512 << 10
 """Bytes of a stream that may be under way at first."""
+WINDOW_OF_TERMINAL = 64 << 10
+"""The same of what a terminal shows: what is under way comes after a Ctrl-C, too."""
 _MARSHAL = 2
 """The version of the format: a machine that was saved may be opened by another Python."""
 PORT = "cupel.agent"
@@ -34,11 +36,12 @@ class Kind(enum.IntEnum):
     """What a frame means."""
 
     # From the host: marshalled values, unless it is said otherwise.
-    EXEC = 1  # argv, env, cwd, pids, whether there is stdin
+    EXEC = 1  # argv, env, cwd, pids, whether there is stdin, the size of a terminal if it has one
     STDIN = 2  # bytes; none: the end
     ROOM = 3  # bytes of output that may come in addition, as a number
     KILL = 4
     SHUT = 5  # nobody reads its output any more
+    SIZE = 7  # rows and columns of its terminal
     RENEW = 6  # what a clone must not share with its siblings; see `renew`
     # From the guest: JSON, unless it is said otherwise.
     HELLO = 16  # it stands
