@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "up": "up:up",
     "demo": "demo:demo",
     "doctor": "doctor:doctor",
+    "run": "run:run",
     "project": "project:project",
     "status": "status:status",
     "logs": "logs:logs",

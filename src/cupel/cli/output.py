@@ -86,6 +86,10 @@ def is_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def is_monochrome() -> bool:
+    return bool(os.environ.get("NO_COLOR"))
+
+
 def console() -> Console:
     """A console on the present stdout; it keeps NO_COLOR."""
     from rich.console import Console

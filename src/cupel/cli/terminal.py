@@ -26,6 +26,18 @@ def plain(text: str) -> str:
     return _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", shown)
 
 
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+def coloured(text: str) -> str:
+    """As `plain`, but colours stay, which end with the line."""
+    parts = _COLOUR.split(text)
+    if len(parts) == 1:
+        return plain(text)
+    marks = [*_COLOUR.findall(text), "\x1b[0m"]
+    return "".join(f"{plain(part)}{mark}" for part, mark in zip(parts, marks, strict=True))
+
+
 def single(text: str) -> str:
     """The same on one line, for a table."""
     return plain(" ".join(text.split()))

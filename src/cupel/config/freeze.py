@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from cupel.config import matrix
@@ -34,6 +34,13 @@ def freeze(
     if projects is not None:
         _refuse_strangers(chosen, projects)
     return _expand(chosen, config, labels)
+
+
+def some(
+    config: ProjectConfig, names: Iterable[str], labels: Collection[str] | None = None
+) -> tuple[Job, ...]:
+    """As `freeze`, but these jobs, whichever pipelines list them; each name is a job's."""
+    return _expand(_closure(config, names), config, labels)
 
 
 def check(config: ProjectConfig, labels: Collection[str] | None = None) -> None:
@@ -78,8 +85,12 @@ def _expand(
 
 def closure(config: ProjectConfig, pipeline: Pipeline) -> tuple[JobConfig, ...]:
     """The jobs that the pipeline lists and, before each, those that it needs."""
+    return _closure(config, config.pipeline(pipeline))
+
+
+def _closure(config: ProjectConfig, names: Iterable[str]) -> tuple[JobConfig, ...]:
     done: dict[str, JobConfig] = {}
-    for name in config.pipeline(pipeline):
+    for name in names:
         waiting = [config.jobs[name]]
         while waiting:
             job = waiting[-1]

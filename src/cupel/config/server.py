@@ -406,7 +406,20 @@ def load(state: Path) -> ServerConfig:
     try:
         with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
             file.write(default_text())
+    except OSError as error:
+        raise InfraError(f"cannot read {path}: {error.strerror}") from None
+    return read(path)
+
+
+def read(path: Path) -> ServerConfig:
+    """The configuration in a file, which is all defaults where there is none.
+
+    Raises as `load` does.
+    """
+    try:
         text = path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        text = ""
     except OSError as error:
         raise InfraError(f"cannot read {path}: {error.strerror}") from None
     return parse(text, file=str(path), cpus=os.cpu_count())

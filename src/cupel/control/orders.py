@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from cupel.config.server import LabelConfig, ServerConfig
 from cupel.core import actions
-from cupel.core.model import Item, Project, Step
+from cupel.core.model import Item, Job, Project, Step
 from cupel.git.repository import state_ref
 from cupel.host import messages
 
@@ -14,27 +15,56 @@ from cupel.host import messages
 def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> messages.BuildSpec:
     assert action.buildset.commit is not None
     project, item, job = action.project, action.item, action.job
-    return messages.BuildSpec(
+    return job_spec(
+        job,
+        tuple(machine.id for machine in (action.machine, *action.others)),
         build=action.build.id,
         project=project.name,
-        job=job.name,
         source=messages.SourceSpec(
             url=f"{url}/{project.name}.git",
             ref=state_ref(action.buildset.id),
             commit=action.buildset.commit,
             branch=item.branch,
         ),
-        steps=tuple(_step(step) for step in job.steps),
-        env=_env(job.env, item.change_id, item.patch_set, item.pipeline),
+        about=_about(item.change_id, item.patch_set, item.pipeline),
         needs=tuple(
             messages.NeedSpec(job=name, url=f"{url}/api/builds/{build}/artefacts.tar")
             for name, build in action.needed
         ),
         beside=tuple(_beside(beside, commit, item, url) for beside, commit in action.beside),
+        config=config,
+    )
+
+
+def job_spec(
+    job: Job,
+    machines: Sequence[int],
+    *,
+    build: int,
+    project: str,
+    source: messages.SourceSpec,
+    about: Mapping[str, str],
+    needs: tuple[messages.NeedSpec, ...],
+    beside: tuple[messages.BesideSpec, ...],
+    config: ServerConfig,
+) -> messages.BuildSpec:
+    """A build of the job on `machines`, its own first; `about` are variables that tell of it."""
+    return messages.BuildSpec(
+        build=build,
+        project=project,
+        job=job.name,
+        source=source,
+        steps=tuple(_step(step) for step in job.steps),
+        env=(*job.env, *about.items()),
+        needs=needs,
+        beside=beside,
         timeout=job.timeout,
         log_limit=config.log_limit,
         artefact_limit=config.artefact_limit,
-        parts=_parts(action),
+        parts=tuple(
+            messages.PartSpec(name=part.name, machine=machine)
+            for part, machine in zip(job.parts, machines if job.parts else (), strict=True)
+        ),
         services=tuple(messages.ServiceSpec(**dataclasses.asdict(each)) for each in job.services),
         links=tuple(messages.LinkSpec(**dataclasses.asdict(each)) for each in job.links),
     )
@@ -45,15 +75,6 @@ def _step(step: Step) -> messages.StepSpec:
     return messages.StepSpec(name=step.name, run=step.run, on=step.on, boot=boot)
 
 
-def _parts(action: actions.RunBuild) -> tuple[messages.PartSpec, ...]:
-    machines = (action.machine, *action.others)
-    parts = action.job.parts
-    return tuple(
-        messages.PartSpec(name=part.name, machine=machine.id)
-        for part, machine in zip(parts, machines if parts else (), strict=True)
-    )
-
-
 def _beside(project: Project, commit: str, item: Item, url: str) -> messages.BesideSpec:
     # By its id: no ref of that repository need name the state that the commit is of.
     source = messages.SourceSpec(
@@ -62,13 +83,11 @@ def _beside(project: Project, commit: str, item: Item, url: str) -> messages.Bes
     return messages.BesideSpec(project=project.name, source=source)
 
 
-def _env(
-    env: tuple[tuple[str, str], ...], change: int | None, patch_set: int | None, pipeline: str
-) -> tuple[tuple[str, str], ...]:
+def _about(change: int | None, patch_set: int | None, pipeline: str) -> dict[str, str]:
     about = {"CUPEL_PIPELINE": str(pipeline)}
     if change is not None:
         about |= {"CUPEL_CHANGE": str(change), "CUPEL_PATCH_SET": str(patch_set)}
-    return (*env, *about.items())
+    return about
 
 
 def machine_spec(

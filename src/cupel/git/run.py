@@ -1,4 +1,7 @@
-"""The one place that starts git: on a bare repository, without anybody's configuration."""
+"""The one place that starts git: on a bare repository, without anybody's configuration.
+
+The exception is `in_work_tree`: in a person's own working tree git is to see what it would show them.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,22 @@ _KEPT = (
 )
 """What git gets of Cupel's own environment: how to reach programs and networks, no preferences."""
 
+_LOCAL = (
+    "GIT_DIR",
+    "GIT_COMMON_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_ICASE_PATHSPECS",
+)
+"""What of a person's environment is about another repository or command, as within a hook."""
+
 
 async def git(
     repo: Path,
@@ -67,24 +86,30 @@ async def git(
 
 
 async def in_work_tree(
-    tree: Path, *args: str, config: Mapping[str, str] | None = None, timeout: float | None = None
+    tree: Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    config: Mapping[str, str] | None = None,
+    timeout: float | None = None,
 ) -> Result:
     """Run a git command for somebody in their work tree, as they would: by their configuration.
 
-    `config` stays out of the command line. It asks nobody for anything; whoever calls looks at the
-    exit status.
+    `env` is added to theirs; `config` stays out of the command line. It asks nobody for anything;
+    whoever calls looks at the exit status.
     """
     settings = dict(config or {})
     first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-    env = {
-        **os.environ,
+    whole = {
+        **{name: value for name, value in os.environ.items() if name not in _LOCAL},
         "LC_ALL": "C",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_COUNT": str(first + len(settings)),
         **{f"GIT_CONFIG_KEY_{n}": key for n, key in enumerate(settings, first)},
         **{f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(settings.values(), first)},
+        **(env or {}),
     }
-    return await process.run(("git", "-C", str(tree), *args), env=env, timeout=timeout, check=False)
+    argv = ("git", "-C", str(tree), *args)
+    return await process.run(argv, env=whole, timeout=timeout, check=False)
 
 
 async def start(repo: Path, *args: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:

@@ -1,0 +1,160 @@
+"""`cupel run`: jobs, here and now, as a server would run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cupel.cli import output
+from cupel.cli.exits import Exit
+from cupel.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from cupel.local.session import Request
+
+PIPELINES = ("check", "gate", "post")
+_EXITS = {
+    "success": Exit.OK,
+    "failure": Exit.NEGATIVE,
+    "timeout": Exit.NEGATIVE,
+    "skipped": Exit.NEGATIVE,
+    "infra": Exit.INFRASTRUCTURE,
+    "cancelled": Exit.INTERRUPTED,
+}
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """Two texts with = between them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, found, rest = str(value).partition("=")
+        if not found or not key or not rest:
+            self.fail(f"{value!r} is not {self.name}", param, ctx)
+        return key, rest
+
+
+@click.command()
+@click.argument("jobs", metavar="[JOB]...", nargs=-1)
+@click.option(
+    "--pipeline",
+    type=click.Choice(PIPELINES),
+    help="The pipeline whose jobs are run where none is named; check.",
+)
+@click.option(
+    "--matrix",
+    "cells",
+    type=Pair("KEY=VALUE"),
+    multiple=True,
+    help="Only cells that have this value; may be given again.",
+)
+@click.option("--commit", metavar="REF", help="Run this commit, not what is in the working tree.")
+@click.option("--list", "only_list", is_flag=True, help="Say what would be run, and run nothing.")
+@click.option(
+    "-j",
+    "--at-once",
+    type=click.IntRange(1, 1000),
+    metavar="COUNT",
+    help="How many jobs run at a time; by default as many as there are cores.",
+)
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="The working tree; the current one.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What machines there are: a server's cupel.yaml; by default that of --state.",
+)
+@click.option(
+    "--beside",
+    type=Pair("NAME=PATH"),
+    multiple=True,
+    help="The working tree of another project that jobs ask for; may be given again.",
+)
+@click.option(
+    "--artefacts",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where to lay out files that jobs leave, by job; by default in the state directory.",
+)
+@output.json_option
+@pass_session
+@click.pass_context
+def run(
+    ctx: click.Context,
+    session: Session,
+    jobs: tuple[str, ...],
+    pipeline: str | None,
+    cells: tuple[tuple[str, str], ...],
+    commit: str | None,
+    only_list: bool,
+    at_once: int | None,
+    path: Path,
+    config: Path | None,
+    beside: tuple[tuple[str, str], ...],
+    artefacts: Path | None,
+    as_json: bool,
+) -> None:
+    """Run jobs here, on single-use machines, as a server would.
+
+    What is run is the working tree as git sees it, committed or not: tracked and changed files, and
+    new ones that are not ignored. JOB is the name of a job, or of one cell of its matrix; without
+    any, all of the pipeline are run. Jobs that they need are run first.
+
+    No server is needed. The images are those of the state directory, which are built when they are
+    not there; machines are described by the server's cupel.yaml there, or by --config.
+    """
+    import asyncio
+
+    from cupel.cli import run_show
+    from cupel.config import server
+    from cupel.core.model import Pipeline
+    from cupel.local import session as local
+    from cupel.local.choice import Wish
+
+    if jobs and pipeline:
+        raise click.UsageError("say jobs, or --pipeline")
+    state = session.directory
+    request = local.Request(
+        path=path,
+        state=state,
+        config=server.read(config or state / server.FILE),
+        wish=Wish(names=jobs, pipeline=Pipeline(pipeline or "check"), cells=cells),
+        commit=commit,
+        at_once=at_once or local.cores(),
+        beside={name: Path(where) for name, where in beside},
+        artefacts=artefacts,
+    )
+    if only_list:
+        _list(request, as_json)
+        return
+    with run_show.showing(as_json=as_json) as shown:
+        outcome = asyncio.run(local.run_here(request, shown.show))
+    ctx.exit(_EXITS[outcome.verdict])
+
+
+def _list(request: Request, as_json: bool) -> None:
+    import asyncio
+    import dataclasses
+
+    from cupel.local import session as local
+
+    jobs = asyncio.run(local.jobs(request))
+    if as_json:
+        output.document([dataclasses.asdict(job) for job in jobs])
+        return
+    rows = [
+        (job.name, ", ".join(job.labels), ", ".join(job.needs), "" if job.voting else "no")
+        for job in jobs
+    ]
+    output.table(("JOB", "MACHINE", "NEEDS", "VOTES"), rows)

@@ -1,0 +1,1 @@
+"""Jobs that are run here, from a working tree, on machines like those of a server's hosts."""

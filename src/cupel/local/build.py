@@ -1,0 +1,326 @@
+"""One job on its machines here, and what it leaves, told as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from cupel.artefact.receive import File
+from cupel.artefact.store import ArtefactStore
+from cupel.config.server import ServerConfig
+from cupel.control import orders
+from cupel.core.model import Job
+from cupel.errors import CupelError, InfraError
+from cupel.host import messages
+from cupel.host.messages import MachineSpec, NeedSpec
+from cupel.host.providers.interface import Provider, Usage
+from cupel.host.source import Sources
+from cupel.host.tenancy import Means, Obtain, Tenancy, no_stock
+from cupel.local import events
+
+T = TypeVar("T")
+
+PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between attempts to delete a machine that does not go."""
+
+GRACE = 10.0
+"""Seconds that deleting a job's machines may take; the next run removes what stays."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What jobs are run on: `sources` by project, `project`'s own among them.
+
+    `about` are variables that tell of the run.
+    """
+
+    project: str
+    sources: Mapping[str, messages.SourceSpec]
+    about: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a job ended: `number` is its build's; `image` are those of its machines, if they stood.
+
+    `files` are what it left.
+    """
+
+    number: int
+    verdict: str
+    reason: str | None = None
+    images: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+    seconds: float = 0.0
+
+
+class _Sources(Sources):
+    """The artefacts of needed jobs are here, by the number of their builds."""
+
+    def __init__(self, place: Path, store: ArtefactStore) -> None:
+        super().__init__(place)
+        self._store = store
+
+    async def needed(self, need: NeedSpec) -> AsyncIterator[bytes]:
+        for piece in self._store.tar(int(need.url)):
+            yield piece
+
+
+class Bench:
+    """Runs jobs on machines of `provider`; what it needs for that it keeps in `place`.
+
+    `specs` are the machines by label. Artefacts are laid out below `left`, by job.
+    """
+
+    def __init__(
+        self,
+        place: Path,
+        provider: Provider,
+        origin: Origin,
+        *,
+        config: ServerConfig,
+        specs: Mapping[str, MachineSpec],
+        left: Path,
+        show: events.Show,
+        obtain: Obtain = no_stock,
+    ) -> None:
+        self._origin = origin
+        self._config = config
+        self._specs = specs
+        self._left = left
+        self._show = show
+        shutil.rmtree(place / "artefacts", ignore_errors=True)
+        self._store = ArtefactStore(place / "artefacts")
+        self._numbers = itertools.count(1)
+        self._recorders: dict[int, _Recorder] = {}
+        self._tenancies: dict[int, Tenancy] = {}
+        self._means = Means(
+            provider=provider,
+            sources=_Sources(place, self._store),
+            send=self._take,
+            now=time.time,
+            pauses=PAUSES,
+            obtain=obtain,
+        )
+
+    async def run(self, job: Job, needed: Iterable[tuple[str, int]]) -> Result:
+        """Run the job to its end; `needed` are the jobs that it needs, with their builds."""
+        numbers = [next(self._numbers) for _ in job.labels]
+        spec = orders.job_spec(
+            job,
+            numbers,
+            build=numbers[0],
+            project=self._origin.project,
+            source=self._origin.sources[self._origin.project],
+            about=self._origin.about,
+            needs=tuple(NeedSpec(job=name, url=str(build)) for name, build in needed),
+            beside=tuple(
+                messages.BesideSpec(project=name, source=self._origin.sources[name])
+                for name in job.projects
+            ),
+            config=self._config,
+        )
+        recorder = _Recorder(job, spec, self._store, self._left, self._show)
+        machines = {
+            number: Tenancy(number, self._specs[label], self._means)
+            for number, label in zip(numbers, job.labels, strict=True)
+        }
+        self._recorders |= dict.fromkeys(numbers, recorder)
+        self._tenancies |= machines
+        try:
+            return await self._live(spec, recorder, machines)
+        finally:
+            for number in numbers:
+                del self._tenancies[number], self._recorders[number]
+
+    async def _live(
+        self, spec: messages.BuildSpec, recorder: _Recorder, machines: Mapping[int, Tenancy]
+    ) -> Result:
+        own, *others = machines.values()
+        for other in others:
+            other.lend(spec.build)
+        own.use(spec, {part.name: machines[part.machine] for part in spec.parts[1:]})
+        tasks = [asyncio.ensure_future(each.live()) for each in machines.values()]
+        try:
+            return await _until(recorder.result, tasks)
+        finally:
+            for each in machines.values():
+                each.destroy()
+            await asyncio.wait(tasks, timeout=GRACE)
+            for task in tasks:
+                task.cancel()
+
+    def stop(self) -> None:
+        """End all that runs, in order: nothing of it is left when `run` returns."""
+        for tenancy in self._tenancies.values():
+            tenancy.cancel()
+
+    def usages(self) -> dict[str, Usage]:
+        """What the jobs that run use now, each on its own machine."""
+        found = {}
+        for number, tenancy in self._tenancies.items():
+            if tenancy.leads and (usage := tenancy.usage()) is not None:
+                found[self._recorders[number].job] = usage
+        return found
+
+    async def _take(self, message: messages.ToServer) -> None:
+        match message:
+            case (
+                messages.Hello()
+                | messages.Images()
+                | messages.Heartbeat()
+                | messages.Judged()
+                | messages.Metrics()
+                | messages.BuildRefused()
+                | messages.MachineGone()
+            ):
+                pass  # an agent's, not a machine's
+            case _:
+                if (recorder := self._recorders.get(message.machine)) is not None:
+                    recorder.take(message)
+
+
+async def _until(result: asyncio.Future[T], tasks: Sequence[asyncio.Future[None]]) -> T:
+    """The result; a task that ends before it does so by an error, which is raised."""
+    waiting: set[asyncio.Future[T] | asyncio.Future[None]] = {result, *tasks}
+    while not result.done():
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {result}:
+            task.result()
+    return result.result()
+
+
+class _Recorder:
+    """What the machines of one build report, as events and at last as its `result`."""
+
+    def __init__(
+        self,
+        job: Job,
+        spec: messages.BuildSpec,
+        store: ArtefactStore,
+        left: Path,
+        show: events.Show,
+    ) -> None:
+        self.job = job.name
+        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._job = job
+        self._spec = spec
+        self._store = store
+        self._left = left
+        self._show = show
+        self._receiver = store.receiver(spec.build, spec.artefact_limit)
+        self._files: tuple[File, ...] = ()
+        self._spoilt: CupelError | None = None
+        self._images: dict[int, str] = {}
+        self._began = time.monotonic()
+        self._step_began = 0.0
+
+    def take(self, message: messages.ToServer) -> None:
+        match message:
+            case messages.Progress():
+                self._show(events.Told(job=self.job, text=message.text))
+            case messages.MachineReady():
+                self._images[message.machine] = message.image
+                self._show(
+                    events.Stands(job=self.job, image=message.image, seconds=message.seconds)
+                )
+            case messages.StepStarted():
+                self._step_began = message.at
+                self._show(
+                    events.StepBegun(
+                        job=self.job,
+                        number=message.step + 1,
+                        count=len(self._spec.steps),
+                        name=message.name,
+                    )
+                )
+            case messages.Output():
+                self._print(message)
+            case messages.StepFinished():
+                self._show(
+                    events.StepEnded(
+                        job=self.job,
+                        number=message.step + 1,
+                        name=self._spec.steps[message.step].name,
+                        seconds=max(0.0, message.at - self._step_began),
+                        exit_status=message.exit_status,
+                    )
+                )
+            case messages.ArtefactData():
+                self._receive(message)
+            case messages.BuildFinished():
+                self._finish(message)
+            case _:
+                pass
+
+    def _print(self, message: messages.Output) -> None:
+        parts = self._spec.parts
+        part = parts[message.part].name if parts else ""
+        self._show(
+            events.Printed(job=self.job, stream=message.stream, part=part, data=message.data)
+        )
+
+    def _receive(self, message: messages.ArtefactData) -> None:
+        try:
+            self._receiver.feed(message.data)
+            if message.last:
+                self._files = tuple(self._receiver.finish())
+        except CupelError as error:
+            self._spoilt = error
+
+    def _finish(self, message: messages.BuildFinished) -> None:
+        self._receiver.discard()
+        verdict, reason = message.verdict, message.reason
+        if self._spoilt is not None and verdict == "success":
+            # As on a server: without what it left, a build proves nothing.
+            verdict = "infra" if isinstance(self._spoilt, InfraError) else "failure"
+            reason = str(self._spoilt)
+        where = self._lay_out()
+        seconds = time.monotonic() - self._began
+        self.result.set_result(
+            Result(
+                number=self._spec.build,
+                verdict=verdict,
+                reason=reason,
+                images=tuple(self._images[number] for number in sorted(self._images)),
+                files=self._files,
+                seconds=seconds,
+            )
+        )
+        self._show(
+            events.Ended(
+                job=self.job,
+                verdict=verdict,
+                reason=reason,
+                seconds=seconds,
+                voting=self._job.voting,
+                cpu_seconds=message.cpu_seconds,
+                memory_peak=message.memory_peak,
+                artefacts=str(where) if where is not None else None,
+            )
+        )
+
+    def _lay_out(self) -> Path | None:
+        """The files that the job left, by their names; None if there are none."""
+        target = self._left / directory_of(self.job)
+        shutil.rmtree(target, ignore_errors=True)
+        if not self._files:
+            return None
+        for file in self._files:
+            path = target / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._store.open(self._spec.build, file.path) as content, path.open("wb") as out:
+                shutil.copyfileobj(content, out)
+            path.chmod(0o755 if file.executable else 0o644)
+        return target
+
+
+def directory_of(job: str) -> str:
+    """A job's name as that of a directory."""
+    return job.replace("/", "_") if job.strip(".") else job.replace(".", "_")
