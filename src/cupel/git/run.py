@@ -1,6 +1,6 @@
 """The one place that starts git: on a bare repository, without anybody's configuration.
 
-The exception is `in_work_tree`: in a person's own working tree git is to see what it would show them.
+The exception is `in_work_tree`: there git is to see what it would show whoever works there.
 """
 
 from __future__ import annotations
