@@ -39,7 +39,7 @@ def carry_out(draft: Draft, lane: Lane, beliefs: Beliefs, made: Plan) -> bool:
     _make_states(draft, lane, made)
     _expect(draft, lane, made)
     wanted = _wanted(lane, made, beliefs)
-    _drop_states(draft, lane, kept, wanted)
+    _drop_states(draft, lane, made, kept, wanted)
     for state in kept:
         for proof in place_of(state).proofs:
             if proof.state is BuildsetState.READY:
@@ -99,12 +99,17 @@ def _newest(draft: Draft, entry: Item) -> Buildset | None:
 
 
 def _drop_states(
-    draft: Draft, lane: Lane, kept: list[State], wanted: dict[tuple[int, str], float]
+    draft: Draft,
+    lane: Lane,
+    made: Plan,
+    kept: list[State],
+    wanted: dict[tuple[int, str], float],
 ) -> None:
     """States that will not come are of no use; what runs on them stops.
 
-    Unless it proves another state as well; or may, while that is still being made.
+    Unless it proves another state as well; or may, while that is still to be made.
     """
+    coming = _still_to_come(lane, made)
     used = {
         proof.id
         for state in kept
@@ -114,12 +119,25 @@ def _drop_states(
     new = {wish_key(place_of(state).lacks) for state in kept}
     for entry in lane.items.values():
         states = [s for s in draft.buildsets(entry.id) if s.state is not BuildsetState.SUPERSEDED]
-        unsure = any(state.state is BuildsetState.PREPARING for state in states)
+        unsure = entry.id in coming
         for found in states:
             if found.id in used or (found.item_id, found.onto, found.beside) in new:
                 continue
             if not _still_proves(draft, found, wanted, unsure=unsure):
                 item.supersede(draft, found, "the state it was proved on will not come")
+
+
+def _still_to_come(lane: Lane, made: Plan) -> set[int]:
+    """The items of which a state is to be made, or the one beneath it first: what its jobs depend
+    on is not known yet."""
+    return {
+        member.id
+        for state in made.states
+        if state.entry is not None
+        and state.trials is None
+        and all(each.broken is None for each in state.path())
+        for member in lane.members(state.entry)
+    }
 
 
 def _still_proves(

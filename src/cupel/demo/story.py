@@ -89,24 +89,37 @@ def _good(view: ChangeView, broken: ChangeView, others: Sequence[ChangeView]) ->
         return "it did not land", False
     if landed < rejected:
         return f"landed {rejected - landed:.0f} s before #{broken.id} was rejected", True
-    ahead = rejected - min((run.queued_at for run in _proving(view, others)), default=landed)
+    after = f"it landed {landed - rejected:.0f} s after"
+    own, borrowed = _proving(view, others)
+    if not own and all(run.queued_at < rejected for run in borrowed):
+        text = f"needed no run of its own, since what it depends on had passed; {after}"
+        return f"{text} #{broken.id} was rejected", True
+    ahead = rejected - min((run.queued_at for run in own), default=landed)
     if ahead <= 0:
         return f"what proved it began only after #{broken.id} was rejected", False
     text = f"what proved it began {ahead:.0f} s before #{broken.id} was rejected"
-    return f"{text}, and went on; it landed {landed - rejected:.0f} s after", True
+    return f"{text}, and went on; {after}", True
 
 
-def _proving(view: ChangeView, others: Sequence[ChangeView]) -> Iterator[AttemptView]:
-    """The runs in this act whose passes the landing rests on, on whatever state they were made."""
+def _proving(
+    view: ChangeView, others: Sequence[ChangeView]
+) -> tuple[list[AttemptView], list[AttemptView]]:
+    """The runs in this act whose passes the landing rests on, on whatever state they were made:
+    the change's own, and those of others. A pass that is older than the act is of no run here."""
     ran = {
-        build.id: build for other in others for state in _states(other) for build in state.builds
+        build.id: (build, other.id == view.id)
+        for other in others
+        for state in _states(other)
+        for build in state.builds
     }
-    for state in _states(view):
-        if state.commit == view.landed_commit:
-            for build in state.builds:
-                run = ran.get(build.reused_from or build.id)
-                if build.verdict is Verdict.SUCCESS and run is not None:
-                    yield run
+    found = [
+        ran[build.reused_from or build.id]
+        for state in _states(view)
+        if state.commit == view.landed_commit
+        for build in state.builds
+        if build.verdict is Verdict.SUCCESS and (build.reused_from or build.id) in ran
+    ]
+    return [run for run, own in found if own], [run for run, own in found if not own]
 
 
 def _item(view: ChangeView) -> ItemView:

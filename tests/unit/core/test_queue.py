@@ -325,6 +325,16 @@ def test_what_runs_on_a_state_that_will_not_come_goes_on_if_it_proves_another() 
     assert reused.job == "own"
 
 
+def test_what_may_prove_a_state_that_waits_for_the_one_beneath_it_goes_on() -> None:
+    gate = Gate(job("tests"), job("own"), keys=own_part)
+    gate.enter(1, 2, 3)
+    before = gate.going()["own", (1, 2, 3)]
+    gate.hear(events.Abandoned(change_id=1, user="ada"))
+    gate.settle()
+    assert gate.going()["own", (1, 2, 3)] == before
+    assert ("own", (2, 3)) not in gate.going()
+
+
 def test_what_nothing_waits_for_is_stopped() -> None:
     gate = Gate()
     gate.enter(1, 2)

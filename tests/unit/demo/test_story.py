@@ -93,8 +93,16 @@ def test_a_proof_began_where_its_pass_was_made() -> None:
     text, so = told((Part.BROKEN, BROKEN), (Part.GOOD, moved))[4]
     assert so
     assert text.startswith("what proved it began 8 s before #2 was rejected")
-    old = change(4, 50.0, ItemState.LANDED, state(Run(job="tests", at=45, reused=5)))
-    assert not told((Part.BROKEN, BROKEN), (Part.GOOD, old))[4][1]
+
+
+def test_what_had_passed_for_others_needs_no_run() -> None:
+    old = change(4, 31.0, ItemState.LANDED, state(Run(job="tests", at=30, reused=5)))
+    text = "needed no run of its own, since what it depends on had passed"
+    found = told((Part.BROKEN, BROKEN), (Part.GOOD, old))[4]
+    assert found == (f"{text}; it landed 1 s after #2 was rejected", True)
+    other = change(3, 60.0, ItemState.LANDED, state(Run(job="tests", at=31)))
+    late = change(4, 61.0, ItemState.LANDED, state(Run(job="tests", at=60, reused=31)))
+    assert not told((Part.BROKEN, BROKEN), (Part.GOOD, other), (Part.GOOD, late))[4][1]
 
 
 def test_a_test_that_was_not_flaky_or_not_run_again_is_told() -> None:
