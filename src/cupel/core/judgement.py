@@ -115,10 +115,12 @@ def _reject(draft: Draft, lane: Lane, entry: Entry) -> None:
         _leave(draft, lane, entry, Reason.BUILD_FAILED, None, "reject")
         return
     last = failed[-1]
-    _report_the_rest(draft, draft.get(Buildset, last.buildset_id), last)
-    # What it is rejected for is what is shown of it.
-    present = draft.get(Item, last.item_id)
-    draft.put(replace(present, buildset_id=last.buildset_id))
+    state = draft.find(Buildset, last.buildset_id)
+    if state is not None:
+        _report_the_rest(draft, state, last)
+        # What it is rejected for is what is shown of it.
+        present = draft.get(Item, last.item_id)
+        draft.put(replace(present, buildset_id=last.buildset_id))
     conviction = _conviction(draft, lane, entry, failed)
     for member in lane.members(entry):
         if member.project_id == last.project_id:
@@ -170,19 +172,23 @@ def _job_of(build: Build) -> str:
 
 def _failures(draft: Draft, lane: Lane, entry: Entry) -> list[Build]:
     """Those of jobs that the entry fails, the oldest first; flakes of others are none of them."""
-    jobs = {
-        trial.job
+    failing = [
+        trial
         for trial in lane.lattice.trials.values()
         if trial.members & entry.bit and trial.failed_at and not trial.passed
-    }
-    found = [
-        build
-        for member in lane.members(entry)
-        for proof in draft.buildsets(member.id)
-        if proof.role is Role.PROOF
-        for build in draft.builds(proof.id)
-        if build.verdict is Verdict.FAILURE and _job_of(build) in jobs
     ]
+    jobs, trials = {trial.job for trial in failing}, {trial.key for trial in failing}
+    members = {member.id for member in lane.members(entry)}
+    found = []
+    for build in draft.all(Build):
+        if build.item_id in members and build.verdict is Verdict.FAILURE:
+            state = draft.find(Buildset, build.buildset_id)
+            if state is None:  # it was given up, so its failure counts where the same is asked
+                counts = (build.job, build.key) in trials
+            else:
+                counts = state.role is Role.PROOF and _job_of(build) in jobs
+            if counts:
+                found.append(build)
     return sorted(found, key=lambda build: build.finished_at or 0.0)
 
 

@@ -17,6 +17,7 @@ from cupel.core.model import (
     Branch,
     Build,
     Buildset,
+    BuildsetState,
     BuildState,
     Job,
     Pipeline,
@@ -101,6 +102,12 @@ class Gate(Core):
                         self.finish(action.machine_id, Verdict.CANCELLED)
                     case DestroyMachine():
                         self.hear(events.MachineGone(machine_id=action.machine_id))
+
+    def forget_given_up(self) -> None:
+        """Leave out the states that were given up, as planning on a store does."""
+        for key, row in list(self.rows.items()):
+            if isinstance(row, Buildset) and row.state is BuildsetState.SUPERSEDED:
+                del self.rows[key]
 
     def _prepare(self, action: PrepareState) -> None:
         number, base = action.buildset.id, action.buildset.role is Role.BASE

@@ -151,6 +151,21 @@ def test_a_failed_job_names_what_failed_and_not_the_flake_of_another() -> None:
     assert (gate.item(1).detail or "").startswith("job tests failed")
 
 
+def test_what_failed_in_a_state_that_was_given_up_is_named() -> None:
+    """States that were given up are not looked at, but for what failed in them."""
+    gate = Gate(job("own"), keys=own_part)
+    gate.enter(1, 2)
+    gate.passes(1, 2, name="own")
+    gate.fails(1, name="own")
+    gate.fails(1, name="own")
+    assert gate.land() == [2]
+    gate.forget_given_up()
+    gate.passes(2, name="own")
+    left = gate.item(1)
+    assert left.state is ItemState.REJECTED
+    assert (left.detail or "").startswith("job own failed; it failed again when it was run again")
+
+
 def test_those_behind_a_suspect_overtake_it() -> None:
     gate = Gate()
     gate.enter(1, 2)
