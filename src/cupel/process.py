@@ -8,7 +8,7 @@ import dataclasses
 import os
 import shlex
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -65,14 +65,53 @@ async def run(
     return result
 
 
+async def pour(
+    argv: Sequence[str | Path],
+    pieces: AsyncIterator[bytes],
+    out: int,
+    *,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Result:
+    """Run a program on a stdin that comes piece by piece, at its pace; it writes to `out`.
+
+    Its failure is a result; the rest is as with `run`. One that ends early is fed no more.
+    """
+    words = tuple(str(word) for word in argv)
+    process = await _start(words, True, env, None, out)
+    assert process.stdin is not None
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
+            err = group.create_task(process.stderr.read())
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                async for piece in pieces:
+                    process.stdin.write(piece)
+                    await process.stdin.drain()
+            process.stdin.close()
+            await process.wait()
+    except TimeoutError:
+        raise InfraError(f"took longer than {timeout} s: {shlex.join(words)}") from None
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    finally:
+        await _reap(process)
+    assert process.returncode is not None
+    return Result(argv=words, exit_status=process.returncode, out=b"", err=err.result())
+
+
 async def _start(
-    words: tuple[str, ...], has_stdin: bool, env: Mapping[str, str] | None, cwd: Path | None
+    words: tuple[str, ...],
+    has_stdin: bool,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    out: int = asyncio.subprocess.PIPE,
 ) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE if has_stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=out,
             stderr=asyncio.subprocess.PIPE,
             env=env,
             cwd=cwd,

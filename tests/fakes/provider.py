@@ -45,6 +45,7 @@ class Faults:
     create: str | None = None
     copy_in: str | None = None
     copy_out: str | None = None
+    lay: str | None = None
     destroy: int = 0
     purge: int = 0
     join: str | None = None
@@ -158,6 +159,8 @@ class FakeMachine:
         self.ran: list[tuple[Sequence[str], Mapping[str, str], str]] = []
         self.talks: list[FakeTalk] = []
         self.killed = 0
+        self.laid: list[tuple[str, str]] = []
+        """Each path over which something was laid, and what."""
         self._provider = provider
         self._usage = Usage(cpu_seconds=0.5, memory_peak=1 << 20)
         self._gone = False
@@ -208,6 +211,12 @@ class FakeMachine:
         data = packed.getvalue()
         for at in range(0, len(data), 1000):
             yield data[at : at + 1000]
+
+    async def lay(self, image: Path, paths: Sequence[str]) -> None:
+        self.must_be_there()
+        if self._provider.faults.lay:
+            raise UserError(self._provider.faults.lay)
+        self.laid += [(path, f"{image.name}/{number}") for number, path in enumerate(paths)]
 
     def usage(self) -> Usage:
         self.must_be_there()

@@ -140,6 +140,14 @@ class Machine(Protocol):
         """A tar stream of what lies below `source`; packed inside the machine."""
         ...
 
+    async def lay(self, image: Path, paths: Sequence[str]) -> None:
+        """Show directory `N` of an image (erofs) at the Nth path, by copy-on-write, from now on.
+
+        What is written there is the machine's own. Nothing of the image gives rights or is a
+        device. Raises `UserError` where that can't be done, in words.
+        """
+        ...
+
     def usage(self) -> Usage: ...
 
     async def fault(self) -> str | None:

@@ -19,7 +19,7 @@ import os
 import signal
 import socket
 
-from cupel.host.providers.inside import init, rootfs, syscalls, wire, wires
+from cupel.host.providers.inside import init, layers, rootfs, syscalls, wire, wires
 from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside.plan import Plan, Shell
 
@@ -32,6 +32,10 @@ _NAMESPACES = (
 )
 
 
+_HELPERS = {"wires": wires.main, "layers": layers.main}
+"""What is done for machines that exist, by a fork that ends with it."""
+
+
 def main(descriptor: int) -> None:
     """Serve the agent: each frame carries the socket of a machine to make."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
@@ -42,10 +46,11 @@ def main(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as agent:
         while (received := wire.receive(agent)) is not None:
             frame, (connection,) = received
-            if frame.get("wires"):
+            if frame.keys() & _HELPERS.keys():
                 if os.fork() == 0:
                     agent.close()
-                    wires.main(socket.socket(fileno=connection))
+                    (work,) = (_HELPERS[name] for name in frame)
+                    work(socket.socket(fileno=connection))
                 os.close(connection)
                 continue
             lacking = _mount(frame.get("file"), frame.get("at"))

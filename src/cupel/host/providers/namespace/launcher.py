@@ -45,6 +45,10 @@ class Launcher:
         """A new socket to the private network of a build to come."""
         return self._connect({"wires": True})
 
+    def connect_layers(self) -> socket.socket:
+        """A new socket to what lays an image into a machine."""
+        return self._connect({"layers": True})
+
     def _connect(self, order: wire.Frame) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:

@@ -21,6 +21,9 @@ from cupel.host.providers.namespace.shell import Shell
 
 TERMINAL_SECONDS = 10.0
 """How long a machine may take to make a terminal."""
+
+Lay = Callable[[Shell, Path, Sequence[str]], Awaitable[None]]
+
 STANDBY = 1
 """Processes among those of a build that wait for what it is to run next."""
 ENVIRONMENT = {
@@ -48,6 +51,7 @@ class NamespaceMachine:
         group: cgroups.Group,
         limits: wire.Frame,
         remove: Callable[[], Awaitable[None]],
+        lay: Lay,
     ) -> None:
         self.id = machine
         self.image = image
@@ -65,6 +69,7 @@ class NamespaceMachine:
         self._limits = limits
         """Of each process, as its order says them."""
         self._remove = remove
+        self._lay = lay
         self._channel = shell.channel
         self._destroyed = False
         self._processes: dict[int, NamespaceProcess] = {}
@@ -235,6 +240,11 @@ class NamespaceMachine:
         async with contextlib.aclosing(archive.packed(process, what)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def lay(self, image: Path, paths: Sequence[str]) -> None:
+        if self._destroyed:
+            raise InfraError(f"machine {self.id} is gone")
+        await self._lay(self.shell, image, paths)
 
     def usage(self) -> Usage:
         if self._destroyed:

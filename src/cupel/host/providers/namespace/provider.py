@@ -22,6 +22,7 @@ from cupel.host.providers.namespace import (
     cgroups,
     cores,
     disk,
+    layers,
     network,
     record,
     rootless,
@@ -66,6 +67,8 @@ class NamespaceProvider:
         self._ahead = Ahead(self._lay_out, pause=PAUSE) if ahead else None
         self._token = secrets.token_hex(4)
         self._numbers = itertools.count()
+        self._shells = state.resolve() / "shells"
+        """Where each shell mounts what is its own."""
         self._groups: set[str] = set()
         """The control groups of the shells that there are, or that machines are made of."""
 
@@ -122,6 +125,7 @@ class NamespaceProvider:
                         "cpus": _affinity(spec.cpus) if "cpu" not in enforced else [],
                     },
                     remove=lambda: self.purge(machine),
+                    lay=self._lay,
                 )
                 await self._settle(made, plan, spec, enforced)
         except InfraError as error:
@@ -174,7 +178,7 @@ class NamespaceProvider:
             ids=self._rootless.ids if self._rootless else [(0, base, UIDS)],
             rootless=self._rootless is not None,
             image=str(kind.image.rootfs),
-            directory=str(self._place.state.resolve() / "shells"),
+            directory=str(self._shells),
             disk_template=str(kind.disk_template) if kind.disk_template else None,
             disk_size=kind.disk_size,
             init_groups=groups.init,
@@ -190,6 +194,13 @@ class NamespaceProvider:
                 raise InfraError(error.message, hint=said or None) from error
             raise
         return shell
+
+    async def _lay(self, shell: Shell, image: Path, paths: Sequence[str]) -> None:
+        if self._rootless is not None:
+            raise UserError("a host whose agent is not root can't lay images into machines")
+        name = f"cache-{next(self._numbers)}"
+        sock = self._launcher.connect_layers()
+        await layers.lay(sock, shell, self._shells, name, image, paths)
 
     async def _remove_groups(self, group: str) -> None:
         await self._place.tree.remove(self._place.tree.group(group))

@@ -88,15 +88,15 @@ class Wires:
         self._channel.close()
 
 
-def namespace_of(pid: int, parent: int) -> int:
-    """The network namespace of a machine's init, which is a child of the machine's process.
+def namespace_of(pid: int, parent: int, kind: str = "net") -> int:
+    """A namespace of a machine's init, which is a child of the machine's process.
 
     Raises `InfraError` when there is none: pids are used again.
     """
     try:
-        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        namespace = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise InfraError(f"the network of a machine is gone: {error}") from error
+        raise InfraError(f"the {kind} namespace of a machine is gone: {error}") from error
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         is_child = int(fields[1]) == parent
@@ -104,5 +104,5 @@ def namespace_of(pid: int, parent: int) -> int:
         is_child = False
     if not is_child:
         os.close(namespace)
-        raise InfraError("the network of a machine is gone: it has ended")
+        raise InfraError(f"the {kind} namespace of a machine is gone: it has ended")
     return namespace

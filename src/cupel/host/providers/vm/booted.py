@@ -10,11 +10,11 @@ import asyncio
 import shutil
 import struct
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from cupel import process
-from cupel.errors import InfraError
+from cupel.errors import InfraError, UserError
 from cupel.host.providers.interface import Ending, How, Size
 from cupel.host.providers.vm import qemu
 from cupel.host.providers.vm.machine import VmMachine
@@ -58,6 +58,10 @@ class BootedMachine(VmMachine):
             raise InfraError(f"{target} can't be brought to machine {self.id}: {error}") from error
         finally:
             came.unlink(missing_ok=True)
+
+    async def lay(self, image: Path, paths: Sequence[str]) -> None:
+        self._check()
+        raise UserError(f"machine {self.id} runs a system of its own: it is laid out by that")
 
     async def copy_out(self, source: str) -> AsyncIterator[bytes]:
         self._check()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from cupel.config.egress import Allowed, Ports
-from cupel.errors import InfraError
+from cupel.errors import InfraError, UserError
 from cupel.host.providers import archive
 from cupel.host.providers.interface import Size, Usage
 from cupel.host.providers.namespace import cgroups
@@ -29,6 +30,7 @@ DUMP_LIMIT = 256 << 20
 """Bytes of a memory dump, at most; a larger one is not kept."""
 DUMP_SECONDS = 60.0
 CHECKPOINT_SECONDS = 300.0
+LAY_SECONDS = 30.0
 _PANIC = re.compile(r"Kernel panic - not syncing: ([^\r\n]*)")
 
 
@@ -90,6 +92,7 @@ class VmMachine:
         self._directory = directory
         self._group = group
         self._remove = remove
+        self._layers = 0
         self._destroyed = False
 
     async def exec(
@@ -149,6 +152,25 @@ class VmMachine:
         async with contextlib.aclosing(archive.packed(process, what)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def lay(self, image: Path, paths: Sequence[str]) -> None:
+        self._check()
+        self._layers += 1
+        name = f"cache{self._layers}"
+        try:
+            descriptor = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UserError(f"{image} can't be opened: {error.strerror}") from error
+        try:
+            async with asyncio.timeout(LAY_SECONDS):
+                await self.running.plug(name, descriptor)
+                why = await self.running.port.lay(name, paths)
+        except TimeoutError:
+            why = f"the machine has not taken a disk within {LAY_SECONDS:g} s"
+        finally:
+            os.close(descriptor)
+        if why is not None:
+            raise UserError(why)
 
     def usage(self) -> Usage:
         """Cpu and peak as the guest says at the end of each process; the rest is QEMU's own."""

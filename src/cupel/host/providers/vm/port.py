@@ -36,6 +36,7 @@ class Port:
         self._number = 0
         self._hello: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
         self._renewed: asyncio.Future[None] = self._loop.create_future()
+        self._laid: asyncio.Future[str | None] = self._loop.create_future()
         self._used = Usage()
         self._before = 0.0
         """Seconds of cpu that the guest's template has used."""
@@ -59,6 +60,12 @@ class Port:
         self._renewed = self._loop.create_future()
         await self.send(frames.order(Kind.RENEW, 0, order))
         await self._renewed
+
+    async def lay(self, name: str, paths: Sequence[str]) -> str | None:
+        """Have the guest lay what is on a disk over paths; why that can't be done, if so."""
+        self._laid = self._loop.create_future()
+        await self.send(frames.order(Kind.LAY, 0, (name, tuple(paths))))
+        return await self._laid
 
     async def exec(
         self,
@@ -117,6 +124,9 @@ class Port:
             case Kind.RENEWED:
                 self._before = self._used.cpu_seconds or 0.0
                 _resolve(self._renewed, None)
+            case Kind.LAID:
+                why = json.loads(content)["why"]
+                _resolve(self._laid, None if why is None else str(why))
             case Kind.REFUSED if not self._renewed.done():
                 why = json.loads(content)["why"]
                 self._renewed.set_exception(InfraError(f"the machine can't be renewed: {why}"))
@@ -147,7 +157,7 @@ class Port:
         self.gone = why
         self._loop.remove_reader(self._sock)
         self._sock.close()
-        for future in (self._hello, self._renewed):
+        for future in (self._hello, self._renewed, self._laid):
             if not future.done():
                 future.set_exception(InfraError(f"the machine is gone: {why}"))
                 future.exception()  # it may be that nobody waits for it

@@ -127,6 +127,7 @@ class Running:
         self.was_shut_down = False
         self.was_reset = False
         self.status: int | None = None
+        self._plugged = 0
         self._loop = asyncio.get_running_loop()
         self._born: asyncio.Future[None] = self._loop.create_future()
         self._started: asyncio.Future[None] = self._loop.create_future()
@@ -241,6 +242,19 @@ class Running:
             raise InfraError(f"QEMU's {command} took longer than {timeout:g} s") from None
         finally:
             os.close(descriptor)
+
+    async def plug(self, name: str, file: int) -> None:
+        """Give the guest a disk, read-only, that has a name and is this file."""
+        self._plugged += 1
+        number = self._plugged
+        fdset: dict[str, Any] = {"fdset-id": number}
+        await self.control.execute("add-fd", descriptor=file, **fdset)
+        source = {"driver": "file", "filename": f"/dev/fdset/{number}", "locking": "off"}
+        node: dict[str, Any] = {"node-name": name, "read-only": True, "file": source}
+        await self.control.execute("blockdev-add", driver="raw", **node)
+        await self.control.execute(
+            "device_add", driver="virtio-blk-pci", drive=name, serial=name, id=name
+        )
 
     async def stop(self) -> None:
         """Let QEMU end by itself, if it still obeys, and wait for that a moment."""

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cupel.host.providers.inside import syscalls
-from cupel.host.providers.vm.guest import frames, renew
+from cupel.host.providers.vm.guest import frames, layers, renew
 from cupel.host.providers.vm.guest.frames import Kind
 
 GRACE = 0.25
@@ -90,6 +90,7 @@ class Agent:
             Kind.SHUT: self._shut,
             Kind.SIZE: self._resize,
             Kind.RENEW: self._renew,
+            Kind.LAY: self._lay,
         }
 
     def serve(self) -> NoReturn:
@@ -317,6 +318,14 @@ class Agent:
         self._renewal.apply(marshal.loads(content))  # noqa: S302 - it comes from the host
         self._send(Kind.USED, 0, self._group.usage())  # what its template has used
         self._send(Kind.RENEWED, 0)
+
+    def _lay(self, number: int, content: bytes) -> None:
+        why = None
+        try:
+            layers.lay(*marshal.loads(content))  # noqa: S302 - it comes from the host
+        except OSError as error:
+            why = str(error)
+        self._send(Kind.LAID, 0, json.dumps({"why": why}).encode())
 
     # What becomes of processes.
 

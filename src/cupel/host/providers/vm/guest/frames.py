@@ -43,6 +43,7 @@ class Kind(enum.IntEnum):
     SHUT = 5  # nobody reads its output any more
     SIZE = 7  # rows and columns of its terminal
     RENEW = 6  # what a clone must not share with its siblings; see `renew`
+    LAY = 8  # the name of a disk and paths; see `layers`
     # From the guest: JSON, unless it is said otherwise.
     HELLO = 16  # it stands
     RENEWED = 17
@@ -53,6 +54,7 @@ class Kind(enum.IntEnum):
     USED = 24  # bytes: what control groups count of all that ran so far, as `USAGE` says
     CLOSED = 22  # no output comes any more
     REFUSED = 23  # why the guest could not do what it was told
+    LAID = 25  # why that could not be done, if so
 
 
 USAGE = ("cpu.stat", "memory.peak", "memory.events")
