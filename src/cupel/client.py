@@ -270,6 +270,9 @@ class Client:
     def delete_machine(self, number: int) -> views.MachineView:
         return self._send(views.MachineView, "DELETE", f"/api/machines/{number}")
 
+    def labels(self) -> list[views.LabelView]:
+        return self._get(list[views.LabelView], "/api/labels")
+
     def pools(self) -> list[views.PoolView]:
         return self._get(list[views.PoolView], "/api/pools")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cupel.artefact.store import ArtefactStore
+from cupel.config.server import DEFAULT_LABELS, LabelConfig
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
@@ -20,6 +22,9 @@ from cupel.store.memory import MemoryStore
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     read: str = "anyone"
+    labels: Mapping[str, LabelConfig] = dataclasses.field(
+        default_factory=lambda: dict(DEFAULT_LABELS)
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

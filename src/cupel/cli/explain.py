@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cupel.cli import output, terminal
+from cupel.cli import labels, output, terminal
+from cupel.cli.session import Session, pass_session
 from cupel.errors import NotFound
 
 if TYPE_CHECKING:
     from cupel.config.project import ProjectConfig
     from cupel.config.shape import Placed
+    from cupel.control.views import LabelView
     from cupel.core.model import Job, Link
 
 WIDTH = 56
@@ -35,36 +37,48 @@ WIDTH = 56
     default=Path(),
     help="The working tree; the current one.",
 )
+@labels.server_option
 @output.json_option
-def explain(job: str | None, pipeline: str, path: Path, as_json: bool) -> None:
+@pass_session
+def explain(
+    session: Session, job: str | None, pipeline: str, path: Path, server: bool, as_json: bool
+) -> None:
     """Show jobs as they would run, and where each value was written.
 
     JOB is the name of a job in the configuration, or of one cell of its matrix; without it, all
     that the pipeline runs are shown. The place of a value is in the job or in what it extends.
+    With --server also what the machines of its labels are.
     """
     from cupel.cli import worktree
-    from cupel.config import freeze, origin
+    from cupel.config import freeze
     from cupel.core.model import Pipeline
 
     loaded = worktree.read(path).load()
-    frozen = freeze.freeze(loaded.config, Pipeline(pipeline))
+    known = labels.ask(session) if server else None
+    frozen = freeze.freeze(loaded.config, Pipeline(pipeline), known)
     jobs = [each for each in frozen if job is None or job in (each.name, each.base)]
     if job is not None and not jobs:
         raise _missing(job, pipeline, loaded.config, frozen)
     if as_json:
-        output.document(
-            [
-                dataclasses.asdict(each) | {"origins": dict(origin.trace(loaded.config, each))}
-                for each in jobs
-            ]
-        )
+        output.document([_described(each, loaded.config, known) for each in jobs])
         return
     if loaded.notice:
         click.echo(f"{terminal.plain(loaded.notice)}\n")
     for number, each in enumerate(jobs):
         if number:
             click.echo()
-        _explain(each, loaded.config)
+        _explain(each, loaded.config, known or {})
+
+
+def _described(
+    job: Job, config: ProjectConfig, known: Mapping[str, LabelView] | None
+) -> dict[str, Any]:
+    from cupel.config import origin
+
+    found = dataclasses.asdict(job) | {"origins": dict(origin.trace(config, job))}
+    if known is not None:
+        found["labels"] = {label: known[label].model_dump(mode="json") for label in job.labels}
+    return found
 
 
 def _missing(job: str, pipeline: str, config: ProjectConfig, frozen: tuple[Job, ...]) -> NotFound:
@@ -83,11 +97,11 @@ def _value(placed: Placed[str]) -> str:
     return placed.value
 
 
-def _explain(job: Job, config: ProjectConfig) -> None:
+def _explain(job: Job, config: ProjectConfig, known: Mapping[str, LabelView]) -> None:
     from cupel.config import origin
 
     places = origin.trace(config, job)
-    rows = list(_rows(job, config, places))
+    rows = [*_rows(job, config, places), *_label_rows(job, known)]
     names = max(len(name) for name, _, _ in rows)
     shown = [(name, terminal.single(value), at) for name, value, at in rows]
     values = max((len(value) for _, value, _ in shown if len(value) <= WIDTH), default=0)
@@ -136,6 +150,13 @@ def _rows(
     yield "votes", "yes" if job.voting else "no", places["voting"]
     for key, value in job.env:
         yield "environment", f"{key}={value}", places.get(f"env.{key}", "")
+
+
+def _label_rows(job: Job, known: Mapping[str, LabelView]) -> Iterator[tuple[str, str, str]]:
+    for label in dict.fromkeys(job.labels):
+        if label in known:
+            for name, value in labels.described(known[label]):
+                yield name, value, f"label {label} in the server's configuration"
 
 
 def _link(link: Link) -> str:

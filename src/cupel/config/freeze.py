@@ -233,7 +233,7 @@ def _check_system(
     """Scripts need a machine of ours, and `boot` one of a system of its own; known of a mapping."""
     if not isinstance(labels, Mapping):
         return
-    known = {name: label.image.is_system for name, label in labels.items()}
+    known = {name: label.is_system for name, label in labels.items()}
     boots = any(step.boot is not None for step in frozen.steps)
     if known.get(frozen.label, boots) != boots:
         if boots:

@@ -35,10 +35,11 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.at}: {self._text}"
+        return f"{self.at}: {self.text}"
 
     @property
-    def _text(self) -> str:
+    def text(self) -> str:
+        """What is wrong, and the hint on a line of its own."""
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
 

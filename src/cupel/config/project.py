@@ -34,6 +34,7 @@ class ProjectConfig:
     semaphores: Mapping[str, int] = dataclasses.field(default_factory=dict)
     templates: Mapping[str, Mark] = dataclasses.field(default_factory=dict, compare=False)
     """Where the abstract jobs stand."""
+    semaphores_at: Mapping[str, Mark] = dataclasses.field(default_factory=dict, compare=False)
     parents: extends.Parents = dataclasses.field(default_factory=dict, compare=False)
     """What jobs and templates extend."""
     gate_at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
@@ -182,6 +183,7 @@ def _config(reading: _Reading, at: Mark) -> ProjectConfig:
         post=tuple(listed.get(Pipeline.POST, {})),
         semaphores={name: count.value for name, count in reading.semaphores.items()},
         templates=reading.templates,
+        semaphores_at={name: count.at for name, count in reading.semaphores.items()},
         gate_at=places.get(Pipeline.GATE, places.get(Pipeline.CHECK, at)),
     )
 

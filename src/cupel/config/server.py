@@ -56,6 +56,16 @@ class LabelConfig:
     pids: int = 4096
     pool: PoolConfig = PoolConfig()
 
+    @property
+    def is_system(self) -> bool:
+        """Whether it boots a system of its own, in which nothing can be started."""
+        return self.image.is_system
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether some of what jobs fetch is in its image."""
+        return self.image.prefetch != image.PrefetchConfig()
+
 
 DEFAULT_LABELS: Mapping[str, LabelConfig] = {
     "debian-12": LabelConfig(),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cupel.artefact.store import ArtefactStore
+from cupel.config.server import LabelConfig
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
@@ -22,6 +23,8 @@ class Settings(Protocol):
 
     @property
     def read(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, LabelConfig]: ...
 
 
 class Commands(Protocol):

@@ -129,6 +129,19 @@ def test_pools(tmp_path: Path) -> None:
     assert get(tmp_path, "/api/pools/removed").status_code == 404
 
 
+def test_labels(tmp_path: Path) -> None:
+    offline, online = get(tmp_path, "/api/labels").json()
+    assert (offline["label"], offline["network"], offline["suite"]) == (
+        "debian-12", "none", "bookworm",
+    )  # fmt: skip
+    assert (online["label"], online["network"], online["is_system"]) == (
+        "debian-12-net",
+        "full",
+        False,
+    )
+    assert "git" in online["packages"]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -10,6 +10,7 @@ from typing import Any
 
 from cupel.artefact.store import ArtefactStore
 from cupel.config.image import ImageConfig
+from cupel.config.server import DEFAULT_LABELS, LabelConfig
 from cupel.control.auth import Auth
 from cupel.control.feed import Feed
 from cupel.core.model import (
@@ -293,6 +294,9 @@ def rows() -> list[Row]:
 @dataclasses.dataclass(kw_only=True)
 class Settings:
     read: str = "anyone"
+    labels: Mapping[str, LabelConfig] = dataclasses.field(
+        default_factory=lambda: dict(DEFAULT_LABELS)
+    )
 
 
 class Commands:

@@ -16,6 +16,7 @@ from cupel.control.views.fleet import machine_view as machine_view
 from cupel.control.views.image import difference_view as difference_view
 from cupel.control.views.image import image_list as image_list
 from cupel.control.views.image import image_view as image_view
+from cupel.control.views.label import label_list as label_list
 from cupel.control.views.nouns.build import ArtefactView as ArtefactView
 from cupel.control.views.nouns.build import AttemptView as AttemptView
 from cupel.control.views.nouns.build import BuildRef as BuildRef
@@ -42,6 +43,7 @@ from cupel.control.views.nouns.item import AlternativeView as AlternativeView
 from cupel.control.views.nouns.item import ItemView as ItemView
 from cupel.control.views.nouns.item import JobView as JobView
 from cupel.control.views.nouns.item import ProofView as ProofView
+from cupel.control.views.nouns.label import LabelView as LabelView
 from cupel.control.views.nouns.project import BranchView as BranchView
 from cupel.control.views.nouns.project import CountsView as CountsView
 from cupel.control.views.nouns.project import HeadView as HeadView
