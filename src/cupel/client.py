@@ -50,13 +50,6 @@ class Address:
     token: str | None
 
 
-def default_state(env: Mapping[str, str] = os.environ) -> Path:
-    """The state directory where none is named (XDG base directories)."""
-    root = env.get("XDG_STATE_HOME") or ""
-    base = Path(root) if root.startswith("/") else Path.home() / ".local/state"
-    return base / "cupel"
-
-
 def find(
     *, url: str | None, token: str | None, state: Path, env: Mapping[str, str] = os.environ
 ) -> Address:

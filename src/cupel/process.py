@@ -11,11 +11,10 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
-import structlog
-
+from cupel import logger
 from cupel.errors import InfraError
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

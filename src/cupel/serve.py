@@ -9,7 +9,6 @@ import fcntl
 import getpass
 import ipaddress
 import json
-import logging
 import os
 import signal
 import socket
@@ -21,7 +20,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from cupel import client
+from cupel import client, logger
 from cupel.api import app as api
 from cupel.config import server as configuration
 from cupel.config.image import ImageConfig
@@ -71,7 +70,7 @@ def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
     state directory or the address is in use, `InfraError` when builds could not be sandboxed.
     """
     tell = say or show
-    log_plainly()
+    logger.plainly()
     with keeping(state), sole_user(state) as held:
         config = configuration.load(held)
         if config.slots > 0:
@@ -79,23 +78,6 @@ def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
             probe.can_isolate(probe.examine(held))
         with _listening(listen or config.listen) as door:
             asyncio.run(_serve(held, _settled(config, door), door, tell))
-
-
-def log_plainly() -> None:
-    """One line an event on stderr. Tracebacks come without local variables, which hold secrets."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def show(text: str) -> None:

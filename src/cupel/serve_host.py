@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from cupel import serve
+from cupel import logger, serve
 from cupel.host import probe, protection, remote
 from cupel.host.agent import Agent
 from cupel.host.protection import Guard
@@ -32,7 +32,7 @@ def run(
     Raises `UserError` when the server refuses the host or its state directory is in use, and
     `InfraError` when builds could not be sandboxed.
     """
-    serve.log_plainly()
+    logger.plainly()
     with serve.keeping(state), serve.sole_user(state) as held:
         protection.spare_me()
         probe.can_isolate(probe.examine(held))

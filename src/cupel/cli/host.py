@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cupel import directory
 from cupel.cli import output
 from cupel.cli.session import Session, pass_session
 
@@ -85,11 +86,11 @@ def run(
 
     A connection that is lost is made again; builds go on meanwhile, until the server's lease ends.
     """
-    from cupel import client, serve_host
+    from cupel import serve_host
     from cupel.host import joining, remote
 
     serve_host.run(
-        state or client.default_state().with_name("cupel-host"),
+        state or directory.default_state().with_name("cupel-host"),
         remote.server(server, token, insecure=insecure),
         name=joining.check_name(socket.gethostname() if name is None else name),
         slots=slots,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import importlib
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +17,8 @@ from cupel.cli.exits import Exit
 from cupel.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from cupel.local.session import Request
+    from cupel.core.model import Job
+    from cupel.local.reading import Read
 
 PIPELINES = ("check", "gate", "post")
 _EXITS = {
@@ -116,40 +122,85 @@ def run(
     """
     import asyncio
 
+    from cupel import logger
+
+    logger.later(lambda: logger.plainly(logging.WARNING))
+    if jobs and pipeline:
+        raise click.UsageError("say jobs, or --pipeline")
+    asked = _Asked(
+        state=session.directory,
+        path=path,
+        commit=commit,
+        jobs=jobs,
+        pipeline=pipeline or PIPELINES[0],
+        cells=cells,
+        config=config,
+        at_once=at_once,
+        beside=dict(beside),
+        artefacts=artefacts,
+        only_list=only_list,
+        as_json=as_json,
+    )
+    ctx.exit(asyncio.run(_run(asked)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The command line."""
+
+    state: Path
+    path: Path
+    commit: str | None
+    jobs: tuple[str, ...]
+    pipeline: str
+    cells: tuple[tuple[str, str], ...]
+    config: Path | None
+    at_once: int | None
+    beside: dict[str, str]
+    artefacts: Path | None
+    only_list: bool
+    as_json: bool
+
+
+async def _run(asked: _Asked) -> Exit:
+    import asyncio
+
+    from cupel.local import reading
+
+    async with contextlib.AsyncExitStack() as held:
+        async with asyncio.TaskGroup() as group:
+            coming = reading.read(asked.path, asked.state, asked.commit)
+            task = group.create_task(held.enter_async_context(coming))
+            # Loading takes longer than git does: both at once.
+            await asyncio.to_thread(importlib.import_module, "cupel.local.session")
+        return await _run_in(asked, task.result())
+
+
+async def _run_in(asked: _Asked, read: Read) -> Exit:
     from cupel.cli import run_show
     from cupel.config import server
     from cupel.core.model import Pipeline
     from cupel.local import session as local
     from cupel.local.choice import Wish
 
-    if jobs and pipeline:
-        raise click.UsageError("say jobs, or --pipeline")
-    state = session.directory
     request = local.Request(
-        path=path,
-        state=state,
-        config=server.read(config or state / server.FILE),
-        wish=Wish(names=jobs, pipeline=Pipeline(pipeline or "check"), cells=cells),
-        commit=commit,
-        at_once=at_once or local.cores(),
-        beside={name: Path(where) for name, where in beside},
-        artefacts=artefacts,
+        state=asked.state,
+        config=server.read(asked.config or asked.state / server.FILE),
+        wish=Wish(names=asked.jobs, pipeline=Pipeline(asked.pipeline), cells=asked.cells),
+        at_once=asked.at_once or local.cores(),
+        beside={name: Path(where) for name, where in asked.beside.items()},
+        artefacts=asked.artefacts,
     )
-    if only_list:
-        _list(request, as_json)
-        return
-    with run_show.showing(as_json=as_json) as shown:
-        outcome = asyncio.run(local.run_here(request, shown.show))
-    ctx.exit(_EXITS[outcome.verdict])
+    if asked.only_list:
+        made = await local.plan(request, read)
+        _list(made.chosen.jobs, as_json=asked.as_json)
+        return Exit.OK
+    with run_show.showing(as_json=asked.as_json) as shown:
+        outcome = await local.run_here(request, read, shown.show)
+    return _EXITS[outcome.verdict]
 
 
-def _list(request: Request, as_json: bool) -> None:
-    import asyncio
-    import dataclasses
-
-    from cupel.local import session as local
-
-    jobs = asyncio.run(local.jobs(request))
+def _list(jobs: Sequence[Job], *, as_json: bool) -> None:
     if as_json:
         output.document([dataclasses.asdict(job) for job in jobs])
         return

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cupel import directory
+
 if TYPE_CHECKING:
     from cupel.client import Address, Client
 
@@ -25,9 +27,7 @@ class Session:
     @property
     def directory(self) -> Path:
         """The state directory."""
-        from cupel import client
-
-        return self.state or client.default_state()
+        return self.state or directory.default_state()
 
     def client(self) -> Client:
         """The server to speak to. Raises InfraError when none is known."""

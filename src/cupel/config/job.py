@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import pathspec
-
 from cupel.config import boot, extends, scalar, together
 from cupel.config.document import Scalar, Table, Value
 from cupel.config.matrix import Matrix, MatrixShape, check_references
@@ -182,6 +180,8 @@ class PatternShape:
 
     def read(self, value: Value, problems: Problems) -> str:
         text = self._text.read(value, problems)
+        import pathspec
+
         try:
             spec = pathspec.GitIgnoreSpec.from_lines([text])
         except ValueError:

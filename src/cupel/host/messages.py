@@ -14,6 +14,9 @@ from cupel.config.image import ImageConfig
 VERSION = 9
 
 
+MAX_PAYLOAD = 1 << 20
+"""Bytes of data in a frame; whoever has more sends more frames."""
+
 ImageSpec = ImageConfig
 """What a root filesystem is made of travels as it was configured."""
 

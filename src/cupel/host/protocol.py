@@ -27,9 +27,6 @@ from cupel.host.messages import ArtefactData, Hello, Output, ToHost, ToServer, W
 MAX_HEADER = 4 << 20
 """Bytes of JSON in a frame: the scripts of a build are the longest thing that it holds."""
 
-MAX_PAYLOAD = 1 << 20
-"""Bytes of data in a frame; whoever has more sends more frames."""
-
 _LENGTHS = struct.Struct("!II")
 
 Message = ToHost | ToServer
@@ -109,7 +106,7 @@ class Connection(Generic[Sent, Received]):
         buffer = self._buffer
         while len(buffer) - at >= _LENGTHS.size:
             header_size, payload_size = _LENGTHS.unpack_from(buffer, at)
-            if header_size > MAX_HEADER or payload_size > MAX_PAYLOAD:
+            if header_size > MAX_HEADER or payload_size > messages.MAX_PAYLOAD:
                 raise _broken(f"a message of {header_size} and {payload_size} bytes")
             payload_at = at + _LENGTHS.size + header_size
             end = payload_at + payload_size
@@ -164,7 +161,7 @@ def _encode(message: Message) -> bytes:
         header = text.encode()
     except (TypeError, ValueError) as error:
         raise Bug(f"{kind.__name__} cannot be sent: {error}") from error
-    if len(header) > MAX_HEADER or len(payload) > MAX_PAYLOAD:
+    if len(header) > MAX_HEADER or len(payload) > messages.MAX_PAYLOAD:
         raise Bug(f"{kind.__name__} is too long: {len(header)} and {len(payload)} bytes")
     return b"".join((_LENGTHS.pack(len(header), len(payload)), header, payload))
 

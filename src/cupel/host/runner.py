@@ -18,7 +18,7 @@ from collections.abc import (
 from pathlib import Path
 
 from cupel.errors import CupelError, InfraError
-from cupel.host import protocol
+from cupel.host import messages
 from cupel.host.beside import READY_SECONDS, Beside
 from cupel.host.console import Watch
 from cupel.host.messages import (
@@ -422,7 +422,7 @@ async def _end_of_tar() -> AsyncIterator[bytes]:
 def pieces(data: bytes) -> Iterator[bytes]:
     """`data` in pieces that fit into a frame."""
     return (
-        data[at : at + protocol.MAX_PAYLOAD] for at in range(0, len(data), protocol.MAX_PAYLOAD)
+        data[at : at + messages.MAX_PAYLOAD] for at in range(0, len(data), messages.MAX_PAYLOAD)
     )
 
 

@@ -13,8 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
 
-import structlog
-
+from cupel import logger
 from cupel.errors import CupelError, InfraError
 from cupel.host import download
 from cupel.host.messages import MachineSpec
@@ -22,7 +21,7 @@ from cupel.image import base, definition
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import KEEP, Keeper
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 REFUSED_FOR = 600.0
 """Seconds until an image is fetched again that was not what its digest says."""

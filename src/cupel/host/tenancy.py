@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
-import structlog
-
+from cupel import logger
 from cupel.errors import CupelError, InfraError, UserError
 from cupel.host import beside, runner, source
 from cupel.host.messages import (
@@ -27,7 +26,7 @@ from cupel.host.messages import (
 from cupel.host.providers import interface
 from cupel.host.providers.interface import Machine, Provider, Usage
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-import structlog
-
+from cupel import logger
 from cupel.errors import Conflict, CupelError, NotFound
 from cupel.image import course, difference
 from cupel.image.catalogue import Catalogue, Record, State
 from cupel.image.course import Course
 from cupel.image.definition import Definition
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 KEEP = 2
 """Images that nothing uses any more and that are kept, for a look at what changed."""

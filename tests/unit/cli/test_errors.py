@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from cupel import client
+from cupel import client, directory
 from cupel.cli import main
 from cupel.cli.exits import MEANING, Exit
 from cupel.cli.session import Session
@@ -138,9 +138,9 @@ def test_a_state_file_that_cannot_be_read(tmp_path: Path, text: str) -> None:
 
 
 def test_the_state_directory_follows_xdg(tmp_path: Path) -> None:
-    assert client.default_state({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "cupel"
-    assert client.default_state({}) == Path.home() / ".local/state/cupel"
-    assert client.default_state({"XDG_STATE_HOME": "relative"}).is_absolute()
+    assert directory.default_state({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "cupel"
+    assert directory.default_state({}) == Path.home() / ".local/state/cupel"
+    assert directory.default_state({"XDG_STATE_HOME": "relative"}).is_absolute()
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -112,7 +112,7 @@ def test_any_json_but_a_message_is_refused(value):
     "wire",
     [
         struct.pack("!II", protocol.MAX_HEADER + 1, 0),
-        struct.pack("!II", 10, protocol.MAX_PAYLOAD + 1),
+        struct.pack("!II", 10, messages.MAX_PAYLOAD + 1),
         frame({"type": "Run", "machine": 1}),
         frame({"type": "Nonsense"}),
         frame({"type": ["MachineGone"], "machine": 1}),
@@ -160,7 +160,7 @@ def test_sending_out_of_order_is_our_bug():
         host.send(Cancel(machine=1))  # type: ignore[arg-type]
     with pytest.raises(Bug):
         host.send(Output(machine=1, step=0, stream="out", at=float("nan"), data=b""))
-    big = b"x" * (protocol.MAX_PAYLOAD + 1)
+    big = b"x" * (messages.MAX_PAYLOAD + 1)
     with pytest.raises(Bug):
         host.send(Output(machine=1, step=0, stream="out", at=0.0, data=big))
     server.close()

@@ -35,6 +35,11 @@ class Launcher:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
+    def start(self) -> None:
+        """Start the process now, unless it runs, so that the first machine need not wait for it."""
+        if self._socket is None:
+            self._start()
+
     def connect(self, image: catalogue.Kept | None = None) -> socket.socket:
         """A new socket to the process of a machine to come, which needs `image` mounted."""
         return self._connect(

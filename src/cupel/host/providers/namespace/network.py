@@ -16,8 +16,6 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
 from cupel.config.egress import WEB, Allowed, Ports
 from cupel.errors import InfraError
 from cupel.host.providers.inside import egress, resolver
@@ -226,6 +224,8 @@ def _is_loopback(host: str) -> bool:
 def unreachable(policy: Policy | None = None) -> list[str]:
     """The networks that machines must not reach: the host's own addresses and link-local ones,
     unless the policy opens them."""
+    import psutil
+
     own = [
         f"{address.address}/32"
         for addresses in psutil.net_if_addrs().values()

@@ -72,6 +72,10 @@ class NamespaceProvider:
         self._groups: set[str] = set()
         """The control groups of the shells that there are, or that machines are made of."""
 
+    def warm_up(self) -> None:
+        """Start what makes machines, before the first one is wanted."""
+        self._launcher.start()
+
     def images_in_use(self) -> set[str]:
         """The digests of the images that machines have."""
         # A copy: whoever prunes images does so in a thread.

@@ -7,8 +7,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import structlog
-
+from cupel import logger
 from cupel.errors import InfraError
 from cupel.host.providers.inside import rootfs
 from cupel.host.providers.namespace.machine import ENVIRONMENT
@@ -23,7 +22,7 @@ from cupel.host.providers.vm.starter import Starter
 from cupel.host.providers.vm.templates import Key, Template, Templates
 from cupel.image.system import System
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 BOOT_SECONDS = 240.0
 """For a whole boot under emulation, on a host that is busy."""

@@ -12,8 +12,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-import structlog
-
+from cupel import logger
 from cupel.config.egress import Allowed, Ports
 from cupel.errors import InfraError, UserError
 from cupel.host.providers import archive
@@ -24,7 +23,7 @@ from cupel.host.providers.vm.port import VmProcess
 from cupel.host.providers.vm.qemu import Accelerator, Shape
 from cupel.host.providers.vm.running import SETTLE, Running
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 DUMP_LIMIT = 256 << 20
 """Bytes of a memory dump, at most; a larger one is not kept."""

@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-import structlog
-
-from cupel import process
+from cupel import logger, process
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
 from cupel.host.providers import image as image_of
@@ -35,7 +33,7 @@ from cupel.host.providers.vm.starter import Starter, group_of
 from cupel.host.providers.vm.templates import Key
 from cupel.image import prefetch, system
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 CLONE_SECONDS = 30.0
 

@@ -22,13 +22,12 @@ import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import structlog
-
+from cupel import logger
 from cupel.errors import InfraError
 from cupel.host.providers.inside import rootfs
 from cupel.host.providers.vm.qemu import Shape
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 HELD = 6
 """Templates whose memory is kept at hand; those used longest ago are read again when needed."""
