@@ -19,7 +19,7 @@ class Played:
         out, self.out = os.pipe()
         err, self.err = os.pipe()
         self.kills = 0
-        self.process = NamespaceProcess(out, err, self._kill)
+        self.process = NamespaceProcess({out: Stream.OUT, err: Stream.ERR}, self._kill)
 
     async def _kill(self) -> None:
         self.kills += 1
