@@ -103,7 +103,8 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How many tests of a build ended how. Those `flaky` are in the others, too."""
+    """How many tests of a build ended how. Those `flaky` had failed before they passed, and are
+    counted as `passed`, too."""
 
     passed: int = 0
     failed: int = 0
@@ -195,7 +196,7 @@ def tally(results: Iterable[Result]) -> Tally:
     flaky, seconds = 0, 0.0
     for each in results:
         counts[each.outcome] += 1
-        flaky += each.flaky
+        flaky += each.flaky and each.outcome is Outcome.PASSED
         seconds += each.seconds or 0.0
     return Tally(
         passed=counts[Outcome.PASSED],

@@ -1,0 +1,172 @@
+"""The file that keeps all results of a build, small and quick to ask.
+
+After a line that names the format come blocks of `BLOCK` results each, as compressed JSON, in the
+order of `collect.Collector.ordered`; then a table of their digests, sorted, each with its place in
+that order; then where the blocks are, as compressed JSON; and the lengths of the last two. So a
+page or one outcome is a few blocks, and a test is found with a handful of reads.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import dataclasses
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from cupel.core.results import Outcome, Result, Tally
+from cupel.errors import InfraError
+from cupel.report.results import collect
+
+BLOCK = 500
+_MAGIC = b"cupel results 1\n"
+_END = struct.Struct(">QQ")
+_ENTRY = struct.Struct(">8sI")
+_DIGEST = 16
+"""Hexadecimal digits of a test's digest in the table."""
+
+
+def write(file: BinaryIO, ordered: Sequence[Result], tally: Tally) -> None:
+    file.write(_MAGIC)
+    at, blocks = len(_MAGIC), [len(_MAGIC)]
+    for first in range(0, len(ordered), BLOCK):
+        rows = [_row(each) for each in ordered[first : first + BLOCK]]
+        at += file.write(_packed(rows))
+        blocks.append(at)
+    entries = sorted(
+        _ENTRY.pack(bytes.fromhex(each.digest[:_DIGEST]), place)
+        for place, each in enumerate(ordered)
+    )
+    for entry in entries:
+        file.write(entry)
+    described = _packed({"blocks": blocks, "tally": dataclasses.asdict(tally)})
+    file.write(described)
+    file.write(_END.pack(_ENTRY.size * len(entries), len(described)))
+
+
+class Kept:
+    """A file of results, open; close it, or use it as a context."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `FileNotFoundError`, and `InfraError` when the file is damaged."""
+        self._file = path.open("rb")
+        try:
+            self._open()
+        except (ValueError, KeyError, TypeError, zlib.error, struct.error) as error:
+            self._file.close()
+            raise _damaged() from error
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        table, described = _END.unpack(self._at(size - _END.size, _END.size))
+        start = size - _END.size - described
+        about = json.loads(zlib.decompress(self._at(start, described)))
+        self.tally = Tally(**about["tally"])
+        self._blocks: list[int] = about["blocks"]
+        self._table = start - table
+        self._count = table // _ENTRY.size
+        if self._at(0, len(_MAGIC)) != _MAGIC or self._blocks[-1] != self._table:
+            raise ValueError("not a file of results")
+
+    def page(self, first: int, count: int) -> list[Result]:
+        """So many results from a place on, in their order."""
+        last = min(first + count, self._count)
+        found: list[Result] = []
+        for block in range(first // BLOCK, -(-last // BLOCK) if last > first else 0):
+            start = block * BLOCK
+            found += self._block(block)[max(first - start, 0) : last - start]
+        return found
+
+    def of(self, outcome: str, first: int, count: int) -> list[Result]:
+        """So many results of an outcome from the `first` of them on (`collect.span`)."""
+        start, end = collect.span(self.tally, outcome)
+        return self.page(start + first, max(min(count, end - start - first), 0))
+
+    def find(self, digest: str) -> Result | None:
+        """The result of the test with this digest."""
+        wanted = bytes.fromhex(digest[:_DIGEST])
+        at = bisect.bisect_left(range(self._count), wanted, key=lambda index: self._entry(index)[0])
+        while at < self._count and (entry := self._entry(at))[0] == wanted:
+            for result in self.page(entry[1], 1):
+                if result.digest == digest:
+                    return result
+            at += 1
+        return None
+
+    def named(self, part: str, most: int) -> list[Result]:
+        """The first results whose id contains a text, whatever the case."""
+        part = part.casefold()
+        hits = (each for each in self if part in each.id.casefold())
+        return [each for _, each in zip(range(most), hits, strict=False)]
+
+    def __iter__(self) -> Iterator[Result]:
+        for block in range(len(self._blocks) - 1):
+            yield from self._block(block)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _block(self, number: int) -> list[Result]:
+        start, end = self._blocks[number : number + 2]
+        with _whole():
+            rows = json.loads(zlib.decompress(self._at(start, end - start)))
+            return [_result(row) for row in rows]
+
+    def _entry(self, index: int) -> tuple[bytes, int]:
+        found: tuple[bytes, int] = _ENTRY.unpack(
+            self._at(self._table + index * _ENTRY.size, _ENTRY.size)
+        )
+        return found
+
+    def _at(self, offset: int, size: int) -> bytes:
+        if offset < 0:
+            raise ValueError("too short")
+        return os.pread(self._file.fileno(), size, offset)
+
+
+def _packed(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return zlib.compress(text.encode("utf-8", "replace"), 3)
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Result))
+
+
+def _row(result: Result) -> list[Any]:
+    """The fields of a result in their order, without those at the end that say nothing."""
+    row: list[Any] = [getattr(result, name) for name in _FIELDS]
+    while row[-1] is None or row[-1] is False or row[-1] == "":
+        row.pop()
+    return row
+
+
+def _result(row: list[Any]) -> Result:
+    fields = dict(zip(_FIELDS, row, strict=False))
+    fields["outcome"] = Outcome(fields["outcome"])
+    return Result(**fields)
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, zlib.error, struct.error) as error:
+        raise _damaged() from error
+
+
+def _damaged() -> InfraError:
+    return InfraError("a file of test results is damaged", hint="look at the disk of the server")
