@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cupel.config.project import ProjectConfig
     from cupel.config.shape import Placed
     from cupel.control.views import LabelView
-    from cupel.core.model import Job, Link
+    from cupel.core.job import Job, Link
 
 WIDTH = 56
 """Columns after which a place follows its value at once, not in a column of its own."""
@@ -51,7 +51,7 @@ def explain(
     """
     from cupel.cli import worktree
     from cupel.config import freeze
-    from cupel.core.model import Pipeline
+    from cupel.core.job import Pipeline
 
     loaded = worktree.read(path).load()
     known = labels.ask(session) if server else None

@@ -17,7 +17,7 @@ from cupel.cli.exits import Exit
 from cupel.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from cupel.core.model import Job
+    from cupel.core.job import Job
     from cupel.local.reading import Read
 
 PIPELINES = ("check", "gate", "post")
@@ -179,7 +179,7 @@ async def _run(asked: _Asked) -> Exit:
 async def _run_in(asked: _Asked, read: Read) -> Exit:
     from cupel.cli import run_show
     from cupel.config import server
-    from cupel.core.model import Pipeline
+    from cupel.core.job import Pipeline
     from cupel.local import session as local
     from cupel.local.choice import Wish
 

@@ -7,7 +7,7 @@ from cupel.config.document import Array, Scalar, Value
 from cupel.config.problem import Problems, show
 from cupel.config.scalar import Text
 from cupel.config.shape import Field, Found, ListOf, Record, Refused, Schema
-from cupel.core.model import Boot
+from cupel.core.job import Boot
 
 NAME = "boot"
 """What such a step is called in logs, by default."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from cupel.config.job import MAIN_FILE, JobConfig, first_line
 from cupel.config.problem import Mark
 from cupel.config.project import ProjectConfig
-from cupel.core.model import Step
+from cupel.core.job import Step
 
 OFFLINE = "debian-12"
 ONLINE = "debian-12-net"

@@ -9,7 +9,7 @@ from cupel.config import matrix
 from cupel.config.job import MAX_SCRIPT, JobConfig
 from cupel.config.problem import ConfigErrors, Problem, Problems, show
 from cupel.config.project import ProjectConfig
-from cupel.core.model import Boot, Job, Part, Pipeline, Step
+from cupel.core.job import Boot, Job, Part, Pipeline, Step
 
 MAX_JOBS = 4096
 MAX_TEXT = 4 << 20

@@ -23,7 +23,7 @@ from cupel.config.shape import (
     Schema,
     wrong_type,
 )
-from cupel.core.model import Link, Part, Service, Step
+from cupel.core.job import Link, Part, Service, Step
 
 MAIN_FILE = ".cupel.yaml"
 DEFAULT_TIMEOUT = 1800.0

@@ -8,7 +8,7 @@ from cupel.config import matrix
 from cupel.config.extends import OWN
 from cupel.config.job import JobConfig, JobShape
 from cupel.config.project import ProjectConfig
-from cupel.core.model import Job
+from cupel.core.job import Job
 
 DEFAULT = "default"
 DETECTED = "chosen by Cupel"

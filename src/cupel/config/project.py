@@ -12,7 +12,7 @@ from cupel.config.job import MAIN_FILE, NAME, NAMES, SEMAPHORE, JobConfig, JobSh
 from cupel.config.problem import Mark, Problems, show
 from cupel.config.scalar import Quantity
 from cupel.config.shape import Field, Found, MapOf, Placed, Record, attempt
-from cupel.core.model import Pipeline
+from cupel.core.job import Pipeline
 
 MAX_HOLDERS = 1000
 """Builds that may hold a semaphore at a time."""

@@ -11,7 +11,7 @@ from cupel.config.job import DEFAULT_TIMEOUT, JobConfig, first_line
 from cupel.config.matrix import Matrix
 from cupel.config.project import ProjectConfig
 from cupel.config.together import OWN
-from cupel.core.model import Boot, Link, Service, Step
+from cupel.core.job import Boot, Link, Service, Step
 
 
 class _Dumper(yaml.SafeDumper):

@@ -10,7 +10,7 @@ from cupel.config.document import Scalar, Value
 from cupel.config.problem import Mark, Problems, show
 from cupel.config.scalar import Boolean, Quantity, Text
 from cupel.config.shape import At, Field, Found, ListOf, MapOf, Placed, Record, Schema
-from cupel.core.model import Link, Part, Service
+from cupel.core.job import Link, Part, Service
 
 MOST = 8
 """Machines of a job."""

@@ -12,7 +12,7 @@ from cupel.config import freeze
 from cupel.config.job import JobConfig
 from cupel.config.problem import Mark, Problem, show
 from cupel.config.project import ProjectConfig
-from cupel.core.model import Pipeline
+from cupel.core.job import Pipeline
 
 MAX_MATCHED = 4_000_000
 """Patterns times paths that are compared; beyond that it is not told what matches nothing."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from cupel.config.server import LabelConfig, ServerConfig
-from cupel.core import actions
-from cupel.core.model import Item, Job, Project, Step
+from cupel.core.job import Job, Step
 from cupel.git.repository import state_ref
 from cupel.host import messages
+
+if TYPE_CHECKING:
+    from cupel.core import actions
+    from cupel.core.model import Item, Project
 
 
 def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> messages.BuildSpec:

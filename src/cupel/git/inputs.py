@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pathspec
 
-from cupel.core.model import Boot, Job, Link, Service, Step
-from cupel.core.model import Part as JobPart
+from cupel.core.job import Boot, Job, Link, Service, Step
+from cupel.core.job import Part as JobPart
 from cupel.errors import Bug
 from cupel.git import commits, run
 from cupel.git.commits import Env

@@ -15,7 +15,7 @@ from cupel.artefact.receive import File
 from cupel.artefact.store import ArtefactStore
 from cupel.config.server import ServerConfig
 from cupel.control import orders
-from cupel.core.model import Job
+from cupel.core.job import Job
 from cupel.errors import CupelError, InfraError
 from cupel.host import messages
 from cupel.host.messages import MachineSpec, NeedSpec

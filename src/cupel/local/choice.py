@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cupel.config import freeze, problem
 from cupel.config.project import ProjectConfig
 from cupel.config.server import LabelConfig
-from cupel.core.model import Job, Pipeline
+from cupel.core.job import Job, Pipeline
 from cupel.errors import NotFound, UserError
 
 

@@ -7,7 +7,7 @@ import collections
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from cupel.core.model import Job
+from cupel.core.job import Job
 from cupel.local import events
 from cupel.local.build import Bench, Result
 

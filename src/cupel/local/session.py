@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cupel.config import load as configuration
 from cupel.config.server import ServerConfig
 from cupel.control import orders
-from cupel.core.model import Job
+from cupel.core.job import Job
 from cupel.errors import UserError
 from cupel.git import snapshot
 from cupel.git.snapshot import Snapshot, Worktree
