@@ -31,9 +31,8 @@ async def list_all(
 
 @router.get("/{id}", operation_id="build", summary="One build")
 async def show(cupel: Cupel, id: int) -> views.BuildView:
-    lines = cupel.logs.reader(id).line_count
     async with cupel.store.read() as tx:
-        return await views.build_view(tx, id, now=cupel.clock(), log_lines=lines)
+        return await views.build_view(tx, id, now=cupel.clock(), logs=cupel.logs)
 
 
 @router.get(

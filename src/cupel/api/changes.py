@@ -60,7 +60,7 @@ async def list_all(
 @router.get("/{id}", operation_id="change", summary="One change", dependencies=[READER])
 async def show(cupel: Cupel, id: int) -> views.ChangeView:
     async with cupel.store.read() as tx:
-        return await views.change_view(tx, id, now=cupel.clock())
+        return await views.change_view(tx, id, now=cupel.clock(), logs=cupel.logs)
 
 
 @router.post("/{id}/approve", operation_id="change_approve", summary="Approve a change")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cupel.cli import output
+from cupel.cli import cause, output
 from cupel.cli.change import NUMBER
 from cupel.cli.session import Session, pass_session
 from cupel.web import text
@@ -146,6 +146,8 @@ def show(session: Session, number: int, as_json: bool) -> None:
     if as_json:
         output.document(found)
         return
+    if found.cause is not None:
+        cause.show(found.cause)
     usage = found.usage
     output.fields(
         [

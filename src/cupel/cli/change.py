@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cupel.cli import output, terminal
+from cupel.cli import cause, output, terminal
 from cupel.cli.session import Session, pass_session
 from cupel.errors import UserError
 
@@ -120,6 +120,8 @@ def show(session: Session, number: int, as_json: bool) -> None:
     if as_json:
         output.document(found)
         return
+    for each in found.causes:
+        cause.show(each, build=True)
     _head(found)
     rows = list(_builds(found))
     if rows:

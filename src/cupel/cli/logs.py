@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cupel.cli import output, terminal
+from cupel.cli import cause, output, terminal
 from cupel.cli.change import NUMBER
 from cupel.cli.exits import Exit
 from cupel.cli.session import Session, pass_session
@@ -61,6 +61,8 @@ def logs(
             found = client.build(build)
             if failed is not None and not as_json:
                 printer.heading(f"build {build}, {found.job}: {found.icon}")
+                if found.cause is not None:
+                    cause.show(found.cause)
             ran = found.reused_from or build
             if ran != build and not as_json:
                 printer.heading(f"build {build} was not run: the log of build {ran}")

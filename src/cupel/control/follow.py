@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 
 from cupel.control.feed import Subscription
+from cupel.control.views.cause import causes, to_tell
 from cupel.core.model import (
     Build,
     Buildset,
@@ -22,6 +23,7 @@ from cupel.core.model import (
 )
 from cupel.forge.builtin import Say
 from cupel.log.stream import LogStore
+from cupel.report import cause as words
 from cupel.report import messages
 from cupel.store.interface import Store, Transaction
 
@@ -33,9 +35,6 @@ _QUIET = 1.0
 
 _DECIDING = frozenset({Pipeline.CHECK, Pipeline.GATE})
 """The pipelines that a change has a verdict of; what comes after its landing is no part of it."""
-
-_TAIL = 15
-"""Lines of a failed build's log that are shown."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -103,7 +102,7 @@ class Follower:
             await self._tell_jobs(tx, followed, item, buildset, say, quiet=quiet)
         if item.state not in (ItemState.LIVE, ItemState.LANDING):
             followed.done = True
-            say(messages.verdict(change, item, self._url))
+            say(messages.verdict(change, item, self._url, await self._why(tx, item)))
 
     async def _tell_outside(
         self, tx: Transaction, followed: _Followed, change: Change, say: Say
@@ -118,7 +117,8 @@ class Follower:
         ended = [item for item in items if item.pipeline in _DECIDING]
         if ended:
             followed.done = True
-            say(messages.verdict(change, ended[0], self._url))
+            why = await self._why(tx, ended[0])
+            say(messages.verdict(change, ended[0], self._url, why))
 
     async def _item(self, tx: Transaction, followed: _Followed) -> Item | None:
         """The newest place of the change whose word counts."""
@@ -168,13 +168,23 @@ class Follower:
                     base = build.buildset_id in bases
                     say(messages.build_line(followed.change_id, build, self._url, base=base))
                 if build.verdict in (Verdict.FAILURE, Verdict.TIMEOUT):
-                    self._show_tail(build, say)
+                    for each in await causes(tx, self._logs, [build]):
+                        for line in words.error(each.tests, each.failing, each.lines):
+                            say(f"      {line}")
 
-    def _show_tail(self, build: Build, say: Say) -> None:
-        reader = self._logs.reader(build.id)
-        count = reader.line_count
-        for line in reader.lines(max(0, count - _TAIL), _TAIL):
-            say(f"      | {line.text}")
+    async def _why(self, tx: Transaction, item: Item) -> list[str]:
+        """For an item that has not passed: the error in a line, and whose fault that is."""
+        if item.state in (ItemState.LANDED, ItemState.PASSED):
+            return []
+        builds = await tx.select(Build, {"item_id": item.id})
+        states = await tx.select(Buildset, {"item_id": item.id})
+        said: list[str] = []
+        for each in await causes(tx, self._logs, to_tell(builds, states)):
+            error = words.brief(each.tests, each.failing, each.lines)
+            said += [error] if error is not None else []
+            proofs = [proof.text for proof in each.blame.proofs]
+            said.append(words.blame(each.job, each.blame.text, proofs))
+        return said
 
 
 async def _reused(tx: Transaction, change_id: int, build: Build) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import shutil
@@ -10,7 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from cupel.errors import Bug, InfraError
-from cupel.log import append, index
+from cupel.log import append, excerpt, index
+from cupel.log.excerpt import Shown
 
 BATCH = 1000
 """Lines that a follower reads at once."""
@@ -20,6 +22,9 @@ MOST = 100_000
 
 BATCH_BYTES = 4 << 20
 """Bytes of text after which `lines` gives fewer lines than were asked for."""
+
+EXCERPTS = 256
+"""Logs whose excerpts are kept, as pages are drawn again and again."""
 
 GLIMPSE = 0.25
 """Seconds of silence after which a follower is shown a line that has not ended yet."""
@@ -122,6 +127,9 @@ class LogStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._writers: dict[int, append.LogWriter] = {}
+        self._excerpts: collections.OrderedDict[tuple[int, int, int | None], list[Shown]] = (
+            collections.OrderedDict()
+        )
 
     def writer(self, build_id: int) -> append.LogWriter:
         """A writer for the build's log; close it. Raises `Bug` while there is another."""
@@ -133,6 +141,16 @@ class LogStore:
 
     def reader(self, build_id: int) -> LogReader:
         return LogReader(self._directory(build_id), lambda: self._live(build_id))
+
+    async def excerpt(self, build_id: int, step: int | None) -> list[Shown]:
+        """The lines of a build's log that say what went wrong in a step, read off the loop."""
+        reader = self.reader(build_id)
+        key = (build_id, reader.size, step)
+        if key not in self._excerpts:
+            self._excerpts[key] = await asyncio.to_thread(excerpt.of, reader, step)
+            while len(self._excerpts) > EXCERPTS:
+                self._excerpts.popitem(last=False)
+        return self._excerpts[key]
 
     def metrics(self, build_id: int, part: int = 0) -> Path:
         """The file of what a machine of the build used; see `log.metrics`."""

@@ -176,8 +176,8 @@ def build_line(change_id: int, build: Build, url: str, *, base: bool = False) ->
     return f"{start}: {build.verdict}{took}{attempt}{why}"
 
 
-def verdict(change: Change, item: Item, url: str) -> str:
-    """How an item ended."""
+def verdict(change: Change, item: Item, url: str, why: Sequence[str] = ()) -> str:
+    """How an item ended; `why` are lines on what made it end so."""
     match item.state:
         case ItemState.LANDED:
             return f"Change {change.id} landed on {change.branch} as {change.landed_commit}"
@@ -189,6 +189,7 @@ def verdict(change: Change, item: Item, url: str) -> str:
             hint = _CURES.get(item.reason) if item.reason else None
             return (
                 f"Change {change.id} {item.state} in {item.pipeline}: {reason}\n"
+                + "".join(f"  {line}\n" for line in why)
                 + (f"  {hint.format(branch=change.branch)}\n" if hint else "")
                 + f"  {url}/changes/{change.id}"
             )

@@ -37,7 +37,7 @@ async def build(
     here = site.of(request)
     now = here.now()
     async with here.server.store.read() as tx:
-        shown = await views.build_view(tx, id, now=now)
+        shown = await views.build_view(tx, id, now=now, logs=here.server.logs)
     logs = here.server.logs
     names = shown.machines or [""]
     used = chart.of([(name, logs.metrics(id, part)) for part, name in enumerate(names)])

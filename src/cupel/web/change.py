@@ -70,7 +70,7 @@ async def change(request: fastapi.Request, id: int) -> Response:
     here = site.of(request)
     now = here.now()
     async with here.server.store.read() as tx:
-        shown = await views.change_view(tx, id, now=now)
+        shown = await views.change_view(tx, id, now=now, logs=here.server.logs)
         project = await views.project_view(tx, shown.project, url=here.server.url)
     return await here.page(
         request,

@@ -14,6 +14,7 @@ from cupel.core.model import (
     BuildsetState,
     BuildState,
     ChangeState,
+    Conviction,
     Event,
     ItemState,
     Pipeline,
@@ -22,6 +23,7 @@ from cupel.core.model import (
     Row,
     Verdict,
 )
+from cupel.core.results import FailedTest, Outcome, Result, Results, Tally
 from unit.control_views import world
 
 CONFLICT = """\
@@ -166,3 +168,47 @@ def test_an_audit_after_the_landing_is_no_verdict_of_the_change(tmp_path: Path) 
     )
     said = hear(tmp_path, 30, landed, place, audit, land=False, ends=False)
     assert said == ["Change 30 landed on main as c0ffee"]
+
+
+def test_a_failure_is_said_with_its_error_and_the_verdict_with_whose_fault_it_is(
+    tmp_path: Path,
+) -> None:
+    failed = world.finished(world.build(225, 122, 22, world.LINT), Verdict.FAILURE)
+    tests = Result(
+        suite="t.py", name="test_x", outcome=Outcome.FAILED, message="assert 1 == 2", file="t.py"
+    )
+    rows: list[Row] = [
+        replace(failed, reason="step 'ruff' exited with status 1"),
+        Results(
+            id=225, project_id=1, job="lint", key=None, tally=Tally(failed=1), notices=(), at=1.0
+        ),
+        FailedTest(
+            id=1,
+            build_id=225,
+            project_id=1,
+            job="lint",
+            key=None,
+            test=tests.digest,
+            result=tests,
+            at=1.0,
+        ),
+        world.item(
+            22,
+            22,
+            buildset_id=122,
+            state=ItemState.REJECTED,
+            reason=Reason.BUILD_FAILED,
+            detail="job lint failed",
+            finished_at=9_990.0,
+            conviction=Conviction(job="lint", failures=(225,), new=True),
+        ),
+    ]
+    said = "\n".join(hear(tmp_path, 22, *rows)).splitlines()
+    at = said.index("  22 lint: failure in 60.0 s: step 'ruff' exited with status 1")
+    assert said[at + 1 : at + 4] == ["      t.py::test_x", "        assert 1 == 2", "        t.py"]
+    assert said[-4:] == [
+        "Change 22 rejected in gate: job lint failed",
+        "  t.py::test_x: assert 1 == 2 at t.py",
+        "  lint: the change's fault: the branch does not have this job: the change brings it",
+        "  http://here/changes/22",
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cupel.control.views import fleet, lookup, queue
+from cupel.control.views.cause import causes
 from cupel.control.views.change import attempt_view, attempts
 from cupel.control.views.nouns.build import (
     ArtefactView,
@@ -34,6 +35,7 @@ from cupel.core.model import (
     Usage,
 )
 from cupel.errors import NotFound
+from cupel.log.stream import LogStore
 from cupel.store.interface import Transaction
 
 
@@ -74,9 +76,9 @@ async def build_row(tx: Transaction, id: int) -> Build:
 
 
 async def build_view(
-    tx: Transaction, id: int, *, now: float, log_lines: int | None = None
+    tx: Transaction, id: int, *, now: float, logs: LogStore | None = None
 ) -> BuildView:
-    """All of a build. Raises NotFound. `log_lines` is handed through."""
+    """All of a build. Raises NotFound. What its log says is left out without `logs`."""
     build = await build_row(tx, id)
     item = (await lookup.by_id(tx, Item, [build.item_id]))[build.item_id]
     buildset = (await lookup.by_id(tx, Buildset, [build.buildset_id]))[build.buildset_id]
@@ -105,7 +107,8 @@ async def build_view(
         needs=_needs(job, siblings),
         attempts=attempts([row for row in siblings if row.job == build.job], now),
         artefacts=await artefact_list(tx, id),
-        log_lines=log_lines,
+        log_lines=None if logs is None else logs.reader(id).line_count,
+        cause=None if logs is None else next(iter(await causes(tx, logs, [build])), None),
         notice=buildset.notice,
         key=build.key,
         reused=await _reused(tx, build, now),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cupel.control import load
-from cupel.control.views import lane, lookup, queue
+from cupel.control.views import cause, lane, lookup, queue
 from cupel.control.views.nouns.build import AttemptView
+from cupel.control.views.nouns.cause import CauseView
 from cupel.control.views.nouns.change import (
     ApprovalView,
     BuildsetView,
@@ -35,6 +36,7 @@ from cupel.core.model import (
     Verdict,
 )
 from cupel.errors import Bug, NotFound
+from cupel.log.stream import LogStore
 from cupel.report import messages
 from cupel.store.interface import Transaction
 
@@ -62,8 +64,10 @@ async def change_list(
     return Page(entries=entries, next=rows[limit - 1].id if len(rows) > limit else None)
 
 
-async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
-    """All of a change. Raises NotFound."""
+async def change_view(
+    tx: Transaction, id: int, *, now: float, logs: LogStore | None = None
+) -> ChangeView:
+    """All of a change. Raises NotFound. Why builds did not pass is left out without `logs`."""
     change = await tx.get(Change, id)
     if change is None:
         raise NotFound(f"there is no change {id}", hint="`cupel change list` has them all")
@@ -80,6 +84,7 @@ async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
     policy = projects[change.project_id].policy
     counted = counting(change, approvals, policy)
     items = await _histories(tx, change, now)
+    why = [] if logs is None else await _causes(tx, logs, items)
     return ChangeView(
         **dict(lookup.change_ref(change, projects)),
         key=change.key,
@@ -96,6 +101,7 @@ async def change_view(tx: Transaction, id: int, *, now: float) -> ChangeView:
         items=items,
         waiting=_waiting(change, items, len({row.user for row in counted}), draft),
         kept_out=_kept_out(draft, change),
+        causes=why,
         text=_why_not_landed(change, items),
     )
 
@@ -121,6 +127,16 @@ def _kept_out(draft: Draft, change: Change) -> list[str]:
     if change.state is not ChangeState.OPEN:
         return []
     return [obstacle.text for obstacle in admission.obstacles(draft, change)]
+
+
+async def _causes(tx: Transaction, logs: LogStore, items: Sequence[HistoryView]) -> list[CauseView]:
+    """Why builds of the newest place of the change did not pass, unless it has passed or landed."""
+    if not items or items[0].item.state in (ItemState.PASSED, ItemState.LANDED):
+        return []
+    item = items[0].item.id
+    builds = await tx.select(Build, {"item_id": item})
+    states = await tx.select(Buildset, {"item_id": item})
+    return await cause.causes(tx, logs, cause.to_tell(builds, states))
 
 
 async def _needed_by(tx: Transaction, id: int) -> list[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cupel.control.views.nouns.cause import CauseView
 from cupel.control.views.nouns.view import View
 from cupel.core.model import BuildState, MachineState, Pipeline, Verdict
 
@@ -99,7 +100,7 @@ class ReusedView(View):
 
 
 class BuildView(BuildRef):
-    """All of a build; `log_lines` is None if not asked for.
+    """All of a build; `log_lines` is None if not asked for. `cause` is why it did not pass.
 
     `key` names all that its verdict depends on; builds with the same key are the same question.
     `refuted_by` is the build of an audit that failed where this one, or `reused`, had passed.
@@ -131,3 +132,4 @@ class BuildView(BuildRef):
     reused: ReusedView | None = None
     refuted_by: int | None = None
     waiting: str | None = None
+    cause: CauseView | None = None

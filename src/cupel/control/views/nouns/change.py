@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cupel.control.views.nouns.build import AttemptView
+from cupel.control.views.nouns.cause import CauseView
 from cupel.control.views.nouns.item import ItemView
 from cupel.control.views.nouns.view import View
 from cupel.core.model import BuildsetState, ChangeState, Role
@@ -80,7 +81,8 @@ class ChangeView(ChangeRef):
     """All of a change. `waiting` says what an open one waits for; `text` why it left the gate.
 
     `needs` are the change below and those of `Depends-On`, of any project; `kept_out` is each
-    thing about these that keeps it out of the gate.
+    thing about these that keeps it out of the gate. `causes` are why builds of its newest item
+    that has ended badly, or that goes on, did not pass.
     """
 
     key: str
@@ -98,3 +100,4 @@ class ChangeView(ChangeRef):
     waiting: str | None
     kept_out: list[str]
     text: str | None
+    causes: list[CauseView]

@@ -1,0 +1,65 @@
+"""How why a build did not pass is said, in lines: the error first, then whose fault it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+LONGEST = 240
+"""Characters of a line of a log that are shown where there is not much room."""
+
+
+class Test(Protocol):
+    """A test that failed: what it is called, what it said in a line, and where."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def place(self) -> str: ...
+
+
+class Line(Protocol):
+    """A line of a log, numbered from 1."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+
+
+def error(tests: Sequence[Test], failing: int, lines: Sequence[Line]) -> list[str]:
+    """What to look at first: the tests that failed, of which there are `failing`, and lines of the
+    log with their numbers."""
+    said: list[str] = []
+    for test in tests:
+        said += [test.name, *(f"  {part}" for part in (test.message, test.place) if part)]
+    if failing > len(tests):
+        said.append(more(failing - len(tests)))
+    width = len(str(max((line.number for line in lines), default=0)))
+    return said + [f"{line.number:>{width}} | {_cut(line.text)}" for line in lines]
+
+
+def more(count: int) -> str:
+    """Tests beyond those that are shown."""
+    return f"and {count} more {'test' if count == 1 else 'tests'} that failed"
+
+
+def brief(tests: Sequence[Test], failing: int, lines: Sequence[Line]) -> str | None:
+    """The same in one line: the first test, or the first line; None if there is neither."""
+    if tests:
+        first = tests[0]
+        others = f" ({more(failing - 1)})" if failing > 1 else ""
+        where = f" at {first.place}" if first.place else ""
+        return _cut(f"{first.name}{f': {first.message}' if first.message else ''}{where}") + others
+    return f"line {lines[0].number}: {_cut(lines[0].text.strip())}" if lines else None
+
+
+def blame(job: str, text: str, proofs: Sequence[str]) -> str:
+    """Whose fault it is that a job did not pass, and what speaks for that."""
+    return f"{job}: {text}" + (f": {'; '.join(proofs)}" if proofs else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
