@@ -45,6 +45,8 @@ async def _cause(
     lines = []
     if not tests or build.verdict is not Verdict.FAILURE:
         lines = await logs.excerpt(build.id, failed_step(build))
+    if build.verdict is Verdict.INFRA:  # what was printed last has nothing to do with it
+        lines = [line for line in lines if line.found]
     return CauseView(
         build=build.id,
         job=build.job,
