@@ -18,7 +18,7 @@ def show(found: CauseView, *, build: bool = False) -> None:
     named = f"{found.job}, build {found.build}" if build else found.job
     click.secho(terminal.single(f"{named}: {found.blame.text}"), bold=True)
     for proof in found.blame.proofs:
-        click.echo(terminal.single(f"  {proof.text}"))
+        click.echo(f"  {terminal.single(proof.text)}")
     said = words.error(found.tests, found.failing, found.lines)
     for line in said:
         click.echo(f"  {terminal.plain(line)}")

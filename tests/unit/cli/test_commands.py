@@ -248,7 +248,14 @@ def test_a_log_as_json_lines(cupel: Command) -> None:
 def test_logs_of_what_failed(cupel: Command) -> None:
     write(cupel, 222)
     said = cupel("logs", "--failed", "22")
-    assert said.out.startswith("==> build 222, tests (python=3.12): infra <==\ncollecting\n")
+    assert said.out.startswith(
+        "==> build 222, tests (python=3.12): infra <==\n"
+        "tests (python=3.12): the infrastructure's fault, not the change's\n"
+        "  the host was lost after 60 s\n"
+        "  it was tried again: build 223\n"
+        "\n"
+        "collecting\n"
+    )
     none = cupel("logs", "--failed", "21")
     assert (none.code, none.err) == (2, "cupel: no build of change 21 has failed\n")
 
