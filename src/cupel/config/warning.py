@@ -47,7 +47,7 @@ def warnings(
     for job in config.jobs.values():
         found += [*_steps(job), *_offline(job, labels or {})]
     found += _unmatched(config, listing)
-    return tuple(sorted(set(found), key=lambda problem: problem.at))
+    return tuple(sorted(dict.fromkeys(found), key=lambda problem: problem.at))
 
 
 def _unused(config: ProjectConfig) -> Iterator[Problem]:
