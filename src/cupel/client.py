@@ -28,6 +28,7 @@ from cupel.api.nouns import (
 )
 from cupel.control import views
 from cupel.errors import Bug, Conflict, CupelError, Forbidden, InfraError, NotFound, UserError
+from cupel.host.messages import MachineSpec
 
 T = TypeVar("T")
 
@@ -262,6 +263,11 @@ class Client:
 
     def delete_machine(self, number: int) -> views.MachineView:
         return self._send(views.MachineView, "DELETE", f"/api/machines/{number}")
+
+    def machines_of_labels(self, architecture: str) -> list[MachineSpec]:
+        """How a computer of this architecture makes the machines that jobs ask for."""
+        path = "/api/labels/machines"
+        return self._get(list[MachineSpec], path, architecture=architecture)
 
     def labels(self) -> list[views.LabelView]:
         return self._get(list[views.LabelView], "/api/labels")

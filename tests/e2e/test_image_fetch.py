@@ -81,6 +81,7 @@ def test_a_host_makes_machines_of_the_image_that_the_server_has(tmp_path: Path) 
             assert not part.exists()
             runs = Runs(server, tmp_path)
             assert runs() == (first, "first")
+            assert run_elsewhere(server, runs.work.directory, tmp_path / "own") == (first, "first")
             (server.state / "cupel.yaml").write_text(
                 json.dumps(settings(small.tar(tmp_path, "second")))
             )
@@ -96,19 +97,34 @@ def test_a_host_makes_machines_of_the_image_that_the_server_has(tmp_path: Path) 
     assert "Traceback" not in (tmp_path / "host.log").read_text()
 
 
+def run_elsewhere(server: Server, tree: Path, state: Path) -> tuple[str, str]:
+    """As `Runs`, of a `cupel run` without any state but its own, which has the server's image."""
+    token = server.post("/api/tokens", {"name": "dev", "scopes": ["write"]})["secret"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cupel", "--state", str(state), "run", "--json", "mark"],
+        cwd=tree, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "CUPEL_URL": server.url, "CUPEL_TOKEN": token},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    (image,) = (each["image"] for each in told if each["event"] == "machine.ready")
+    (mark,) = (each["data"] for each in told if each["event"] == "printed")
+    return image, mark.strip()
+
+
 class Runs:
     """Jobs on the label, one after the other."""
 
     def __init__(self, server: Server, directory: Path) -> None:
         files = serving.jobs(mark={"machine": "one", "steps": ["cat /etc/mark"]})
         self._server = server
-        self._work = serving.project(server, directory / "work", "p", files)
+        self.work = serving.project(server, directory / "work", "p", files)
         self._number = 0
 
     def __call__(self) -> tuple[str, str]:
         """What image the machine of a job had, and what it says of itself."""
         self._number += 1
-        change = self._work.propose(f"Change {self._number}", {"n": str(self._number)}, "land")
+        change = self.work.propose(f"Change {self._number}", {"n": str(self._number)}, "land")
         assert self._server.ended(change)["state"] == "landed"
         (build,) = self._server.builds(change)
         image = self._server.get(f"/api/builds/{build['id']}")["on"]["image"]

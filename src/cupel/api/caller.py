@@ -57,8 +57,9 @@ def fetcher(cupel: Cupel, principal: Caller) -> Principal | None:
 
 
 def image_fetcher(principal: Caller) -> Principal:
-    """Who fetches images, which may hold what only their builds should see: hosts."""
-    if principal is not None and principal.may(Scope.ADMIN):
+    """Who fetches images, which may hold what only builds should see: hosts, and who may run builds
+    by proposing changes."""
+    if principal is not None and principal.may(Scope.WRITE):
         return principal
     return auth.require(principal, Scope.HOST)
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import importlib
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,9 @@ from cupel.cli.exits import Exit
 from cupel.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from cupel.config.server import ServerConfig
     from cupel.core.job import Job
+    from cupel.local.elsewhere import Elsewhere
     from cupel.local.reading import Read
 
 PIPELINES = ("check", "gate", "post")
@@ -118,7 +121,8 @@ def run(
     any, all of the pipeline are run. Jobs that they need are run first.
 
     No server is needed. The images are those of the state directory, which are built when they are
-    not there; machines are described by the server's cupel.yaml there, or by --config.
+    not there; machines are described by the server's cupel.yaml there, or by --config. With --url,
+    they are those of that server, whose images are fetched.
     """
     import asyncio
 
@@ -128,7 +132,7 @@ def run(
     if jobs and pipeline:
         raise click.UsageError("say jobs, or --pipeline")
     asked = _Asked(
-        state=session.directory,
+        session=session,
         path=path,
         commit=commit,
         jobs=jobs,
@@ -148,7 +152,7 @@ def run(
 class _Asked:
     """The command line."""
 
-    state: Path
+    session: Session
     path: Path
     commit: str | None
     jobs: tuple[str, ...]
@@ -169,7 +173,7 @@ async def _run(asked: _Asked) -> Exit:
 
     async with contextlib.AsyncExitStack() as held:
         async with asyncio.TaskGroup() as group:
-            coming = reading.read(asked.path, asked.state, asked.commit)
+            coming = reading.read(asked.path, asked.session.directory, asked.commit)
             task = group.create_task(held.enter_async_context(coming))
             # Loading takes longer than git does: both at once.
             await asyncio.to_thread(importlib.import_module, "cupel.local.session")
@@ -178,18 +182,19 @@ async def _run(asked: _Asked) -> Exit:
 
 async def _run_in(asked: _Asked, read: Read) -> Exit:
     from cupel.cli import run_show
-    from cupel.config import server
     from cupel.core.job import Pipeline
     from cupel.local import session as local
     from cupel.local.choice import Wish
 
+    server = _server(asked)
     request = local.Request(
-        state=asked.state,
-        config=server.read(asked.config or asked.state / server.FILE),
+        state=asked.session.directory,
+        config=_config(asked) if server is None else server.config,
         wish=Wish(names=asked.jobs, pipeline=Pipeline(asked.pipeline), cells=asked.cells),
         at_once=asked.at_once or local.cores(),
         beside={name: Path(where) for name, where in asked.beside.items()},
         artefacts=asked.artefacts,
+        server=server,
     )
     if asked.only_list:
         made = await local.plan(request, read)
@@ -198,6 +203,25 @@ async def _run_in(asked: _Asked, read: Read) -> Exit:
     with run_show.showing(as_json=asked.as_json) as shown:
         outcome = await local.run_here(request, read, shown.show)
     return _EXITS[outcome.verdict]
+
+
+def _config(asked: _Asked) -> ServerConfig:
+    from cupel.config import server
+
+    return server.read(asked.config or asked.session.directory / server.FILE)
+
+
+def _server(asked: _Asked) -> Elsewhere | None:
+    """The server that was named, unless machines are described by a file; else none is asked."""
+    url = asked.session.url or os.environ.get("CUPEL_URL")
+    if url is None or asked.config is not None:
+        return None
+    from cupel.image import base
+    from cupel.local import elsewhere
+
+    with asked.session.client() as client:
+        specs = client.machines_of_labels(base.architecture())
+        return elsewhere.of(client.url, client.token or "", specs)
 
 
 def _list(jobs: Sequence[Job], *, as_json: bool) -> None:

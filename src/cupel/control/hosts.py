@@ -17,7 +17,7 @@ from cupel.core.model import Host, HostState
 from cupel.errors import InfraError
 from cupel.host import messages
 from cupel.host.transport import Transport
-from cupel.image import base, definition
+from cupel.image import base
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.store.interface import Store
@@ -176,6 +176,4 @@ class Hosts:
         """What a host is told of a label that fetches images of this architecture; empty: none."""
         if fetches != self._architecture:
             return orders.machine_spec(name, label)
-        made = definition.define(label.image, fetches)
-        digest, coming = self._images.offered(made), self._images.is_coming(made)
-        return orders.machine_spec(name, label, digest=digest, coming=coming)
+        return orders.offered_spec(name, label, self._images, fetches)

@@ -10,10 +10,12 @@ from cupel.config.server import LabelConfig, ServerConfig
 from cupel.core.job import Job, Step
 from cupel.git.repository import state_ref
 from cupel.host import messages
+from cupel.image import definition
 
 if TYPE_CHECKING:
     from cupel.core import actions
     from cupel.core.model import Item, Project
+    from cupel.image.keeper import Keeper
 
 
 def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> messages.BuildSpec:
@@ -113,3 +115,12 @@ def machine_spec(
         disk=label.disk,
         pids=label.pids,
     )
+
+
+def offered_spec(
+    name: str, label: LabelConfig, images: Keeper, architecture: str
+) -> messages.MachineSpec:
+    """The same for a computer of this one's architecture, which fetches the image from here."""
+    made = definition.define(label.image, architecture)
+    digest, coming = images.offered(made), images.is_coming(made)
+    return machine_spec(name, label, digest=digest, coming=coming)

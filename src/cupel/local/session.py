@@ -21,6 +21,7 @@ from cupel.git import snapshot
 from cupel.git.snapshot import Snapshot, Worktree
 from cupel.host.messages import MachineSpec, SourceSpec
 from cupel.host.providers.namespace import NamespaceProvider
+from cupel.host.tenancy import no_stock
 from cupel.local import choice, events, place, run
 from cupel.local.build import Bench, Origin, Result
 from cupel.local.choice import Chosen, Wish
@@ -28,6 +29,7 @@ from cupel.local.reading import Read
 
 if TYPE_CHECKING:
     from cupel.host.providers.interface import Provider
+    from cupel.local.elsewhere import Elsewhere
 
 REMOTE = "cupel"
 """The remote that people push changes to, as the tutorial has it."""
@@ -39,7 +41,8 @@ class Request:
 
     `state` is the state directory, whose images are used; `config` says what machines there are.
     `beside` are working trees of other projects, by name. `artefacts` is where files that jobs
-    leave are laid out, by default in the state directory.
+    leave are laid out, by default in the state directory. `server` is that whose machines they
+    are, where that is on another computer.
     """
 
     state: Path
@@ -48,6 +51,7 @@ class Request:
     at_once: int = 1
     beside: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     artefacts: Path | None = None
+    server: Elsewhere | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +118,7 @@ async def _run(
     jobs: Sequence[Job],
     show: events.Show,
 ) -> Mapping[str, Result]:
+    server = request.server
     await _clear_up(request, read.held, namespace)
     async with _provider(request, read.held, namespace, jobs) as provider:
         bench = Bench(
@@ -121,9 +126,10 @@ async def _run(
             provider,
             origin,
             config=request.config,
-            specs=_specs(request.config, jobs),
+            specs=_specs(request, jobs),
             left=request.artefacts or read.held / "left",
             show=show,
+            obtain=server.stock(request.state / "images") if server is not None else no_stock,
         )
         running = run.Run(bench, jobs, at_once=request.at_once, show=show)
         with _signals(running):
@@ -169,7 +175,10 @@ def project_of(worktree: Worktree) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:64] or "project"
 
 
-def _specs(config: ServerConfig, jobs: Sequence[Job]) -> dict[str, MachineSpec]:
+def _specs(request: Request, jobs: Sequence[Job]) -> Mapping[str, MachineSpec]:
+    if request.server is not None:
+        return request.server.specs
+    config = request.config
     wanted = dict.fromkeys(label for job in jobs for label in job.labels)
     return {label: orders.machine_spec(label, config.labels[label]) for label in wanted}
 

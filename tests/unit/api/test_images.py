@@ -92,12 +92,14 @@ def test_what_differs(tmp_path: Path, builder: Builder) -> None:
     call(tmp_path, ask)
 
 
-def test_hosts_fetch_the_one_file_and_nobody_else(tmp_path: Path, builder: Builder) -> None:
+def test_hosts_and_who_may_run_builds_fetch_the_one_file(tmp_path: Path, builder: Builder) -> None:
     async def ask(server: Server) -> None:
         builder.packs = b"0123456789"
         path = f"/api/images/{await built(server)}/file"
         assert (await server.client.get(path)).status_code == 401
-        reader = await server.bearer(Scope.WRITE)
+        writer = await server.bearer(Scope.WRITE)
+        assert (await server.client.get(path, headers=writer)).content == b"0123456789"
+        reader = await server.bearer(Scope.READ)
         assert (await server.client.get(path, headers=reader)).status_code == 403
         host = await server.bearer(Scope.HOST)
         assert (await server.client.get(path, headers=host)).content == b"0123456789"
