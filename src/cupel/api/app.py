@@ -28,6 +28,7 @@ from cupel.api import (
     projects,
     queues,
     rules,
+    shell,
     status,
     tokens,
 )
@@ -43,6 +44,7 @@ ROUTERS = (
     rules.router,
     changes.router,
     builds.router,
+    shell.router,
     logs.router,
     artefacts.router,
     machines.router,

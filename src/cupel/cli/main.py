@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "queue": "queue:queue",
     "change": "change:change",
     "build": "build:build",
+    "shell": "shell:shell",
     "machine": "machine:machine",
     "pool": "pool:pool",
     "host": "host:host",

@@ -29,12 +29,17 @@ class Session:
         """The state directory."""
         return self.state or directory.default_state()
 
-    def client(self) -> Client:
+    def address(self) -> Address:
         """The server to speak to. Raises InfraError when none is known."""
         from cupel import client
 
-        address = client.find(url=self.url, token=self.token, state=self.directory)
-        return (self.connect or client.Client)(address)
+        return client.find(url=self.url, token=self.token, state=self.directory)
+
+    def client(self) -> Client:
+        """One that speaks to that server. Raises InfraError when none is known."""
+        from cupel import client
+
+        return (self.connect or client.Client)(self.address())
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -26,6 +26,7 @@ from cupel.control.pools import pools
 from cupel.control.pushes import Pushes
 from cupel.control.remote import Remote
 from cupel.control.states import Repositories, States
+from cupel.control.visits import Visits
 from cupel.core import events
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -42,6 +43,7 @@ from cupel.errors import Forbidden, InfraError
 from cupel.forge.builtin import HookServer
 from cupel.git import hooks, repository
 from cupel.git.serve import GitHttp
+from cupel.host import joining
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
@@ -96,6 +98,7 @@ class Cupel:
         self.auth = Auth(store, clock)
         self.engine = Engine(store, self.feed, clock)
         self.repositories = Repositories(state / "git")
+        self.visits = Visits(store, self.engine)
         self.states = States(self.repositories, config.labels)
         self.commands = Commands(store, self.engine, self.repositories, self._hooks, clock)
         self.hook_server = HookServer(
@@ -129,6 +132,7 @@ class Cupel:
             self.clock,
             self.config,
             self.loads,
+            self.visits,
             url=self._inner,
             token=issued.secret,
         )
@@ -153,11 +157,13 @@ class Cupel:
         doors = Router(routes=[] if remote is None else [remote.route()])
 
         async def front(scope: AsgiScope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "websocket":
+            path = str(scope.get("path", ""))
+            if scope["type"] == "websocket" and path == joining.PATH:
                 await doors(scope, receive, send)
                 return
-            path = str(scope.get("path", ""))
-            is_git = path.endswith(("/info/refs", "/git-upload-pack", "/git-receive-pack"))
+            is_git = scope["type"] == "http" and path.endswith(
+                ("/info/refs", "/git-upload-pack", "/git-receive-pack")
+            )
             await (router if is_git else pages)(scope, receive, send)
 
         return front

@@ -11,6 +11,7 @@ from cupel.config.server import LabelConfig
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
+from cupel.control.visits import Visits
 from cupel.core.model import Change, Policy, Project, Queue
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
@@ -99,5 +100,7 @@ class Context(Protocol):
     def artefacts(self) -> ArtefactStore: ...
     @property
     def images(self) -> Keeper: ...
+    @property
+    def visits(self) -> Visits: ...
     @property
     def auth(self) -> Auth: ...

@@ -12,6 +12,7 @@ from cupel.control.clock import Clock
 from cupel.control.engine import Engine
 from cupel.control.running import Running
 from cupel.control.session import HEARTBEAT, Session
+from cupel.control.visits import Visits
 from cupel.core import actions, events
 from cupel.core.model import Host, HostState
 from cupel.errors import InfraError
@@ -39,6 +40,7 @@ class Hosts:
         clock: Clock,
         config: ServerConfig,
         loads: dict[str, messages.HostLoad],
+        visits: Visits,
         *,
         url: str,
         token: str,
@@ -52,6 +54,7 @@ class Hosts:
         self._clock = clock
         self._config = config
         self._loads = loads
+        self._visits = visits
         self._url = url
         self._token = token
         self._sessions: dict[str, Session] = {}
@@ -76,6 +79,7 @@ class Hosts:
             self._images,
             self._clock,
             self._loads,
+            self._visits,
             url or self._url,
             patience,
         )
@@ -94,6 +98,7 @@ class Hosts:
             self._sessions[hello.name] = session
             self._connections[hello.name] += 1
             await session.record(hello, images)
+            self._visits.connect(hello.name, session.say)
             await session.listen()
             reason = "it went away"
         except (InfraError, TimeoutError) as error:
@@ -104,6 +109,7 @@ class Hosts:
         if self._sessions.get(session.name) is session:
             del self._sessions[session.name]
             self._loads.pop(session.name, None)
+            self._visits.disconnect(session.name, reason)
             await session.lose(reason)
 
     async def doubt(self, name: str, reason: str) -> None:

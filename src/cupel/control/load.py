@@ -210,7 +210,13 @@ async def _concerning(  # noqa: C901 - one match over the union
             return [*rows, *await _whose_fault(tx, rows)]
         case events.MachineReady():
             return [*await _on_machines(tx, [fact.machine_id]), *await tx.select(Pool)]
-        case events.StepsChanged() | events.MachineTold() | events.MachineDeleteAsked():
+        case (
+            events.StepsChanged()
+            | events.MachineTold()
+            | events.MachineDeleteAsked()
+            | events.VisitBegan()
+            | events.VisitEnded()
+        ):
             return await _on_machines(tx, [fact.machine_id])
         case _:
             assert_never(fact)

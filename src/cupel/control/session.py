@@ -12,6 +12,7 @@ import structlog
 from cupel.control.clock import Clock
 from cupel.control.engine import Engine
 from cupel.control.running import Running
+from cupel.control.visits import Visits
 from cupel.core import events
 from cupel.core import host as hosts
 from cupel.core.model import Artefact, StepResult, Usage, Verdict
@@ -61,6 +62,7 @@ class Session:
         images: Keeper,
         clock: Clock,
         loads: dict[str, messages.HostLoad],
+        visits: Visits,
         url: str,
         patience: float,
     ) -> None:
@@ -77,6 +79,7 @@ class Session:
         self._told: tuple[messages.MachineSpec, ...] = ()
         self._clock = clock
         self._loads = loads
+        self._visits = visits
         self._connection = ServerConnection()
         self._pending: list[messages.ToServer] = []
         self._making: dict[int, _Making] = {}
@@ -160,7 +163,9 @@ class Session:
             self._pending.extend(self._connection.receive(data))
         return self._pending.pop(0)
 
-    async def _take(self, message: messages.ToServer) -> None:
+    async def _take(  # noqa: C901 - one match over the union
+        self, message: messages.ToServer
+    ) -> None:
         match message:
             case messages.Hello() | messages.Images():
                 raise InfraError(f"host {self.name} said {type(message).__name__} twice")
@@ -188,6 +193,8 @@ class Session:
                 await self._record(_never_ran(message))
             case messages.BuildRefused():
                 await self._take_refusal(message)
+            case messages.VisitOutput() | messages.VisitTaken() | messages.VisitEnded():
+                self._visits.hear(message)
             case messages.Metrics():
                 await self._take_metrics(message)
             case _:

@@ -271,6 +271,24 @@ class MachineDeleteAsked:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitBegan:
+    """Somebody starts a process on a build's machine: `what`, a shell or a command."""
+
+    machine_id: int
+    user: str
+    what: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitEnded:
+    """They are gone; `how` says how it ended."""
+
+    machine_id: int
+    user: str
+    how: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepsChanged:
     """The build's steps as they stand now."""
 
@@ -327,6 +345,8 @@ Fact = (
     | MachineFailed
     | MachineTold
     | MachineDeleteAsked
+    | VisitBegan
+    | VisitEnded
     | StepsChanged
     | BuildFinished
     | MachineGone

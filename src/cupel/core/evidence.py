@@ -291,10 +291,11 @@ def _about(draft: Draft, build: Build) -> dict[str, int | str | None]:
 def record(draft: Draft, build: Build, artefacts: Sequence[Artefact]) -> Build:
     """A build has run: say what its verdict depended on and what it left, and keep a pass.
 
-    A key that an audit has refuted is not trusted again, whatever passes with it.
+    A key that an audit has refuted is not trusted again, whatever passes with it. What a build says
+    in whose machine somebody was is no evidence of anything.
     """
     passed = build.verdict is Verdict.SUCCESS
-    key = proved_key(draft, build)
+    key = proved_key(draft, build) if build.visited_by is None else None
     build = draft.put(replace(build, key=key, outputs=outputs(artefacts) if passed else None))
     job = _job(draft.find(Buildset, build.buildset_id), build.job)
     trusted = passed and job is not None and job.evidence and build.pipeline in PROVING

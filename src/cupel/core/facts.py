@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from cupel.core import change, events, fleet, item, lifecycle
+from cupel.core import change, events, fleet, item, lifecycle, visit
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -74,6 +74,10 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
                 draft.put(replace(machine, detail=fact.text))
         case events.MachineDeleteAsked():
             fleet.machine_delete_asked(draft, fact)
+        case events.VisitBegan():
+            visit.began(draft, fact)
+        case events.VisitEnded():
+            visit.ended(draft, fact)
         case events.StepsChanged():
             fleet.steps_changed(draft, fact)
         case events.BuildFinished():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cupel.core import buildset, demand, events, evidence, history, lifecycle, results
+from cupel.core import buildset, demand, events, evidence, history, lifecycle, results, visit
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -233,8 +233,9 @@ def build_finished(draft: Draft, fact: events.BuildFinished) -> None:
             buildset.finish(draft, full, Verdict.INFRA, fact.reason or "stopped by its host")
         else:
             reason = hosts.ended(draft, full, fact.verdict, fact.reason)
-            done = buildset.finish(draft, full, fact.verdict, reason)
-            history.build_ended(draft, done)
+            done = buildset.finish(draft, full, *visit.judged(full, fact.verdict, reason))
+            if done.visited_by is None:
+                history.build_ended(draft, done)
             evidence.record(draft, done, fact.artefacts)
         for artefact in fact.artefacts:
             draft.put(replace(artefact, id=draft.new_id()))

@@ -41,6 +41,9 @@ DELETED = "its machine was deleted"
 PROTECTED = "its host protected itself"
 """What the reason of a build begins with that a host stopped when it had too much to do."""
 
+VISITED = "somebody was in its machine"
+"""What the reason of a build of the gate begins with that was visited while it ran (`visit`)."""
+
 _MARK = " (held against its host)"
 
 _BY_ITSELF = frozenset({Verdict.SUCCESS, Verdict.FAILURE, Verdict.TIMEOUT})
@@ -56,9 +59,12 @@ def is_hosts_fault(build: Build) -> bool:
 
 
 def is_nobodys_fault(build: Build) -> bool:
-    """Whether the build was lost with a restart of its host, for its sake, or by a hand."""
+    """Whether the build was lost with a restart of its host, for its sake, or by a hand.
+
+    One that was visited is lost by a hand, too.
+    """
     reason = str(build.reason)
-    return reason == RESTARTED or reason.startswith((DELETED, PROTECTED))
+    return reason == RESTARTED or reason.startswith((DELETED, PROTECTED, VISITED))
 
 
 def is_suspect(host: Host) -> bool:

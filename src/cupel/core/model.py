@@ -346,6 +346,8 @@ class StepResult:
 class Build:
     """One attempt at one job for one item. `machine_id` also fences its results.
 
+    `visited_by` is who was in its machine while it ran, the last of them: it proves nothing then.
+
     `key` names all that the verdict depends on (`evidence.key`); None when that is not known.
     A build that was not run because its key has passed before names that build as `reused_from`.
     `outputs` is the digest of its artefacts. `parts` are those of its job.
@@ -374,6 +376,7 @@ class Build:
     reused_from: int | None = None
     outputs: str | None = None
     parts: tuple[Part, ...] = ()
+    visited_by: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -441,6 +444,8 @@ class Machine:
     """That of its label when it was ordered (`Pool.definition`)."""
     part: str = ""
     """Its name in a build that has several machines; the build's `machine_id` is its own one."""
+    visitors: int = 0
+    """How many people's processes run on it (`visit`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

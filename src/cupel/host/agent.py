@@ -33,6 +33,11 @@ from cupel.host.messages import (
     Run,
     ToHost,
     ToServer,
+    Visit,
+    VisitInput,
+    VisitLeft,
+    VisitRoom,
+    VisitSize,
     Welcome,
 )
 from cupel.host.pressure import Load
@@ -42,6 +47,7 @@ from cupel.host.source import Sources
 from cupel.host.stock import Stock
 from cupel.host.tenancy import Judge, Means, Tenancy, no_judge, no_stock
 from cupel.host.transport import Transport
+from cupel.host.visits import Visits
 from cupel.image import base
 
 log = structlog.get_logger(__name__)
@@ -177,6 +183,7 @@ class _Session:
             judge=judge if stock is None else self._tell_judgement,
             obtain=no_stock if stock is None else stock.obtain,
         )
+        self._visits = Visits(self._send)
         self._connection = protocol.HostConnection()
         self._writing = asyncio.Lock()
         self._gone: collections.deque[int] = collections.deque(maxlen=REMEMBERED)
@@ -207,6 +214,7 @@ class _Session:
                 failed = error
             finally:
                 self._connection.close()
+                self._visits.leave_all()
                 for tenancy in self.tenancies.values():
                     tenancy.destroy()
             await self._end(seconds)
@@ -227,7 +235,9 @@ class _Session:
         for task in self._tasks:
             task.cancel()
 
-    def _obey(self, group: asyncio.TaskGroup, message: ToHost) -> None:
+    def _obey(  # noqa: C901 - one match over the union
+        self, group: asyncio.TaskGroup, message: ToHost
+    ) -> None:
         match message:
             case Welcome():
                 self._sources.token = message.token
@@ -256,6 +266,13 @@ class _Session:
                 if message.machine not in self.tenancies:
                     self._admit(group, Tenancy(message.machine, None, self._means))
                 self.tenancies[message.machine].destroy()
+            case Visit():
+                host = self.tenancies.get(message.machine)
+                self._visits.begin(message, host, functools.partial(self._start, group))
+            case VisitInput() | VisitSize() | VisitRoom():
+                self._visits.take(message)
+            case VisitLeft():
+                self._visits.leave(message.visit)
             case _:
                 assert_never(message)
 
@@ -367,6 +384,8 @@ class _Session:
             for machine, measures in self._record.add(self._means.now(), there):
                 await self._send(Metrics(machine=machine, measures=measures))
             if self._guard is not None:
+                kept = {number: each.usage_of_kept() for number, each in self.tenancies.items()}
+                there |= {number: usage for number, usage in kept.items() if usage is not None}
                 await self._protect(self._guard, there)
 
     async def _protect(self, guard: Guard, used: Mapping[int, Usage]) -> None:

@@ -11,7 +11,10 @@ import dataclasses
 from cupel.config.egress import Allowed
 from cupel.config.image import ImageConfig
 
-VERSION = 9
+VERSION = 10
+
+VISIT_WINDOW = 128 << 10
+"""Bytes of a visit that may be under way, in either direction."""
 
 
 MAX_PAYLOAD = 1 << 20
@@ -219,6 +222,53 @@ class Destroy:
     machine: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """Start a person's process, number `visit`, on the machine of a build, where steps begin.
+
+    `argv` empty: a shell. With `rows` and `columns` it has a terminal of that size. `env` goes
+    before what steps get. Numbers are never used twice in a session. `VisitEnded` is the answer,
+    however it ends.
+    """
+
+    machine: int
+    visit: int
+    argv: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    rows: int | None = None
+    columns: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitInput:
+    """Bytes that somebody typed; none: nothing more will come. See `VisitTaken`."""
+
+    visit: int
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitSize:
+    visit: int
+    rows: int
+    columns: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitRoom:
+    """So many more bytes of output may come. There is room for `VISIT_WINDOW` at first."""
+
+    visit: int
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitLeft:
+    """Nobody is there any more: hang up."""
+
+    visit: int
+
+
 # From the host to the server.
 
 
@@ -420,7 +470,45 @@ class MachineGone:
     machine: int
 
 
-ToHost = Welcome | Labels | Make | Run | Cancel | Destroy
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitOutput:
+    """What a visit's process wrote. `stream` is `out` or `err`; of a terminal, `out`."""
+
+    visit: int
+    stream: str
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitTaken:
+    """The process has read so many bytes: as many more may come, of `VISIT_WINDOW` at a time."""
+
+    visit: int
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VisitEnded:
+    """`status` is the exit status, negative for a signal; None if there is none, for `reason`."""
+
+    visit: int
+    status: int | None
+    reason: str | None = None
+
+
+ToHost = (
+    Welcome
+    | Labels
+    | Make
+    | Run
+    | Cancel
+    | Destroy
+    | Visit
+    | VisitInput
+    | VisitSize
+    | VisitRoom
+    | VisitLeft
+)
 ToServer = (
     Hello
     | Images
@@ -437,4 +525,7 @@ ToServer = (
     | BuildFinished
     | BuildRefused
     | MachineGone
+    | VisitOutput
+    | VisitTaken
+    | VisitEnded
 )

@@ -22,7 +22,16 @@ import pydantic
 
 from cupel.errors import Bug, InfraError
 from cupel.host import messages
-from cupel.host.messages import ArtefactData, Hello, Output, ToHost, ToServer, Welcome
+from cupel.host.messages import (
+    ArtefactData,
+    Hello,
+    Output,
+    ToHost,
+    ToServer,
+    VisitInput,
+    VisitOutput,
+    Welcome,
+)
 
 MAX_HEADER = 4 << 20
 """Bytes of JSON in a frame: the scripts of a build are the longest thing that it holds."""
@@ -60,6 +69,8 @@ _TO_SERVER: Mapping[str, type[Any]] = {kind.__name__: kind for kind in typing.ge
 _PAYLOADS: Mapping[type[Any], Mapping[str, type | tuple[type, ...]]] = {
     Output: {"machine": int, "step": int, "stream": str, "at": (int, float), "part": int},
     ArtefactData: {"machine": int, "last": bool},
+    VisitInput: {"visit": int},
+    VisitOutput: {"visit": int, "stream": str},
 }
 """The messages with a payload, most of the traffic: the types of their other fields."""
 
@@ -151,7 +162,7 @@ def _encode(message: Message) -> bytes:
     kind = type(message)
     fields: dict[str, Any] = {"type": kind.__name__}
     payload = b""
-    if isinstance(message, Output | ArtefactData):
+    if isinstance(message, Output | ArtefactData | VisitInput | VisitOutput):
         payload = message.data
         fields |= {name: getattr(message, name) for name in _PAYLOADS[kind]}
     else:

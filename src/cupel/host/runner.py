@@ -373,32 +373,36 @@ class Runner:
 
     def _environment(self, name: str = "") -> dict[str, str]:
         """The variables of what runs on the machine of this name."""
-        build = self._build
         own = next(iter(self._machines), "")
-        machine = {"CUPEL_MACHINE": name or own} if own else {}
-        return {
-            "PATH": PATH,
-            "HOME": "/root",
-            "LANG": "C.UTF-8",
-            "CI": "true",
-            **dict(build.env),
-            "CUPEL": "1",
-            "CUPEL_PROJECT": build.project,
-            "CUPEL_BRANCH": build.source.branch,
-            "CUPEL_COMMIT": build.source.commit,
-            "CUPEL_JOB": build.job,
-            "CUPEL_BUILD": str(build.build),
-            "CUPEL_ARTIFACTS": ARTEFACTS,
-            "CUPEL_RESULTS": RESULTS,
-            "CUPEL_NEEDS": NEEDS,
-            "CUPEL_PROJECTS": PROJECTS,
-            **machine,
-        }
+        return environment(self._build, name or own)
 
     def _out_of_memory(self) -> str:
         peak = self.usage().memory_peak
         known = f", peak {size(peak)}" if peak is not None else ""
         return f"killed for memory: limit {size(self._memory)}{known}"
+
+
+def environment(build: BuildSpec, name: str) -> dict[str, str]:
+    """The variables of what a build runs on its machine of this name; empty: it has but one."""
+    machine = {"CUPEL_MACHINE": name} if name else {}
+    return {
+        "PATH": PATH,
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "CI": "true",
+        **dict(build.env),
+        "CUPEL": "1",
+        "CUPEL_PROJECT": build.project,
+        "CUPEL_BRANCH": build.source.branch,
+        "CUPEL_COMMIT": build.source.commit,
+        "CUPEL_JOB": build.job,
+        "CUPEL_BUILD": str(build.build),
+        "CUPEL_ARTIFACTS": ARTEFACTS,
+        "CUPEL_RESULTS": RESULTS,
+        "CUPEL_NEEDS": NEEDS,
+        "CUPEL_PROJECTS": PROJECTS,
+        **machine,
+    }
 
 
 async def _packed(files: Mapping[str, Path]) -> AsyncIterator[bytes]:

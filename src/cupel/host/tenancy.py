@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from cupel import logger
 from cupel.errors import CupelError, InfraError, UserError
-from cupel.host import beside, runner, source
+from cupel.host import beside, runner, source, visits
 from cupel.host.messages import (
     BuildFinished,
     BuildSpec,
@@ -133,6 +133,8 @@ class Tenancy:
         self._ordered = asyncio.Event()
         self._cancelled = asyncio.Event()
         self._unwanted = asyncio.Event()
+        self._place: visits.Place | None = None
+        self._settled = asyncio.Event()
         if spec is None:
             self._unwanted.set()
 
@@ -180,14 +182,26 @@ class Tenancy:
         self._cancelled.set()
 
     def stop(self, reason: str) -> None:
-        """End the build for the host's sake: all its machines are killed as a whole, and go."""
-        if self._stopped is None:
+        """End the build for the host's sake: all its machines are killed as a whole, and go.
+
+        So does a machine that was kept for somebody after its build.
+        """
+        if self._ended:
+            self.destroy()
+        elif self._stopped is None:
             self._stopped = reason
             self._cancelled.set()
 
     def usage(self) -> Usage | None:
         """What the machine uses while it has a build that has not ended; None else."""
-        if self._machine is None or self.build is None or self._ended or self._stopped:
+        return None if self._ended else self._usage()
+
+    def usage_of_kept(self) -> Usage | None:
+        """What the machine uses that is kept though its build has ended; None else."""
+        return self._usage() if self._ended and not self._unwanted.is_set() else None
+
+    def _usage(self) -> Usage | None:
+        if self._machine is None or self.build is None or self._stopped:
             return None
         with contextlib.suppress(InfraError):
             return self._machine.usage()
@@ -197,6 +211,25 @@ class Tenancy:
         """Delete the machine, whatever it is doing."""
         self._cancelled.set()
         self._unwanted.set()
+        self._settled.set()
+
+    async def place(self) -> visits.Place:
+        """Where people come to who visit the machine, once what its build needs is there.
+
+        Raises `InfraError` if it will not be.
+        """
+        await self._settled.wait()
+        if self._unwanted.is_set():
+            raise InfraError(f"machine {self.number} is being deleted")
+        if self._place is None:
+            raise InfraError(f"machine {self.number} has nothing of its build on it")
+        return self._place
+
+    def _let_in(self, machine: Machine, build: BuildSpec) -> None:
+        names = [part.name for part in build.parts if part.machine == self.number]
+        env = runner.environment(build, next(iter(names), ""))
+        self._place = visits.Place(machine=machine, env=env, cwd=runner.SOURCE)
+        self._settled.set()
 
     @property
     def takes_slot(self) -> bool:
@@ -266,6 +299,7 @@ class Tenancy:
         if self._build is not None:
             outcome = await self._outcome(self._build, spec, making)
             self._ended = True
+            self._settled.set()
             finished = self._finished(outcome)
             if self._stopped is not None:
                 await self._kill_all()
@@ -325,6 +359,7 @@ class Tenancy:
     ) -> runner.Outcome:
         machine = await self._lay_out(build, spec, making)
         await self._bring_needed(machine, build)
+        self._let_in(machine, build)
         if not build.parts:
             return await self._runner(machine, build, spec).run()
         machines = {build.parts[0].name: machine}
@@ -379,6 +414,7 @@ class Tenancy:
         assert self._making is not None
         machine = await self._lay_out(build, self._spec, self._making)
         await self._bring_needed(machine, build)
+        self._let_in(machine, build)
         return machine
 
     async def _made(self, making: asyncio.Task[str | None]) -> Machine:

@@ -14,6 +14,7 @@ from cupel.artefact.store import ArtefactStore
 from cupel.config.server import ServerConfig
 from cupel.control.engine import Engine
 from cupel.control.hosts import Hosts
+from cupel.control.visits import Visits
 from cupel.core import actions, events
 from cupel.core.model import (
     Build,
@@ -118,6 +119,7 @@ def play(
             lambda: 1.0,
             CONFIG,
             {} if loads is None else loads,
+            Visits(cast("Store", None), cast("Engine", recorder)),
             url="http://server",
             token="secret",
         )

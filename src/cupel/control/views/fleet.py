@@ -157,6 +157,7 @@ async def _machines(tx: Transaction, rows: Sequence[Machine], now: float) -> lis
                 ready_at=row.ready_at,
                 gone_at=row.gone_at,
                 used_at=row.used_at,
+                visitors=row.visitors,
                 boot_seconds=row.ready_at and row.ready_at - row.created_at,
                 seconds=lookup.seconds(row.created_at, row.gone_at, now) or 0.0,
             )

@@ -7,7 +7,8 @@ from cupel.core.model import HostState, MachineState
 
 
 class MachineView(View):
-    """`boot_seconds` is from the decision to make it until it was ready."""
+    """`boot_seconds` is from the decision to make it until it was ready. `visitors` is how many
+    processes of people run in it."""
 
     id: int
     label: str
@@ -25,6 +26,7 @@ class MachineView(View):
     boot_seconds: float | None
     seconds: float
     used_at: float | None = None
+    visitors: int = 0
 
 
 class PoolView(View):

@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("reused_from", sa.BigInteger(), nullable=True),
         sa.Column("outputs", TEXT, nullable=True),
         sa.Column("parts", sa.JSON(), nullable=False),
+        sa.Column("visited_by", TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
     op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
@@ -301,6 +302,7 @@ def upgrade() -> None:
         sa.Column("used_at", sa.Double(), nullable=True),
         sa.Column("definition", TEXT, nullable=False),
         sa.Column("part", TEXT, nullable=False),
+        sa.Column("visitors", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_machines")),
     )
     op.create_index(

@@ -1,0 +1,112 @@
+"""People in the machines of builds: shells, commands, and what becomes of both."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e import server as serving
+from e2e.conftest import Project
+from e2e.server import Server, wait_for
+from e2e.typing_at import Terminal
+
+pytestmark = pytest.mark.e2e
+
+WAITS = "echo here; while [ ! -e /tmp/go ]; do sleep 0.1; done; cat /tmp/go; test ! -s /tmp/go"
+"""A step that goes on once somebody makes that file; with something in it, it fails."""
+
+
+@contextlib.contextmanager
+def at(server: Server, build: int, **size: int) -> Iterator[Terminal]:
+    terminal = Terminal(server.state, "shell", str(build), **size)
+    try:
+        terminal.expect("# ")
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def inside(server: Server, build: int, *command: str, **options: Any) -> Any:
+    words = [sys.executable, "-m", "cupel", "--state", str(server.state), "shell", str(build)]
+    return subprocess.run(
+        [*words, "--", *command], capture_output=True, timeout=30, check=False, **options
+    )
+
+
+def test_a_shell_in_the_machine_of_a_running_build(server: Server, project: Project) -> None:
+    work = project(serving.jobs(tests=WAITS))
+    change = work.propose("Wait", {"x": "x"})
+    build = server.running(change)["id"]
+    with at(server, build, rows=30, columns=100) as terminal:
+        terminal.type("stty size; pwd; id -un; echo $TERM $CUPEL_BUILD $CUPEL_JOB; cat x; echo\n")
+        terminal.expect(f"30 100\r\n/build/src\r\nroot\r\nxterm-256color {build} tests\r\nx")
+        terminal.expect("# ")
+        terminal.resize(50, 132)
+        wait_for(lambda: _size(terminal).endswith("50 132"), why="the new size")
+        terminal.type("sh -c 'echo sle\"\"eps; exec sleep 1000'\n")
+        terminal.expect("sleeps")
+        terminal.type("\x1a")
+        terminal.expect("Stopped")
+        terminal.expect("# ")
+        terminal.type("fg\n")
+        terminal.expect("exec sleep 1000'\r\n")
+        terminal.type("\x03")
+        terminal.expect("# ")
+        terminal.type("echo was $?\n")
+        terminal.expect("was 130")
+        with at(server, build) as other:
+            other.type("tty\n")
+            other.expect("/dev/pts/1")
+            other.type("\n~.")
+            other.expect("left")
+            assert other.ended() == 0
+        terminal.type("exit 7\n")
+        assert terminal.ended() == 7
+    done = inside(server, build, "sh", "-c", "cat; echo err >&2; touch /tmp/go; exit 3", input=b"i")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"i", b"err\n")
+    server.ended(change, "check")
+    again = inside(server, build, "true")
+    assert again.returncode == 2
+    assert b"is gone: it was not held" in again.stderr
+
+
+def _size(terminal: Terminal) -> str:
+    terminal.type("stty size\n")
+    terminal.expect("stty size\r\n")
+    terminal.expect("# ")
+    lines = terminal.all.split(b"stty size\r\n")[-1].split(b"\r\n")
+    return lines[0].decode()
+
+
+def test_what_somebody_leaves_behind_is_hung_up_on(server: Server, project: Project) -> None:
+    work = project(serving.jobs(tests=WAITS))
+    build = server.running(work.propose("Wait", {"x": "x"}))["id"]
+    with at(server, build) as terminal:
+        terminal.type("sh -c 'echo sle\"\"eps; exec sleep 31415'\n")
+        terminal.expect("sleeps")
+        terminal.process.kill()
+        terminal.process.wait()
+    look = ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]
+    wait_for(lambda: b"31415" not in inside(server, build, *look).stdout, why="the hang-up")
+    machine = server.get(f"/api/builds/{build}")["machine"]
+    wait_for(lambda: server.get(f"/api/machines/{machine}")["visitors"] == 0, why="the leaving")
+    inside(server, build, "touch", "/tmp/go")
+
+
+def test_a_visited_build_of_the_gate_proves_nothing(server: Server, project: Project) -> None:
+    work = project(serving.jobs(tests=WAITS))
+    change = work.propose("Wait", {"x": "x"}, "land")
+    first = server.running(change)["id"]
+    assert inside(server, first, "touch", "/tmp/go").returncode == 0
+    wait_for(lambda: server.get(f"/api/builds/{first}")["verdict"], why="its end")
+    ended = server.get(f"/api/builds/{first}")
+    assert ended["verdict"] == "infra"
+    assert "somebody was in its machine" in ended["reason"]
+    second = server.running(change)["id"]
+    assert second != first
+    server.post(f"/api/changes/{change}/dequeue")
