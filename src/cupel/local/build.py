@@ -179,6 +179,9 @@ class Bench:
                 | messages.Metrics()
                 | messages.BuildRefused()
                 | messages.MachineGone()
+                | messages.VisitOutput()
+                | messages.VisitTaken()
+                | messages.VisitEnded()
             ):
                 pass  # an agent's, not a machine's
             case _:
