@@ -215,6 +215,14 @@ class Client:
         """`action` is approve, withdraw, land, urgent, dequeue or abandon."""
         return self._send(views.ChangeView, "POST", f"/api/changes/{number}/{action}", body)
 
+    def retry(self, number: int, *, everything: bool) -> views.ChangeView | views.BuildView:
+        """Of a change or a build, whichever has the number: they are counted together."""
+        body = {"all": everything}
+        try:
+            return self._send(views.ChangeView, "POST", f"/api/changes/{number}/retry", body)
+        except NotFound:
+            return self._send(views.BuildView, "POST", f"/api/builds/{number}/retry", body)
+
     def builds(
         self,
         *,

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import fastapi
 
-from cupel.api.caller import READER, Before, Cupel, Limit
+from cupel.api.caller import READER, Before, Cupel, Limit, Writer
+from cupel.api.changes import RetryRequest
 from cupel.api.nouns import MetricsView
 from cupel.control import views
 from cupel.core.model import BuildState
@@ -33,6 +34,21 @@ async def list_all(
 async def show(cupel: Cupel, id: int) -> views.BuildView:
     async with cupel.store.read() as tx:
         return await views.build_view(tx, id, now=cupel.clock(), logs=cupel.logs)
+
+
+@router.post(
+    "/{id}/retry",
+    operation_id="build_retry",
+    summary="Run the job of a build again",
+    description="On the same state, with the same definition. A change that has left the gate"
+    " enters it again instead.",
+)
+async def retry(
+    cupel: Cupel, by: Writer, id: int, request: RetryRequest | None = None
+) -> views.BuildView:
+    everything = request is not None and request.all
+    await cupel.commands.retry_build(id, everything=everything, user=by.user)
+    return await show(cupel, id)
 
 
 @router.get(

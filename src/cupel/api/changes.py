@@ -40,6 +40,14 @@ class UrgencyRequest(pydantic.BaseModel):
     urgent: bool = True
 
 
+class RetryRequest(pydantic.BaseModel):
+    """Whether `all` jobs are run again; if it is left out, those that have failed."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    all: bool = False
+
+
 @router.get("", operation_id="change_list", summary="Changes, newest first", dependencies=[READER])
 async def list_all(
     cupel: Cupel,
@@ -101,6 +109,21 @@ async def urgent(
 @router.post("/{id}/dequeue", operation_id="change_dequeue", summary="Take it out of the gate")
 async def dequeue(cupel: Cupel, by: Writer, id: int) -> views.ChangeView:
     return await _after(cupel, cupel.commands.dequeue(id, user=by.user))
+
+
+@router.post(
+    "/{id}/retry",
+    operation_id="change_retry",
+    summary="Run again what failed of a change",
+    description="On the same state, with the same jobs, in the pipeline that ran last. A change"
+    " that has left the gate enters it again with the same patch set.",
+)
+async def retry(
+    cupel: Cupel, by: Writer, id: int, request: RetryRequest | None = None
+) -> views.ChangeView:
+    everything = request is not None and request.all
+    asked = cupel.commands.retry_change(id, everything=everything, user=by.user)
+    return await _after(cupel, asked)
 
 
 @router.post("/{id}/abandon", operation_id="change_abandon", summary="Abandon a change")

@@ -10,7 +10,7 @@ from cupel.cli import change, output
 from cupel.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from cupel.control.views import ChangeView
+    from cupel.control.views import BuildView, ChangeView
 
 number = click.argument("number", metavar="CHANGE", type=change.NUMBER)
 
@@ -83,6 +83,37 @@ def urgent(session: Session, number: int, off: bool, as_json: bool) -> None:
     What it needs goes with it; other urgent ones stay ahead.
     """
     _decide(session, "urgent", number, as_json, {"urgent": not off})
+
+
+@click.command()
+@click.argument("number", metavar="CHANGE|BUILD", type=change.NUMBER)
+@click.option("--all", "everything", is_flag=True, help="Run again what has passed, too.")
+@output.json_option
+@pass_session
+def retry(session: Session, number: int, everything: bool, as_json: bool) -> None:
+    """Run again what failed of a change, or the job of a build.
+
+    It is run on the same state, with the same jobs; earlier attempts stay. A change that has left
+    the gate enters it again with the same patch set, and is proved on the branch as it is now.
+    """
+    with session.client() as client:
+        after = client.retry(number, everything=everything)
+    if as_json:
+        output.document(after)
+    else:
+        click.echo(_retried(after))
+
+
+def _retried(after: ChangeView | BuildView) -> str:
+    from cupel.control.views import BuildView
+
+    if isinstance(after, BuildView):
+        return f"job {after.job} runs again: cupel change show {after.change}"
+    last = next((each.item for each in after.items if each.item.pipeline != "periodic"), None)
+    if after.wants_land or last is None:
+        waiting = f": {after.waiting}" if after.waiting else ""
+        return f"change {after.id} enters the gate again with patch set {after.patch_set}{waiting}"
+    return f"change {after.id} is run again in {last.pipeline}: cupel change show {after.id}"
 
 
 @click.command()

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "dequeue": "decision:dequeue",
     "promote": "decision:promote",
     "urgent": "decision:urgent",
+    "retry": "decision:retry",
     "abandon": "decision:abandon",
     "queue": "queue:queue",
     "change": "change:change",

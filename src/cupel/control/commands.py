@@ -14,11 +14,12 @@ from cupel.control import load
 from cupel.control.clock import Clock
 from cupel.control.engine import ID_COUNTER, Engine
 from cupel.control.states import Repositories
-from cupel.core import admission, events, speculation
+from cupel.core import admission, events, retry, speculation
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
     Approval,
+    Build,
     Change,
     ChangeState,
     Event,
@@ -278,6 +279,42 @@ class Commands:
         await self._refuse_while_landing(change_id)
         await self._engine.record(events.DequeueAsked(change_id=change_id, user=user))
         return await self._change(change_id)
+
+    async def retry_change(self, change_id: int, *, everything: bool, user: str) -> Change:
+        """Run again what failed of what was last run of the change, or everything."""
+        await self._change(change_id)
+        async with self._store.read() as tx:
+            last = await load.last_run(tx, change_id)
+        if last is None:
+            raise Conflict(f"nothing has been run of change {change_id} yet")
+        await self._retry(
+            events.RetryAsked(item_id=last.id, job=None, everything=everything, user=user)
+        )
+        return await self._change(change_id)
+
+    async def retry_build(self, build_id: int, *, everything: bool, user: str) -> Build:
+        """Run the job of a build again, or everything that was run with it."""
+        async with self._store.read() as tx:
+            build = await tx.get(Build, build_id)
+            item = None if build is None else await tx.get(Item, build.item_id)
+        if build is None or item is None:
+            raise NotFound(f"there is no build {build_id}")
+        if item.state is not ItemState.LANDED and build.buildset_id != item.buildset_id:
+            raise Conflict(
+                f"build {build_id} is of a state that was given up",
+                hint=f"`cupel change show {item.change_id}` has the builds of the present one",
+            )
+        await self._retry(
+            events.RetryAsked(item_id=item.id, job=build.job, everything=everything, user=user)
+        )
+        return build
+
+    async def _retry(self, fact: events.RetryAsked) -> None:
+        async with self._store.read() as tx:
+            refusal = retry.refusal(await load.to_retry(tx, fact.item_id), fact)
+        if refusal is not None:
+            raise Conflict(refusal.text, hint=refusal.hint)
+        await self._engine.record(fact)
 
     async def abandon(self, change_id: int, *, user: str) -> Change:
         """Give the change up; its builds stop. Pushing it again opens it again."""

@@ -12,7 +12,7 @@ from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
 from cupel.control.visits import Visits
-from cupel.core.model import Change, Policy, Project, Queue
+from cupel.core.model import Build, Change, Policy, Project, Queue
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
@@ -71,6 +71,10 @@ class Commands(Protocol):
     async def land(self, change_id: int, *, user: str) -> Change: ...
 
     async def dequeue(self, change_id: int, *, user: str) -> Change: ...
+
+    async def retry_change(self, change_id: int, *, everything: bool, user: str) -> Change: ...
+
+    async def retry_build(self, build_id: int, *, everything: bool, user: str) -> Build: ...
 
     async def abandon(self, change_id: int, *, user: str) -> Change: ...
 

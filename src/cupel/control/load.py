@@ -178,6 +178,8 @@ async def _concerning(  # noqa: C901 - one match over the union
             if change is None:
                 return ()
             return await _in_line(tx, [change.project_id], {change.id})
+        case events.RetryAsked():
+            return await _to_retry(tx, fact.item_id)
         case events.HeadSeen():
             where = {"project_id": fact.project_id, "name": fact.branch}
             return await tx.select(Branch, where)
@@ -220,6 +222,29 @@ async def _concerning(  # noqa: C901 - one match over the union
             return await _on_machines(tx, [fact.machine_id])
         case _:
             assert_never(fact)
+
+
+async def last_run(tx: Transaction, change_id: int) -> Item | None:
+    """What a retry of the change is about: where it was last put, audits aside."""
+    items = await tx.select(Item, {"change_id": change_id}, descending=True)
+    return next((each for each in items if each.pipeline is not Pipeline.PERIODIC), None)
+
+
+async def to_retry(tx: Transaction, item_id: int) -> Draft:
+    """What says whether an item may be run again (`retry.refusal`)."""
+    return Draft(await _to_retry(tx, item_id), now=0.0, ids=iter(()))
+
+
+async def _to_retry(tx: Transaction, item_id: int) -> list[Row]:
+    items = await tx.select(Item, {"id": [item_id]})
+    changes = {item.change_id for item in items if item.change_id is not None}
+    state = {item.buildset_id for item in items}
+    return [
+        *items,
+        *await _in_line(tx, {item.project_id for item in items}, changes),
+        *await tx.select(Buildset, {"id": state}),
+        *await tx.select(Build, {"buildset_id": state}),
+    ]
 
 
 async def _in_line(tx: Transaction, project_ids: Iterable[int], ids: set[int]) -> list[Row]:

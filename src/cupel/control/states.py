@@ -65,6 +65,14 @@ class States:
                 why = None if made.paths else "; ".join(made.messages)
                 return events.StateConflicted(buildset_id=buildset, paths=made.paths, why=why)
             await repository.keep_state(repo, buildset, made.commit)
+            if action.buildset.jobs:  # they are frozen, and stay so
+                return events.StatePrepared(
+                    buildset_id=buildset,
+                    commit=made.commit,
+                    tree=made.tree,
+                    jobs=(),
+                    notice=action.buildset.notice,
+                )
             beside = [
                 (project.name, self._repositories.path(project.name), commit)
                 for project, commit in action.beside

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from dataclasses import replace
 
-from cupel.core import evidence, lifecycle
+from cupel.core import attempts, evidence, lifecycle
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -51,7 +51,8 @@ def latest(builds: list[Build]) -> dict[str, Build]:
 
 
 def evaluate(buildset: Buildset, builds: list[Build], policy: Policy) -> Outcome:
-    """How a buildset stands, from its state and the last attempts at its jobs."""
+    """How a buildset stands, from its state and the last attempts at its jobs that count."""
+    builds = attempts.counting(buildset, builds)
     match buildset.state:
         case BuildsetState.CONFLICT:
             return _failing(Reason.CONFLICT, buildset.detail)
@@ -162,10 +163,10 @@ def advance(draft: Draft, item: Item, buildset: Buildset, policy: Policy) -> Non
     """Queue the builds whose needs are met, retry what the infrastructure failed, skip the rest."""
     if buildset.state is not BuildsetState.READY:
         return
-    builds = draft.builds(buildset.id)
+    builds = attempts.counting(buildset, draft.builds(buildset.id))
     for job in buildset.jobs:
         if _advance_job(draft, item, buildset, job, builds, policy):
-            builds = draft.builds(buildset.id)
+            builds = attempts.counting(buildset, draft.builds(buildset.id))
 
 
 def _advance_job(
@@ -197,23 +198,25 @@ def _begin(draft: Draft, item: Item, buildset: Buildset, job: Job, final: dict[s
 def begin(draft: Draft, item: Item, buildset: Buildset, job: Job) -> Build:
     """The next attempt at a job; none is run where a pass is known that is good for it."""
     tried = draft.builds_of(buildset.id, job.name)
-    purpose = _purpose(tried)
+    purpose = _purpose(buildset, job, tried)
     if purpose is Purpose.FIRST:
         found = evidence.reusable(draft, buildset, job)
         if found is not None:
             return evidence.reuse(draft, item, buildset, job, found)
     build = _new_build(draft, item, buildset, job, attempt=1 + len(tried), purpose=purpose)
     if purpose is not Purpose.FIRST:
-        text = f"{job.name}: attempt {build.attempt}, after: {tell(tried[-1])}"
+        asked = "as asked, " if purpose is Purpose.ASKED else ""
+        text = f"{job.name}: attempt {build.attempt}, {asked}after: {tell(tried[-1])}"
         draft.tell("build.retried", text, **_about(item, build))
     return build
 
 
-def _purpose(tried: list[Build]) -> Purpose:
+def _purpose(buildset: Buildset, job: Job, tried: list[Build]) -> Purpose:
     """What the next attempt is for. Those that were cancelled do not count."""
-    ended = [build for build in tried if build.verdict is not Verdict.CANCELLED]
+    counted = attempts.counting(buildset, tried)
+    ended = [build for build in counted if build.verdict is not Verdict.CANCELLED]
     if not ended:
-        return Purpose.FIRST
+        return Purpose.ASKED if attempts.was_asked(buildset, job.name) else Purpose.FIRST
     return Purpose.RERUN if ended[-1].verdict is Verdict.FAILURE else Purpose.RETRY
 
 
@@ -232,16 +235,17 @@ def advance_wanted(
         if not wanted:
             stop_build(draft, last, "nothing waits for its result any more", started_too=True)
         return last
-    if _purpose(tried) is Purpose.FIRST:
+    if _purpose(buildset, job, tried) is Purpose.FIRST:
         found = evidence.reusable(draft, buildset, job)
         if found is not None:
             evidence.reuse(draft, item, buildset, job, found)
             return None
-    if not wanted or is_final(tried, policy, voting=job.voting):
+    counted = attempts.counting(buildset, tried)
+    if not wanted or is_final(counted, policy, voting=job.voting):
         return None
     for name in job.needs:
         needed = next(each for each in buildset.jobs if each.name == name)
-        before = draft.builds_of(buildset.id, name)
+        before = attempts.counting(buildset, draft.builds_of(buildset.id, name))
         if before and is_final(before, policy, voting=needed.voting):
             why = f"needs {name}, which ended as {before[-1].verdict}"
             skip(draft, item, buildset, job, why)
@@ -252,7 +256,8 @@ def advance_wanted(
 
 def skip(draft: Draft, item: Item, buildset: Buildset, job: Job, why: str) -> None:
     """The job is not run, and says why."""
-    build = _new_build(draft, item, buildset, job, attempt=1)
+    attempt = 1 + len(draft.builds_of(buildset.id, job.name))
+    build = _new_build(draft, item, buildset, job, attempt=attempt)
     finish(draft, build, Verdict.SKIPPED, why)
 
 

@@ -19,7 +19,7 @@ def pushed(draft: Draft, fact: events.ChangePushed) -> None:
             f"change {old.id} has landed already",
             hint="push the commit as a new change: give it another Change-Id",
         )
-    change = draft.put(replace(fact.change, wants_land=False))
+    change = draft.put(replace(fact.change, wants_land=False, anew=False))
     draft.put(fact.patch_set)
     draft.tell(
         "change.pushed",
@@ -78,6 +78,11 @@ def land_asked(draft: Draft, fact: events.LandAsked) -> None:
     if change.state is not ChangeState.OPEN:
         return
     draft.tell("change.land-asked", **_concerning(change), user=fact.user)
+    want_to_land(draft, change)
+
+
+def want_to_land(draft: Draft, change: Change) -> None:
+    """Have the change enter the gate, with those that it needs or that need it, if approved."""
     for member in admission.up_and_down(draft, change):
         if member.state is ChangeState.OPEN and admission.is_approved(draft, member):
             _want(draft, member)

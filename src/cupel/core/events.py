@@ -69,6 +69,19 @@ class DequeueAsked:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RetryAsked:
+    """Somebody wants builds of an item once more, of the same jobs on the same state.
+
+    Those of `job`, or of every job that has not passed, or with `everything` of all of them.
+    """
+
+    item_id: int
+    job: str | None
+    everything: bool
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PromoteAsked:
     """These changes go first in their queue, in this order, with what they need ahead of them."""
 
@@ -324,6 +337,7 @@ Fact = (
     | ApprovalWithdrawn
     | LandAsked
     | DequeueAsked
+    | RetryAsked
     | PromoteAsked
     | UrgencySet
     | QueueSet

@@ -25,6 +25,7 @@ from cupel.core.model import (
     Buildset,
     BuildsetState,
     BuildState,
+    Change,
     Evidence,
     Host,
     HostState,
@@ -47,6 +48,8 @@ PROVING = frozenset({Pipeline.CHECK, Pipeline.GATE})
 """The pipelines whose passes are evidence, and which reuse it."""
 
 FAILED = frozenset({Verdict.FAILURE, Verdict.TIMEOUT})
+
+_RUNS_ANYWAY = frozenset({Purpose.RERUN, Purpose.ASKED})
 
 
 # Keys.
@@ -192,7 +195,14 @@ def _is_proof(draft: Draft, buildset: Buildset) -> bool:
     """Whether passes of the state are evidence, and others' are good for it."""
     if buildset.role is Role.BASE:
         return False
-    return draft.get(Item, buildset.item_id).pipeline in PROVING
+    item = draft.get(Item, buildset.item_id)
+    return item.pipeline in PROVING and not _is_anew(draft, item)
+
+
+def _is_anew(draft: Draft, item: Item) -> bool:
+    """Whether somebody wants everything run in the gate, whatever has passed before."""
+    change = draft.find(Change, item.change_id) if item.pipeline is Pipeline.GATE else None
+    return change is not None and change.anew
 
 
 def reusable(draft: Draft, buildset: Buildset, job: Job) -> Evidence | None:
@@ -315,10 +325,10 @@ def record(draft: Draft, build: Build, artefacts: Sequence[Artefact]) -> Build:
 def _overtake(draft: Draft, found: Evidence) -> None:
     """Builds that have waited for a machine until now need none any more.
 
-    A rerun does: it is to find out whether the same result comes again.
+    A rerun does: it is to find out whether the same result comes again. So does what was asked for.
     """
     for build in draft.all(Build):
-        waits = build.state is BuildState.QUEUED and build.purpose is not Purpose.RERUN
+        waits = build.state is BuildState.QUEUED and build.purpose not in _RUNS_ANYWAY
         if waits and build.key == found.key:
             _stand_for(draft, build, found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from cupel.core import change, events, fleet, item, lifecycle, visit
+from cupel.core import change, events, fleet, item, lifecycle, retry, visit
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -34,6 +34,8 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
             change.land_asked(draft, fact)
         case events.DequeueAsked():
             change.dequeue_asked(draft, fact)
+        case events.RetryAsked():
+            retry.asked(draft, fact)
         case events.PromoteAsked():
             change.promote_asked(draft, fact)
         case events.UrgencySet():
@@ -151,8 +153,11 @@ def _state_made(
         case events.StatePrepared():
             event = "prepared"
             made = replace(present, commit=fact.commit, tree=fact.tree, notice=fact.notice)
-            if not present.jobs:  # an audit's were chosen when it began
+            if not present.jobs:  # an audit's were chosen when it began, a retry keeps what it had
                 made = replace(made, jobs=fact.jobs, keys=fact.keys)
+            elif present.tree not in (None, fact.tree):
+                event = "misconfigured"
+                made = replace(present, detail="the state cannot be made again as it was")
         case events.StateConflicted():
             event = "conflict"
             made = replace(present, detail="conflicts in " + ", ".join(fact.paths))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cupel.core import actions, admission, demand, intents, lifecycle, together
+from cupel.core import actions, admission, attempts, demand, intents, lifecycle, together
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -31,6 +31,7 @@ from cupel.core.model import (
     MachineState,
     Pipeline,
     Pool,
+    Purpose,
     Queue,
     Row,
     Verdict,
@@ -119,10 +120,20 @@ def _change(old: Row | None, new: Row, after: Draft) -> Iterator[str]:
             yield from _build_changed(old, new, after)
         case Machine():
             yield from _machine_changed(old, new, after)
-        case Buildset() if isinstance(old, Buildset) and old.onto != new.onto:
-            yield f"{_name(new)} is proved on {new.onto}, which was {old.onto}"
+        case Buildset() if isinstance(old, Buildset):
+            yield from _buildset_changed(old, new)
         case _:
             pass
+
+
+def _buildset_changed(old: Buildset, new: Buildset) -> Iterator[str]:
+    """What is proved stays what it is, however often it is run."""
+    if old.onto != new.onto:
+        yield f"{_name(new)} is proved on {new.onto}, which was {old.onto}"
+    if old.jobs and old.jobs != new.jobs:
+        yield f"{_name(new)} has other jobs than were frozen"
+    if old.tree not in (None, new.tree):
+        yield f"{_name(new)} has tree {new.tree}, which was {old.tree}"
 
 
 def _by_the_table(old: Row | None, new: Row) -> Iterator[str]:
@@ -231,6 +242,7 @@ def _has_landed(old: Row | None, item: Item, after: Draft) -> Iterator[str]:
 
 def _build_changed(old: Row | None, new: Build, after: Draft) -> Iterator[str]:
     if not isinstance(old, Build):
+        yield from _is_the_next_attempt(new, after)
         return
     if old.state is BuildState.QUEUED and new.state is BuildState.STARTING:
         yield from _within_quota(new, after)
@@ -238,6 +250,16 @@ def _build_changed(old: Row | None, new: Build, after: Draft) -> Iterator[str]:
         yield f"{_name(new)} changed after its end"
     if old.machine_id is not None and old.machine_id != new.machine_id:
         yield f"{_name(new)} went from machine {old.machine_id} to {new.machine_id}"
+
+
+def _is_the_next_attempt(new: Build, after: Draft) -> Iterator[str]:
+    """Attempts are counted from one on, and none hides another."""
+    alike = [build.attempt for build in after.builds_of(new.buildset_id, new.job)]
+    if alike.count(new.attempt) > 1:
+        yield f"{_name(new)} is a second attempt {new.attempt} at {new.job}"
+    asked = new.purpose is Purpose.ASKED
+    if asked and not attempts.was_asked(after.get(Buildset, new.buildset_id), new.job):
+        yield f"{_name(new)} runs as if somebody had asked for it"
 
 
 def _within_quota(new: Build, after: Draft) -> Iterator[str]:

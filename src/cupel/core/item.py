@@ -154,7 +154,7 @@ def leave(
     if change is not None and item.pipeline is Pipeline.GATE and reason in _OWN_FAULT:
         history.change_rejected(draft, change)
     if item.pipeline is Pipeline.GATE and change is not None and change.patch_set == item.patch_set:
-        draft.put(replace(change, wants_land=False, updated_at=draft.now))
+        draft.put(replace(change, wants_land=False, anew=False, updated_at=draft.now))
     text = f"{_WORDS[event]} in {item.pipeline}" + (f": {reason}" if reason else "")
     draft.tell(f"item.{_WORDS[event]}", text, **about(item))
     return draft.put(done)

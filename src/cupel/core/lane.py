@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Hashable
 from typing import TypeAlias
 
-from cupel.core import admission, buildset, evidence, history, waiting
+from cupel.core import admission, attempts, buildset, evidence, history, waiting
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -439,7 +439,8 @@ class Lane:
             elif build.verdict is Verdict.CANCELLED and build.started_at is not None:
                 trial.survived = max(trial.survived, ended - build.started_at)
         policy = self.projects[self._project_of(proof)].policy
-        trial.refused = trial.refused or buildset.spent(builds, policy)
+        counted = attempts.counting(proof, builds)
+        trial.refused = trial.refused or buildset.spent(counted, policy)
 
     # The head itself.
 

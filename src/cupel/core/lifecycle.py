@@ -35,10 +35,15 @@ ITEM: Mapping[tuple[It, str], It] = {
     (It.LIVE, "remove"): It.REMOVED,
     (It.LANDING, "landed"): It.LANDED,
     (It.LANDING, "refused"): It.LIVE,
+    # Somebody wants builds once more. What has left the gate enters it as another item instead.
+    (It.PASSED, "retry"): It.LIVE,
+    (It.REJECTED, "retry"): It.LIVE,
 }
 
 BUILDSET: Mapping[tuple[Bs, str], Bs] = {
     (Bs.PREPARING, "prepared"): Bs.READY,
+    # Its jobs stay as they were frozen, but git may have let go of the state meanwhile.
+    (Bs.READY, "retry"): Bs.PREPARING,
     (Bs.PREPARING, "conflict"): Bs.CONFLICT,
     (Bs.PREPARING, "misconfigured"): Bs.MISCONFIGURED,
     (Bs.PREPARING, "supersede"): Bs.SUPERSEDED,

@@ -102,12 +102,14 @@ class Role(enum.StrEnum):
 
 
 class Purpose(enum.StrEnum):
-    """Why a build was made: `retry` after the infrastructure failed, `rerun` after a failure."""
+    """Why a build was made: `retry` after the infrastructure failed, `rerun` after a failure,
+    `asked` because somebody wanted it once more."""
 
     FIRST = "first"
     RETRY = "retry"
     RERUN = "rerun"
     AUDIT = "audit"
+    ASKED = "asked"
 
 
 class Reason(enum.StrEnum):
@@ -196,7 +198,8 @@ class Change:
     subject. `patch_set` is the number of the newest one. `wants_land` is a standing request to
     enter the gate; it falls when the change leaves the gate without landing, and with a new
     patch set. `land_asked_at` orders such requests. An `urgent` change, such as one that repairs
-    the branch, goes to the front of its queue.
+    the branch, goes to the front of its queue. One that goes through the gate `anew` reuses no
+    pass on its way.
     """
 
     id: int
@@ -216,6 +219,7 @@ class Change:
     created_at: float
     updated_at: float
     urgent: bool = False
+    anew: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +299,14 @@ class Item:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Somebody wanted a job once more: its builds up to the id `after` do not count any more."""
+
+    job: str
+    after: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Buildset:
     """The builds of one item on one speculative state.
 
@@ -302,7 +314,8 @@ class Buildset:
     itself is proved); `beside` are the commits of the queue's other projects in this state, by
     project id. `commit` and `tree` are the merged result, known from READY on; a BASE is `onto`
     itself. `keys` are the digests of what each job depends on in this state, by job; a job without
-    one has no evidence. `detail` is the text of a conflict or of a configuration error.
+    one has no evidence. `detail` is the text of a conflict or of a configuration error. `again`
+    are the jobs that somebody wanted once more, each at most once.
     """
 
     id: int
@@ -321,6 +334,7 @@ class Buildset:
     role: Role = Role.PROOF
     beside: tuple[tuple[int, str], ...] = ()
     keys: tuple[tuple[str, str], ...] = ()
+    again: tuple[Again, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,8 @@ _CHAPTERS: Sequence[tuple[str, str, Table, enum.StrEnum]] = (
         "Item",
         (
             "A change's place in a pipeline. `pass` ends items of `check` and `post`, which do not"
-            " land. A refused landing is proved again on the branch as it is then."
+            " land; it may be run again there (`retry`). A refused landing is proved again on the"
+            " branch as it is then."
         ),
         lifecycle.ITEM,
         model.ItemState.LIVE,
@@ -41,7 +42,8 @@ _CHAPTERS: Sequence[tuple[str, str, Table, enum.StrEnum]] = (
         "Buildset",
         (
             "The builds of one item on one state. When another state is to be proved, this one is"
-            " superseded: its builds stop, and a new buildset takes its place."
+            " superseded: its builds stop, and a new buildset takes its place. To be run again, the"
+            " same state is made once more, with the jobs that it had."
         ),
         lifecycle.BUILDSET,
         model.BuildsetState.PREPARING,

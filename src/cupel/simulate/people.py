@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cupel.core import events
-from cupel.core.model import Change, ChangeState, Job, PatchSet
+from cupel.core.model import Change, ChangeState, Item, Job, PatchSet
 from cupel.errors import UserError
 from cupel.simulate.findings import Findings, Ref
 from cupel.simulate.git import ANYTHING, Commit, Patch
@@ -176,6 +176,14 @@ class People(Findings):
 
     def dequeue(self, ref: Ref) -> None:
         self.say(events.DequeueAsked(change_id=ref.id, user="bob"))
+
+    def retry(self, ref: Ref, job: str | None = None, *, everything: bool = False) -> None:
+        """Somebody wants what was last run of the change once more."""
+        numbers = [each.id for each in self.rows.all(Item) if each.change_id == ref.id]
+        if numbers:
+            self.say(
+                events.RetryAsked(item_id=max(numbers), job=job, everything=everything, user="ada")
+            )
 
     # Operators.
 

@@ -154,8 +154,13 @@ class Director:
             world.land,
             world.promote,
             world.urgent,
+            world.retry,
+            self._retry_all,
         )
         chance.choice(acts)(ref)
+
+    def _retry_all(self, ref: Ref) -> None:
+        self._world.retry(ref, everything=True)
 
     def _amend(self, ref: Ref) -> None:
         """A better patch set. Git refuses to push to a change that it knows to have landed."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import fastapi
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from cupel.control import views
+from cupel.control.auth import Scope
 from cupel.core.model import BuildState, Verdict
 from cupel.web import chart, live, log, site
 from cupel.web.problem import PageRoute
@@ -59,3 +60,14 @@ async def build(
             machines=shown.machines,
         ),
     )
+
+
+@router.post("/builds/{id}/retry")
+async def retry(request: fastapi.Request, id: int) -> Response:
+    """Run the job again, for those who may, and show where its attempts stand."""
+    here = site.of(request)
+    who, _ = await here.form(request, Scope.WRITE)
+    again = await here.server.commands.retry_build(id, everything=False, user=who.user)
+    async with here.server.store.read() as tx:
+        change = (await views.build_view(tx, again.id, now=here.now())).change
+    return RedirectResponse(f"/changes/{change}" if change else f"/builds/{id}", status_code=303)

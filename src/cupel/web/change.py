@@ -27,6 +27,8 @@ ACTIONS: dict[str, Callable[[Commands, int, str], Awaitable[object]]] = {
     "withdraw": lambda commands, id, user: commands.withdraw(id, user=user),
     "land": lambda commands, id, user: commands.land(id, user=user),
     "dequeue": lambda commands, id, user: commands.dequeue(id, user=user),
+    "retry": lambda commands, id, user: commands.retry_change(id, everything=False, user=user),
+    "retry-all": lambda commands, id, user: commands.retry_change(id, everything=True, user=user),
     "abandon": lambda commands, id, user: commands.abandon(id, user=user),
 }
 
@@ -72,6 +74,7 @@ async def change(request: fastapi.Request, id: int) -> Response:
     async with here.server.store.read() as tx:
         shown = await views.change_view(tx, id, now=now, logs=here.server.logs)
         project = await views.project_view(tx, shown.project, url=here.server.url)
+        again = await views.retriable(tx, id)
     return await here.page(
         request,
         "change.html",
@@ -83,6 +86,7 @@ async def change(request: fastapi.Request, id: int) -> Response:
             entry.item.pipeline is Pipeline.GATE and entry.item.state in LIVE_ITEMS
             for entry in shown.items
         ),
+        again=again,
     )
 
 

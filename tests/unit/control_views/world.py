@@ -377,6 +377,16 @@ class Commands:
     async def dequeue(self, change_id: int, *, user: str) -> Change:
         return await self._about(change_id, "dequeue", user)
 
+    async def retry_change(self, change_id: int, *, everything: bool, user: str) -> Change:
+        return await self._about(change_id, "retry_change", everything, user)
+
+    async def retry_build(self, build_id: int, *, everything: bool, user: str) -> Build:
+        self._ask("retry_build", build_id, everything, user)
+        async with self.store.read() as tx:
+            row = await tx.get(Build, build_id)
+        assert row is not None
+        return row
+
     async def abandon(self, change_id: int, *, user: str) -> Change:
         return await self._about(change_id, "abandon", user)
 

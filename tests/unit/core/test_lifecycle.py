@@ -19,12 +19,7 @@ TABLES: list[tuple[Mapping[tuple[Any, str], Any], enum.StrEnum, set[enum.StrEnum
     (
         lifecycle.ITEM,
         model.ItemState.LIVE,
-        {
-            model.ItemState.LANDED,
-            model.ItemState.PASSED,
-            model.ItemState.REJECTED,
-            model.ItemState.REMOVED,
-        },
+        {model.ItemState.LANDED, model.ItemState.REMOVED},
     ),
     (lifecycle.BUILDSET, model.BuildsetState.PREPARING, {model.BuildsetState.SUPERSEDED}),
     (lifecycle.BUILD, BuildState.QUEUED, {BuildState.FINISHED}),

@@ -74,6 +74,8 @@ from cupel.control.views.queue import queue_view as queue_view
 from cupel.control.views.queue import queue_views as queue_views
 from cupel.control.views.queue import rules_list as rules_list
 from cupel.control.views.queue import rules_view as rules_view
+from cupel.control.views.retry import Retriable as Retriable
+from cupel.control.views.retry import retriable as retriable
 from cupel.control.views.status import event_list as event_list
 from cupel.control.views.status import event_views as event_views
 from cupel.control.views.status import git_url as git_url

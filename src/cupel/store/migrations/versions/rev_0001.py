@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("role", TEXT, nullable=False),
         sa.Column("beside", sa.JSON(), nullable=False),
         sa.Column("keys", sa.JSON(), nullable=False),
+        sa.Column("again", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_buildsets")),
     )
     op.create_index(
@@ -136,6 +137,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("updated_at", sa.Double(), nullable=False),
         sa.Column("urgent", sa.Boolean(), nullable=False),
+        sa.Column("anew", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
     )
     op.create_index("ix_changes_project_id_key", "changes", ["project_id", "key"])
