@@ -11,7 +11,7 @@ import dataclasses
 import io
 import tarfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
@@ -29,7 +29,7 @@ FOREVER = "forever"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """What a step does: prints, uses, leaves files below /build/artifacts, and exits."""
+    """What a step does: prints, uses, leaves files (by paths from /build/artifacts) and exits."""
 
     prints: Sequence[tuple[Stream, bytes]] = ()
     exit: int | str = 0
@@ -253,7 +253,7 @@ class FakeMachine:
             oom_kills=used.oom_kills + (script.exit == OOM),
         )
         for path, content in script.leaves.items():
-            self.files[f"/build/artifacts/{path}"] = content
+            self.files[str(PurePosixPath("/build/artifacts") / path)] = content
 
 
 class FakeProcess:

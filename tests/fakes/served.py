@@ -16,6 +16,7 @@ from cupel.host.messages import HostLoad
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
+from cupel.report.results.store import ResultStore
 from cupel.store.memory import MemoryStore
 
 
@@ -49,6 +50,7 @@ class Served:
     clock: Clock
     logs: LogStore
     artefacts: ArtefactStore
+    results: ResultStore
     auth: Auth
     images: Keeper
     url: str = "http://127.0.0.1:8470"
@@ -65,6 +67,7 @@ def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Serve
         clock=clock,
         logs=LogStore(state / "logs"),
         artefacts=ArtefactStore(state / "artefacts"),
+        results=ResultStore(state / "results"),
         auth=Auth(store, clock),
         images=Keeper(Catalogue(state / "images"), named=()),
         **given,

@@ -94,6 +94,7 @@ class ServerConfig:
     )
     log_limit: int = 256 << 20
     artefact_limit: int = GIB
+    result_limit: int = 256 << 20
     keep: float = 90 * DAY
     lease: float = 45.0
 
@@ -269,10 +270,17 @@ ARTEFACTS = Field(
     text="How much a build may leave in `$CUPEL_ARTIFACTS`, such as `1G` (the default); one that "
     "leaves more fails.",
 )
+RESULTS = Field(
+    key="results",
+    shape=scalar.size(1 << 16, 1 << 30),
+    text="How much of what a build leaves in `$CUPEL_RESULTS` is read, such as `256M` (the "
+    "default). It counts as artefacts, too.",
+)
 KEEP = Field(
     key="keep",
     shape=scalar.duration(3600, 36_500 * DAY),
-    text="How long logs and artefacts of finished builds are kept, such as `90d` (the default).",
+    text="How long logs, results of tests and artefacts of finished builds are kept, such as "
+    "`90d` (the default).",
 )
 
 LISTEN_AT = Field(
@@ -330,7 +338,7 @@ LABELS = Field(
     text="What jobs may ask for by `machine`. These replace the default labels, `debian-12` "
     "without network and `debian-12-net` with it.",
 )
-LIMITS_RECORD = Record(wanted="a mapping of limits", fields=(LOG, ARTEFACTS, KEEP))
+LIMITS_RECORD = Record(wanted="a mapping of limits", fields=(LOG, ARTEFACTS, RESULTS, KEEP))
 LIMITS = Field(key="limits", shape=LIMITS_RECORD, text="What a build may leave behind.")
 
 SERVER = Record(
@@ -368,6 +376,7 @@ def _settings(found: Found, default: ServerConfig, problems: Problems) -> Server
         labels=_labels(found, images, default, problems),
         log_limit=int(limits.get(LOG, default.log_limit)),
         artefact_limit=int(limits.get(ARTEFACTS, default.artefact_limit)),
+        result_limit=int(limits.get(RESULTS, default.result_limit)),
         keep=limits.get(KEEP, default.keep),
     )
 
@@ -455,6 +464,7 @@ def default_text() -> str:
         "# limits:",
         "#   log: 256M",
         "#   artefacts: 1G",
+        "#   results: 256M",
         "#   keep: 90d",
         "",
     ]

@@ -39,6 +39,7 @@ from cupel.core.model import (
     Item,
     Project,
 )
+from cupel.core.results import FailedTest
 from cupel.errors import Forbidden, InfraError
 from cupel.forge.builtin import HookServer
 from cupel.git import hooks, repository
@@ -47,6 +48,7 @@ from cupel.host import joining
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
+from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
 
 log = structlog.get_logger(__name__)
@@ -95,6 +97,7 @@ class Cupel:
         self._let_go_up_to = 0
         self.logs = LogStore(state / "logs")
         self.artefacts = ArtefactStore(state / "artefacts")
+        self.results = ResultStore(state / "results")
         self.auth = Auth(store, clock)
         self.engine = Engine(store, self.feed, clock)
         self.repositories = Repositories(state / "git")
@@ -133,6 +136,7 @@ class Cupel:
             self.config,
             self.loads,
             self.visits,
+            results=self.results,
             url=self._inner,
             token=issued.secret,
         )
@@ -242,7 +246,8 @@ class Cupel:
                 return
 
     async def _let_go(self, before: float) -> None:
-        """Delete logs and artefacts of builds that finished before then; their rows stay."""
+        """Delete logs, artefacts and results of builds that finished before then. Their rows stay,
+        but those of failed tests, whose results are gone."""
         after = self._let_go_up_to
         while True:
             async with self.store.read() as tx:
@@ -251,11 +256,20 @@ class Cupel:
                 if build.finished_at is None or build.finished_at >= before:
                     return
                 await asyncio.to_thread(self._delete, build.id)
+                await self._forget_failed_tests(build.id)
                 after = self._let_go_up_to = build.id
             if len(builds) < _BATCH:
                 return
 
+    async def _forget_failed_tests(self, build_id: int) -> None:
+        async with self.store.read() as tx:
+            found = await tx.select(FailedTest, {"build_id": build_id})
+        if found:
+            async with self.store.write() as tx:
+                await tx.delete(FailedTest, [each.id for each in found])
+
     def _delete(self, build_id: int) -> None:
+        self.results.delete(build_id)
         self.logs.delete(build_id)
         self.artefacts.delete(build_id)
 

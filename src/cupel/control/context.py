@@ -16,6 +16,7 @@ from cupel.core.model import Build, Change, Policy, Project, Queue
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
+from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
 
 
@@ -102,6 +103,9 @@ class Context(Protocol):
     def logs(self) -> LogStore: ...
     @property
     def artefacts(self) -> ArtefactStore: ...
+
+    @property
+    def results(self) -> ResultStore: ...
     @property
     def images(self) -> Keeper: ...
     @property

@@ -10,6 +10,7 @@ from cupel.config.server import LabelConfig, ServerConfig
 from cupel.control import orders
 from cupel.control.clock import Clock
 from cupel.control.engine import Engine
+from cupel.control.results import Reader
 from cupel.control.running import Running
 from cupel.control.session import HEARTBEAT, Session
 from cupel.control.visits import Visits
@@ -21,6 +22,7 @@ from cupel.host.transport import Transport
 from cupel.image import base
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
+from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
 
 
@@ -42,10 +44,13 @@ class Hosts:
         loads: dict[str, messages.HostLoad],
         visits: Visits,
         *,
+        results: ResultStore,
         url: str,
         token: str,
     ) -> None:
         self._store = store
+        self._results = results
+        self._reader = Reader(results)
         self._engine = engine
         self._images = images
         self._architecture = base.architecture()
@@ -80,6 +85,7 @@ class Hosts:
             self._clock,
             self._loads,
             self._visits,
+            self._reader,
             url or self._url,
             patience,
         )
@@ -155,7 +161,9 @@ class Hosts:
             build_id=build_id,
             log=self._logs.writer(build_id),
             artefacts=self._artefacts.receiver(build_id, self._config.artefact_limit),
+            results=self._results.spool(self._config.result_limit),
             metrics=tuple(self._logs.metrics(build_id, part) for part in range(len(machines))),
+            machines=tuple(part.name for part in action.build.parts),
         )
         session.begin(machines, running)
         spec = orders.build_spec(action, session.url, self._config)

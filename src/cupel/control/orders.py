@@ -67,6 +67,7 @@ def job_spec(
         timeout=job.timeout,
         log_limit=config.log_limit,
         artefact_limit=config.artefact_limit,
+        result_limit=config.result_limit,
         parts=tuple(
             messages.PartSpec(name=part.name, machine=machine)
             for part, machine in zip(job.parts, machines if job.parts else (), strict=True)

@@ -11,6 +11,7 @@ from cupel.core.model import StepResult, Usage, Verdict
 from cupel.errors import InfraError
 from cupel.host import messages
 from cupel.log.append import LogWriter
+from cupel.report.results.store import Spool
 
 
 @dataclasses.dataclass(slots=True)
@@ -23,8 +24,11 @@ class Running:
     build_id: int
     log: LogWriter
     artefacts: Receiver
+    results: Spool
     metrics: tuple[Path, ...]
     """For each of its machines, in the order of the parts."""
+    machines: tuple[str, ...] = ()
+    """Their names, if it has several, its own first."""
     steps: dict[int, StepResult] = dataclasses.field(default_factory=dict)
     stored: tuple[tuple[str, int, str], ...] = ()
     spoilt: tuple[Verdict, str] | None = None
@@ -37,7 +41,7 @@ class Running:
         is_ours = self.spoilt[0] is Verdict.INFRA
         return self.spoilt if is_ours or verdict is Verdict.SUCCESS else (verdict, reason)
 
-    def results(self) -> tuple[StepResult, ...]:
+    def step_results(self) -> tuple[StepResult, ...]:
         return tuple(self.steps[number] for number in sorted(self.steps))
 
     def finish_step(self, message: messages.StepFinished) -> None:

@@ -11,6 +11,7 @@ import structlog
 
 from cupel.control.clock import Clock
 from cupel.control.engine import Engine
+from cupel.control.results import Reader
 from cupel.control.running import Running
 from cupel.control.visits import Visits
 from cupel.core import events
@@ -63,6 +64,7 @@ class Session:
         clock: Clock,
         loads: dict[str, messages.HostLoad],
         visits: Visits,
+        results: Reader,
         url: str,
         patience: float,
     ) -> None:
@@ -80,6 +82,9 @@ class Session:
         self._clock = clock
         self._loads = loads
         self._visits = visits
+        self._results = results
+        self._finishing: dict[int, asyncio.Task[None]] = {}
+        """By machine, whose builds' results are read before their end is recorded."""
         self._connection = ServerConnection()
         self._pending: list[messages.ToServer] = []
         self._making: dict[int, _Making] = {}
@@ -137,8 +142,16 @@ class Session:
         )
 
     async def listen(self) -> None:
-        while (message := await self._next()) is not None:
-            await self._take(message)
+        """Take what the host says until it goes away; what it has said to the end still counts."""
+        broken: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            try:
+                while (message := await self._next()) is not None:
+                    await self._take(message, group)
+            except (InfraError, TimeoutError) as error:
+                broken = error
+        if broken is not None:
+            raise broken
 
     async def lose(self, reason: str) -> None:
         """Nothing of what ran will come any more."""
@@ -147,6 +160,7 @@ class Session:
     def close_logs(self) -> None:
         for running in self.running.values():
             running.close()
+            running.results.discard()
 
     async def _tell_labels(self) -> None:
         """Tell the host when a label has another image."""
@@ -164,7 +178,7 @@ class Session:
         return self._pending.pop(0)
 
     async def _take(  # noqa: C901 - one match over the union
-        self, message: messages.ToServer
+        self, message: messages.ToServer, group: asyncio.TaskGroup
     ) -> None:
         match message:
             case messages.Hello() | messages.Images():
@@ -185,7 +199,7 @@ class Session:
                     events.MachineFailed(machine_id=message.machine, reason=message.reason)
                 )
             case messages.MachineGone():
-                self._forget(message.machine)
+                await self._forget(message.machine)
                 await self._record(events.MachineGone(machine_id=message.machine))
             case messages.Progress() if message.machine not in self.running:
                 await self._take_progress(message)
@@ -200,7 +214,7 @@ class Session:
             case _:
                 running = self.running.get(message.machine)
                 if running is not None:
-                    await self._take_from(running, message)
+                    await self._take_from(running, message, group)
 
     async def _take_heartbeat(self, message: messages.Heartbeat) -> None:
         if message.load is not None:
@@ -239,7 +253,9 @@ class Session:
             )
             await self._finish(running, refused)
 
-    async def _take_from(self, running: Running, message: messages.ToServer) -> None:
+    async def _take_from(
+        self, running: Running, message: messages.ToServer, group: asyncio.TaskGroup
+    ) -> None:
         match message:
             case messages.Output():
                 running.print(message.step, message.stream, message.at, message.data, message.part)
@@ -256,13 +272,20 @@ class Session:
                 await self._tell_steps(message.machine, running)
             case messages.ArtefactData():
                 await self._take_artefacts(running, message)
+            case messages.ResultData():
+                await self._take_results(running, message)
+            case messages.BuildFinished() if running.results.parts():
+                # Others go on while what its tests left is read.
+                task = group.create_task(self._finish(running, message), name="finish a build")
+                self._finishing[message.machine] = task
+                task.add_done_callback(lambda _: self._finishing.pop(message.machine, None))
             case messages.BuildFinished():
                 await self._finish(running, message)
             case _:
                 raise Bug(f"{type(message).__name__} is not about a build")
 
     async def _tell_steps(self, machine: int, running: Running) -> None:
-        await self._record(events.StepsChanged(machine_id=machine, steps=running.results()))
+        await self._record(events.StepsChanged(machine_id=machine, steps=running.step_results()))
 
     async def _take_metrics(self, message: messages.Metrics) -> None:
         """They prove nothing, so a build counts without them."""
@@ -287,8 +310,16 @@ class Session:
         except (UserError, ValueError) as error:
             running.spoilt = Verdict.FAILURE, str(error)
 
+    async def _take_results(self, running: Running, message: messages.ResultData) -> None:
+        """They prove nothing: a build counts without them."""
+        try:
+            await asyncio.to_thread(running.results.feed, message.part, message.data)
+        except InfraError as error:
+            log.warning("results are lost", build=running.build_id, error=error.message)
+
     async def _finish(self, running: Running, message: messages.BuildFinished) -> None:
         running.close()
+        found = await self._results.read(running.build_id, running.results, running.machines)
         now = self._clock()
         verdict, reason = running.judged(*_verdict(message))
         await self._record(
@@ -296,7 +327,8 @@ class Session:
                 machine_id=message.machine,
                 verdict=verdict,
                 reason=reason,
-                steps=running.results(),
+                findings=found,
+                steps=running.step_results(),
                 usage=Usage(cpu_seconds=message.cpu_seconds, memory_peak=message.memory_peak),
                 artefacts=tuple(
                     Artefact(
@@ -321,12 +353,15 @@ class Session:
                 log.error("a fact is not stored, trying again", error=str(error))
             await asyncio.sleep(_PATIENCE)
 
-    def _forget(self, machine: int) -> None:
+    async def _forget(self, machine: int) -> None:
+        if (finishing := self._finishing.get(machine)) is not None:
+            await finishing
         self._making.pop(machine, None)
         self._measured.pop(machine, None)
         running = self.running.pop(machine, None)
         if running is not None:
             running.close()
+            running.results.discard()
 
 
 def _verdict(message: messages.BuildFinished) -> tuple[Verdict, str | None]:

@@ -11,7 +11,7 @@ import dataclasses
 from cupel.config.egress import Allowed
 from cupel.config.image import ImageConfig
 
-VERSION = 10
+VERSION = 11
 
 VISIT_WINDOW = 128 << 10
 """Bytes of a visit that may be under way, in either direction."""
@@ -154,6 +154,7 @@ class BuildSpec:
     timeout: float = 1800.0
     log_limit: int = 256 << 20
     artefact_limit: int = 1 << 30
+    result_limit: int = 256 << 20
     parts: tuple[PartSpec, ...] = ()
     services: tuple[ServiceSpec, ...] = ()
     links: tuple[LinkSpec, ...] = ()
@@ -442,6 +443,18 @@ class ArtefactData:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ResultData:
+    """A piece of the tar stream of $CUPEL_RESULTS on a machine of the build, in order.
+
+    `part` is the machine's place among the build's. The stream may end anywhere.
+    """
+
+    machine: int
+    part: int
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFinished:
     """The end of a build. `verdict` is success, failure, timeout, infra, cancelled, or protected:
     its host stopped it for its own sake.
@@ -521,6 +534,7 @@ ToServer = (
     | StepStarted
     | Output
     | StepFinished
+    | ResultData
     | ArtefactData
     | BuildFinished
     | BuildRefused

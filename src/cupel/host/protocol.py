@@ -26,6 +26,7 @@ from cupel.host.messages import (
     ArtefactData,
     Hello,
     Output,
+    ResultData,
     ToHost,
     ToServer,
     VisitInput,
@@ -68,6 +69,7 @@ _TO_SERVER: Mapping[str, type[Any]] = {kind.__name__: kind for kind in typing.ge
 
 _PAYLOADS: Mapping[type[Any], Mapping[str, type | tuple[type, ...]]] = {
     Output: {"machine": int, "step": int, "stream": str, "at": (int, float), "part": int},
+    ResultData: {"machine": int, "part": int},
     ArtefactData: {"machine": int, "last": bool},
     VisitInput: {"visit": int},
     VisitOutput: {"visit": int, "stream": str},
@@ -162,7 +164,7 @@ def _encode(message: Message) -> bytes:
     kind = type(message)
     fields: dict[str, Any] = {"type": kind.__name__}
     payload = b""
-    if isinstance(message, Output | ArtefactData | VisitInput | VisitOutput):
+    if isinstance(message, Output | ResultData | ArtefactData | VisitInput | VisitOutput):
         payload = message.data
         fields |= {name: getattr(message, name) for name in _PAYLOADS[kind]}
     else:

@@ -18,7 +18,7 @@ from collections.abc import (
 from pathlib import Path
 
 from cupel.errors import CupelError, InfraError
-from cupel.host import messages
+from cupel.host import messages, results
 from cupel.host.beside import READY_SECONDS, Beside
 from cupel.host.console import Watch
 from cupel.host.messages import (
@@ -39,7 +39,6 @@ Send = Callable[[ToServer], Awaitable[None]]
 
 SOURCE = "/build/src"
 ARTEFACTS = "/build/artifacts"
-RESULTS = "/build/results"
 NEEDS = "/build/needs"
 PROJECTS = "/build/projects"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -136,6 +135,8 @@ class Runner:
         try:
             if outcome.verdict == "failure" and fault is None and self._is_ours:
                 await self._cores()
+            if fault is None and self._is_ours:
+                await self._results()
             left = await self._artefacts(is_gone=fault is not None)
         except (CupelError, TimeoutError) as error:
             left = Outcome(verdict="infra", reason=f"the artefacts are lost: {error}")
@@ -345,6 +346,13 @@ class Runner:
         await self._send(ArtefactData(machine=machine.id, data=b"", last=True))
         return SUCCESS
 
+    async def _results(self) -> None:
+        machines = list(self._machines.values()) or [self._machine]
+        limit = self._build.result_limit
+        lost = await results.fetch(machines, limit=limit, send=self._send)
+        if lost is not None:
+            await self._remark(lost)
+
     async def _gather(self) -> None:
         """Put what the other machines left beside what the build's own left, below their names."""
         for name, other in self._machines.items():
@@ -398,7 +406,7 @@ def environment(build: BuildSpec, name: str) -> dict[str, str]:
         "CUPEL_JOB": build.job,
         "CUPEL_BUILD": str(build.build),
         "CUPEL_ARTIFACTS": ARTEFACTS,
-        "CUPEL_RESULTS": RESULTS,
+        "CUPEL_RESULTS": results.DIRECTORY,
         "CUPEL_NEEDS": NEEDS,
         "CUPEL_PROJECTS": PROJECTS,
         **machine,

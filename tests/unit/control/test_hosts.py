@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import tarfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +40,7 @@ from cupel.image import base
 from cupel.image.definition import Definition
 from cupel.log import metrics
 from cupel.log.stream import LogStore
+from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
 
 CONFIG = ServerConfig(slots=2)
@@ -120,6 +123,7 @@ def play(
             CONFIG,
             {} if loads is None else loads,
             Visits(cast("Store", None), cast("Engine", recorder)),
+            results=ResultStore(tmp_path / "results"),
             url="http://server",
             token="secret",
         )
@@ -315,6 +319,74 @@ def test_how_busy_a_host_is_is_known_while_it_is_connected(tmp_path: Path) -> No
 
     play(tmp_path, scenario, loads)
     assert loads == {}
+
+
+def packed(**files: bytes) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+JUNIT = b"""<testsuite><testcase classname="C" name="good"/>
+<testcase classname="C" name="bad"><failure message="1 != 2">at x.py:3</failure></testcase>"""
+
+
+def test_results_of_each_machine_are_read_before_the_end_of_a_build_is_recorded(
+    tmp_path: Path,
+) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        action = _run()
+        beside = replace(action.machine, id=7, part="beside")
+        two = _of_two(action.job)
+        build = replace(action.build, parts=two.parts)
+        await hosts.run(replace(action, others=(beside,), job=two, build=build))
+        await host.hears()
+        data = packed(r=JUNIT)
+        await host.say(
+            messages.ResultData(machine=6, part=0, data=data[:700]),
+            messages.ResultData(machine=6, part=0, data=data[700:]),
+            messages.ResultData(machine=6, part=1, data=packed(t=b"1..2\nok 1\n")),
+            messages.BuildFinished(
+                machine=6, verdict="failure", reason="x", cpu_seconds=None, memory_peak=None
+            ),
+            messages.MachineGone(machine=6),
+        )
+        await recorder.hears(events.MachineGone)
+
+    facts = play(tmp_path, scenario)
+    ends = [each for each in facts if isinstance(each, events.BuildFinished | events.MachineGone)]
+    ended = ends[0]
+    assert isinstance(ended, events.BuildFinished)
+    found = ended.findings
+    assert found is not None
+    assert (found.tally.passed, found.tally.failed, found.tally.error) == (2, 1, 1)
+    assert [each.id for each in found.failing] == ["C::bad", "t::(plan)"]
+    assert found.notices == ("r: line 2: it ends too early; 2 results of it were read",)
+    assert list((tmp_path / "results" / "incoming").iterdir()) == []
+    with ResultStore(tmp_path / "results").open(5) as kept:
+        assert [each.name for each in kept] == ["bad", "(plan)", "good", "test 1"]
+
+
+def test_a_build_that_leaves_no_results_has_none(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        await hosts.run(_run())
+        await host.hears()
+        await host.say(
+            messages.ResultData(machine=6, part=0, data=packed()),
+            messages.BuildFinished(
+                machine=6, verdict="success", reason=None, cpu_seconds=None, memory_peak=None
+            ),
+        )
+        await recorder.hears(events.BuildFinished)
+
+    [ended] = [each for each in play(tmp_path, scenario) if isinstance(each, events.BuildFinished)]
+    assert ended.findings is None
 
 
 def _of_two(job: Job) -> Job:

@@ -49,6 +49,7 @@ from cupel.image import definition
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
+from cupel.report.results.store import ResultStore
 from cupel.store.memory import MemoryStore
 
 NOW = 10_000.0
@@ -421,6 +422,7 @@ class World:
         self.feed = Feed()
         self.logs = LogStore(directory / "logs")
         self.artefacts = ArtefactStore(directory / "artefacts")
+        self.results = ResultStore(directory / "results")
         self.commands = Commands(self.store)
         self.loads: dict[str, HostLoad] = {}
         self.images = Keeper(Catalogue(directory / "images"), named=(PYTHON,), now=self.clock)

@@ -38,6 +38,7 @@ from cupel.host.messages import (
     Metrics,
     Output,
     Progress,
+    ResultData,
     Run,
     SourceSpec,
     StepFinished,
@@ -752,6 +753,36 @@ def test_a_build_that_is_stopped_for_the_hosts_sake_says_so_and_its_machine_is_k
     play(scenario, scripts, guard=protection.Guard(Path("/"), look=look))
 
 
+def results(world: World, part: int = 0) -> dict[str, bytes]:
+    """What was sent of a machine's $CUPEL_RESULTS, by name."""
+    packed = b"".join(m.data for m in world.server.of(ResultData) if m.part == part)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        return {each.name: tar.extractfile(each).read() for each in tar}
+
+
+@pytest.mark.parametrize("exit", [0, 1, fakes.FOREVER], ids=["passes", "fails", "takes too long"])
+def test_results_are_sent_however_a_build_ends_and_before_its_artefacts(play, exit):
+    async def scenario(world: World) -> None:
+        await world.finish(1, "test", timeout=0.5)
+        assert results(world) == {"junit.xml": b"<testsuite/>"}
+        kinds = [type(each) for each in world.server.heard]
+        assert kinds.index(ResultData) < kinds.index(ArtefactData)
+
+    left = {"/build/results/junit.xml": b"<testsuite/>"}
+    play(scenario, {"test": fakes.Script(exit=exit, leaves=left)})
+
+
+def test_no_more_of_results_is_sent_than_may_be_read_and_the_log_says_so(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "test", result_limit=3000)
+        assert finished.verdict == "success"
+        assert sum(len(m.data) for m in world.server.of(ResultData)) == 3001
+        assert b"larger than what is read" in world.server.of(Output)[-1].data
+        assert world.server.of(ArtefactData)[-1].last
+
+    play(scenario, {"test": fakes.Script(leaves={"/build/results/x": b"x" * 9000})})
+
+
 PAIR = (messages.PartSpec(name="server", machine=1), messages.PartSpec(name="client", machine=2))
 
 
@@ -775,13 +806,16 @@ def test_a_build_of_two_machines_runs_on_both_and_tells_which(play):
         packed = b"".join(m.data for m in world.server.of(ArtefactData))
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             assert "client/left" in tar.getnames()
+        assert results(world, part=1) == {"r.tap": b"ok"}
         assert not [each for each in world.server.heard if getattr(each, "machine", 0) == 2][1:]
         await world.destroy(1)
         await world.destroy(2)
 
     scripts = {
         "one": fakes.Script(prints=[(OUT, b"x\n")]),
-        "other": fakes.Script(prints=[(OUT, b"y\n")], leaves={"left": b"1"}),
+        "other": fakes.Script(
+            prints=[(OUT, b"y\n")], leaves={"left": b"1", "/build/results/r.tap": b"ok"}
+        ),
     }
     play(scenario, scripts)
 
