@@ -393,15 +393,18 @@ class JobShape:
 
     def schema(self) -> Schema:
         """A job that extends others says what it wants, an empty key takes away."""
-        either: list[list[Field[Any]]] = [[extends.EXTENDS], [extends.ABSTRACT]]
-        either += [[STEPS, machine] for machine in (MACHINE, together.MACHINES)]
+        either: list[list[Field[Any]]] = [
+            [STEPS, MACHINE],  # first, since editors tell what is missing of that
+            [STEPS, together.MACHINES],
+            [extends.EXTENDS],
+            [extends.ABSTRACT],
+        ]
         schema = self.record.schema()
         for field in self.record.fields:
             if field.key not in extends.OWN:
                 described = schema["properties"][field.key]
-                text = described.pop("description")
-                emptied = {"anyOf": [described, {"type": "null"}], "description": text}
-                schema["properties"][field.key] = emptied
+                said = {key: described.pop(key) for key in ("title", "description")}
+                schema["properties"][field.key] = said | {"anyOf": [described, {"type": "null"}]}
         return schema | {"anyOf": [{"required": [field.key for field in keys]} for keys in either]}
 
 

@@ -250,7 +250,8 @@ class Record:
 
     def schema(self) -> Schema:
         properties = {
-            field.key: field.shape.schema() | {"description": field.text} for field in self.fields
+            field.key: field.shape.schema() | {"title": field.key, "description": field.text}
+            for field in self.fields
         }
         schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
         required = [field.key for field in self.fields if field.required]

@@ -138,9 +138,12 @@ def test_the_schema_describes_and_closes_every_record() -> None:
     assert frozen["additionalProperties"] is False
     assert "required" not in frozen
     assert [either["required"] for either in frozen["anyOf"]] == [
-        ["extends"],
-        ["abstract"],
         ["steps", "machine"],
         ["steps", "machines"],
+        ["extends"],
+        ["abstract"],
     ]
+    assert {key: part["title"] for key, part in frozen["properties"].items()} == {
+        key: key for key in frozen["properties"]
+    }
     assert all(part["description"] for part in frozen["properties"].values())
