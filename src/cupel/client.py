@@ -94,13 +94,15 @@ def _checked(url: str) -> str:
 class Client:
     """Speaks to one server; a context manager. Each method raises the errors of `cupel.errors`."""
 
-    def __init__(self, address: Address, *, http: httpx2.Client | None = None) -> None:
+    def __init__(
+        self, address: Address, *, http: httpx2.Client | None = None, timeout: float = TIMEOUT
+    ) -> None:
         """`http` speaks in place of a new one, with the address as its base."""
         self.url = address.url
         self._token = address.token
         self._http = http or httpx2.Client(
             base_url=address.url,
-            timeout=TIMEOUT,
+            timeout=timeout,
             trust_env=not _is_local(address.url),  # a proxy cannot reach this computer's loopback
         )
         self._http.headers["User-Agent"] = f"cupel/{cupel.__version__}"

@@ -35,11 +35,14 @@ class Session:
 
         return client.find(url=self.url, token=self.token, state=self.directory)
 
-    def client(self) -> Client:
-        """One that speaks to that server. Raises InfraError when none is known."""
+    def client(self, *, timeout: float | None = None) -> Client:
+        """One that speaks to that server, which must answer in that many seconds. Raises InfraError
+        when none is known."""
         from cupel import client
 
-        return (self.connect or client.Client)(self.address())
+        if self.connect is not None:
+            return self.connect(self.address())
+        return client.Client(self.address(), timeout=timeout or client.TIMEOUT)
 
 
 pass_session = click.make_pass_decorator(Session)

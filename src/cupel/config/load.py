@@ -26,7 +26,7 @@ def config_paths(listing: Sequence[str]) -> tuple[str, ...]:
     configured = tuple(sorted(path for path in listing if project.is_file(path)))
     if configured:
         return configured
-    return tuple(sorted(path for path in listing if path in detect.MARKERS))
+    return detect.wanted(listing)
 
 
 def load(
@@ -43,7 +43,8 @@ def load(
     _refuse_misnamed(listing)
     paths = [path for path in {*files, *listing} if project.is_file(path)]
     if not paths:
-        detected = detect.detect(files, listing)
+        offered = labels if isinstance(labels, Mapping) else None
+        detected = detect.detect(files, listing, offered)
         return Loaded(config=detected.config, notice=detected.notice)
     config = project.parse({path: files.get(path, "") for path in paths})
     freeze.check(config, labels)

@@ -62,6 +62,10 @@ class LabelConfig:
         return self.image.is_system
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        return self.image.packages
+
+    @property
     def prefetches(self) -> bool:
         """Whether some of what jobs fetch is in its image."""
         return self.image.prefetch != image.PrefetchConfig()
