@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cupel.cli import main
-from cupel.config import load, render, server
+from cupel.config import detect, load, server, start
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
@@ -135,10 +135,11 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_the_tutorial_shows_what_init_writes() -> None:
     text = (ROOT / "docs/tutorial/first-landing.md").read_text()
-    shown = re.search(r"^(jobs:\n.*?)```", text, re.MULTILINE | re.DOTALL)
+    shown = re.search(r"^\$ cat .cupel.yaml\n(.*?)```", text, re.MULTILINE | re.DOTALL)
     project = re.search(r"pyproject.toml <<'END'\n(.*?)^END$", text, re.MULTILINE | re.DOTALL)
     assert shown is not None
     assert project is not None
     listing = ["pyproject.toml", "src/tally/__init__.py", "tests/test_total.py"]
-    found = load.load({"pyproject.toml": project[1]}, listing)
-    assert shown[1] == render.render_yaml(found.config)
+    found = detect.detect({"pyproject.toml": project[1]}, listing, server.DEFAULT_LABELS)
+    schema = "http://127.0.0.1:8470/schema/cupel.yaml.json"
+    assert shown[1] == start.text(found, schema=schema)
