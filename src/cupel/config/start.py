@@ -9,6 +9,7 @@ import yaml
 
 from cupel.config.detect import Detected
 from cupel.config.detect.choice import Choice
+from cupel.config.job import first_line
 from cupel.core.job import Step
 
 WIDTH = 96
@@ -81,10 +82,13 @@ def _comment(said: str, indent: int = 4) -> list[str]:
 
 
 def _step(step: Step) -> Iterator[str]:
-    if "\n" not in step.run:
+    if step.name == first_line(step.run) and "\n" not in step.run:
         yield f"      - {_scalar(step.run)}"
         return
     yield f"      - name: {_scalar(step.name)}"
+    if "\n" not in step.run:
+        yield f"        run: {_scalar(step.run)}"
+        return
     yield "        run: |"
     yield from (f"          {line}" for line in step.run.rstrip("\n").split("\n"))
 

@@ -42,7 +42,7 @@ def go(repository: Repository) -> Choice | None:
     run = f"go test -json ./... > {json} || {{ grep -h '\"Output\"' {json}; exit 1; }}"
     return Choice(
         "test",
-        (Part("go vet ./..."), Part(run, _RESULTS)),
+        (Part("go vet ./..."), Part(run, _RESULTS, "test")),
         "go.mod is there",
         packages=("golang-go", "gcc", "libc6-dev"),
         lacks="go version",
@@ -115,7 +115,7 @@ def cmake(repository: Repository) -> Choice | None:
     if repository.has(r"^\s*(?:enable_testing|include\s*\(\s*CTest)", "CMakeLists.txt"):
         junit = "--output-junit $CUPEL_RESULTS/ctest.xml"
         run = f"ctest --test-dir {BUILD} --output-on-failure {junit}"
-        parts.append(Part(run, _RESULTS))
+        parts.append(Part(run, _RESULTS, "test"))
         why = "CMakeLists.txt has tests"
     packages = ("cmake", "make", "gcc", "g++")
     return Choice("test", tuple(parts), why, False, packages, "cmake --version && c++ --version")
@@ -142,6 +142,6 @@ def tmt(repository: Repository) -> Choice | None:
     parts = (
         Part(f"python3 -m venv {VENV}"),
         Part(f"{VENV}/bin/pip install 'tmt[report-junit]'"),
-        Part(run, _RESULTS),
+        Part(run, _RESULTS, "test"),
     )
     return Choice("tmt", parts, ".fmf/version is there")

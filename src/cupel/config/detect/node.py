@@ -57,13 +57,15 @@ def _tested(manager: _Manager, command: str, package: object) -> Part:
     if re.search(r"(?:^|&& *)vitest\b[^&|;]*$", command):
         once = "" if " run" in command else "--run "
         options = f"{once}--reporter=default --reporter=junit"
-        return Part(f"{run} {options} --outputFile.junit=$CUPEL_RESULTS/vitest.xml", _RESULTS)
+        return Part(
+            f"{run} {options} --outputFile.junit=$CUPEL_RESULTS/vitest.xml", _RESULTS, "test"
+        )
     if re.search(r"(?:^|&& *)jest\b[^&|;]*$", command) and "jest-junit" in known:
         options = "--ci --reporters=default --reporters=jest-junit"
-        return Part(f"JEST_JUNIT_OUTPUT_DIR=$CUPEL_RESULTS {run} {options}", _RESULTS)
+        return Part(f"JEST_JUNIT_OUTPUT_DIR=$CUPEL_RESULTS {run} {options}", _RESULTS, "test")
     if re.search(r"(?:^|&& *)node +(?:--[\w=-]+ +)*--test\b", command):
         spec = "--test-reporter=spec --test-reporter-destination=stdout"
         junit = "--test-reporter=junit --test-reporter-destination=$CUPEL_RESULTS/node.xml"
-        return Part(f'NODE_OPTIONS="{spec} {junit}" {manager.test}', _RESULTS)
+        return Part(f'NODE_OPTIONS="{spec} {junit}" {manager.test}', _RESULTS, "test")
     said = "Results as JUnit in $CUPEL_RESULTS would be shown test by test."
     return Part(manager.test, said)

@@ -72,7 +72,7 @@ def _made(
     parts = (
         Part(f"python3 -m venv {VENV}"),
         Part(f"{VENV}/bin/pip install {packages}"),
-        last._replace(run=f"{VENV}/bin/{last.run}"),
+        last._replace(run=f"{VENV}/bin/{last.run}", name=name),
     )
     return Choice(name, parts, why, env=env)
 
@@ -117,7 +117,11 @@ def _unittest(
     discover = f"discover -v {_discovered(repository, found)}".rstrip()
     why = "tests in Python by unittest are there"
     if not project and not requirements:
-        part = Part(f"python3 -m unittest {discover}", "It needs no network and nothing installed.")
+        part = Part(
+            f"python3 -m unittest {discover}",
+            "It needs no network and nothing installed.",
+            "unittest",
+        )
         return Choice("unittest", (part,), why, fetches=False)
     wanted = ["unittest-xml-reporting"]
     wanted += [f"-r {requirements}"] if requirements else []
