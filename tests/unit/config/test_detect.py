@@ -150,7 +150,7 @@ FOUND: list[tuple[dict[str, str], str, str, list[str]]] = [
         [
             needing("nodejs npm"),
             "npx --yes corepack@0 pnpm install",
-            "npx --yes corepack@0 pnpm test",
+            "npx --yes corepack@0 pnpm run test",
         ],
     ),
     (

@@ -40,7 +40,7 @@ def _manager(repository: Repository, named: str) -> _Manager:
     if named.startswith("pnpm@") or "pnpm-lock.yaml" in repository.paths:
         run = "npx --yes corepack@0 pnpm" if named else "npx --yes pnpm@9"
         frozen = " --frozen-lockfile" if "pnpm-lock.yaml" in repository.paths else ""
-        return _Manager(f"{run} install{frozen}", f"{run} test", "")
+        return _Manager(f"{run} install{frozen}", f"{run} run test", "")
     if named.startswith("yarn@") and not named.startswith("yarn@1"):
         run = "npx --yes corepack@0 yarn"
         return _Manager(f"{run} install --immutable", f"{run} test", "")
