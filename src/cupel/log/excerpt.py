@@ -40,11 +40,15 @@ REMARKS = 12
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A line of an excerpt; `number` is its place in the log, from 0. `found` if a rule fits it."""
+    """A line of an excerpt; `number` is its place in the log, from 0. `found` if a rule fits it.
+
+    The `main` one is shown where there is room for no other.
+    """
 
     number: int
     text: str
     found: bool = True
+    main: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class _Hit:
     weight: int
     turn: int
     places: tuple[int, ...]
+    main: int
 
 
 def of(reader: LogReader, step: int | None) -> list[Shown]:
@@ -79,14 +84,16 @@ def of(reader: LogReader, step: int | None) -> list[Shown]:
 def find(lines: Sequence[Line]) -> list[Shown]:
     """The lines that matter among these; the last ones that are not blank if no rule fits."""
     texts = _texts(lines)
-    found = _choose(_hits(texts))
+    hits = sorted(_hits(texts), key=lambda hit: (-hit.weight, hit.turn))
+    found = _choose(hits)
     remarks = [at for at, text in enumerate(texts) if text.is_remark][-REMARKS:]
     chosen = dict.fromkeys([*sorted(found)[: MOST - len(remarks)], *remarks], True)
     if not found:
         said = [at for at, text in enumerate(texts) if text.text.strip() and not text.is_remark]
         chosen |= dict.fromkeys(said[-LAST:], False)
+    main = hits[0].main if hits else next(iter(remarks), max(chosen, default=0))
     return [
-        Shown(number=texts[at].number, text=texts[at].text, found=chosen[at])
+        Shown(number=texts[at].number, text=texts[at].text, found=chosen[at], main=at == main)
         for at in sorted(chosen)
     ]
 
@@ -155,17 +162,15 @@ def _hit(texts: Sequence[_Text], at: int, rule: Rule) -> _Hit:
         if not rule.more.search(texts[after].text):
             break
         places.append(after)
-    return _Hit(weight=rule.weight, turn=-at if rule.last else at, places=tuple(places))
+    turn = -at if rule.last else at
+    return _Hit(weight=rule.weight, turn=turn, places=tuple(places), main=at)
 
 
 def _choose(hits: Sequence[_Hit]) -> set[int]:
-    """The places to show: the weightiest first, as many as there is room for."""
+    """The places to show, as many as there is room for; the weightiest hit comes first."""
     chosen: set[int] = set()
-    if not hits:
-        return chosen
-    most = max(hit.weight for hit in hits)
-    for hit in sorted(hits, key=lambda hit: (-hit.weight, hit.turn)):
-        if hit.weight < most and hit.weight < ENOUGH:
+    for hit in hits:
+        if hit.weight < hits[0].weight and hit.weight < ENOUGH:
             break
         room = MOST - len(chosen)
         chosen.update(hit.places[:room])
@@ -189,7 +194,10 @@ def _tracebacks(texts: Sequence[_Text]) -> list[_Hit]:
     if len(begun) > 2 * MOST:
         begun = begun[:MOST] + begun[-MOST:]
     # What is raised last is what nobody has caught.
-    return [_Hit(weight=_TRACEBACK, turn=-at, places=_traceback(texts, at)) for at in begun]
+    found = [(at, _traceback(texts, at)) for at in begun]
+    return [
+        _Hit(weight=_TRACEBACK, turn=-at, places=places, main=places[-1]) for at, places in found
+    ]
 
 
 def _traceback(texts: Sequence[_Text], begin: int) -> tuple[int, ...]:

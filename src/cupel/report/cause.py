@@ -27,6 +27,8 @@ class Line(Protocol):
     def number(self) -> int: ...
     @property
     def text(self) -> str: ...
+    @property
+    def main(self) -> bool: ...
 
 
 def error(tests: Sequence[Test], failing: int, lines: Sequence[Line]) -> list[str]:
@@ -47,13 +49,14 @@ def more(count: int) -> str:
 
 
 def brief(tests: Sequence[Test], failing: int, lines: Sequence[Line]) -> str | None:
-    """The same in one line: the first test, or the first line; None if there is neither."""
+    """The same in one line: the first test, or the main line; None if there is neither."""
     if tests:
         first = tests[0]
         others = f" ({more(failing - 1)})" if failing > 1 else ""
         where = f" at {first.place}" if first.place else ""
         return _cut(f"{first.name}{f': {first.message}' if first.message else ''}{where}") + others
-    return f"line {lines[0].number}: {_cut(lines[0].text.strip())}" if lines else None
+    line = next((each for each in lines if each.main), None)
+    return None if line is None else f"line {line.number}: {_cut(line.text.strip())}"
 
 
 def blame(job: str, text: str, proofs: Sequence[str]) -> str:

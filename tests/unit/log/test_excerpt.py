@@ -147,6 +147,19 @@ def test_the_summary_of_pytest_comes_with_what_was_asserted_and_no_more() -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "main"),
+    [
+        (PYTEST, "FAILED tests/test_cache.py::test_evicts - assert [1, 3] == [2, 3]"),
+        (TRACEBACK, "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
+        (GCC, GCC.splitlines()[2]),
+        (NOISE, "[59/400] building target 59"),
+    ],
+)
+def test_one_line_of_an_excerpt_says_most(text: str, main: str) -> None:
+    assert [each.text for each in excerpt.find(lines(text)) if each.main] == [main]
+
+
 def test_of_a_traceback_the_frame_that_is_the_projects_own() -> None:
     assert found(TRACEBACK) == [
         '  File "/build/src/tool/main.py", line 4, in run',

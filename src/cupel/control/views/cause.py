@@ -55,7 +55,8 @@ async def _cause(
         tests=[_test(each) for each in tests],
         failing=len(tests) if in_short is None else in_short.tally.bad,
         lines=[
-            ErrorLine(number=line.number + 1, text=line.text, found=line.found) for line in lines
+            ErrorLine(number=line.number + 1, text=line.text, found=line.found, main=line.main)
+            for line in lines
         ],
     )
 

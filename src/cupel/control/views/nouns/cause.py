@@ -25,12 +25,14 @@ class BlameView(View):
 class ErrorLine(View):
     """A line of the log, of those that say what went wrong; `number` is its place, from 1.
 
-    `found` is whether it looks like an error; else it is one of the last that were printed.
+    `found` is whether it looks like an error; else it is one of the last that were printed. The
+    `main` one is the first to look at.
     """
 
     number: int
     text: str
     found: bool
+    main: bool
 
 
 class FailingTest(View):
