@@ -102,7 +102,9 @@ class Lines:
             if len(self._ended) > 1:
                 self._print("")
                 for ended in self._ended:
-                    self._print(_ending(ended))
+                    self._print_ending(ended)
+            elif self._ended:
+                self._print_error(self._ended[0])
             sys.stdout.flush()
 
     def _show(self, event: events.Event) -> None:
@@ -152,6 +154,14 @@ class Lines:
         self._print(_ending(event), _style(event))
         if event.artefacts:
             self._line(event.job, f"· files that it left: {event.artefacts}", "dim")
+
+    def _print_ending(self, ended: events.Ended) -> None:
+        self._print(_ending(ended), _style(ended))
+        self._print_error(ended)
+
+    def _print_error(self, ended: events.Ended) -> None:
+        for line in ended.error:
+            self._print(f"  {terminal.plain(line)}")
 
     def _printed(self, event: events.Printed) -> None:
         job = self._job(event.job)

@@ -23,11 +23,16 @@ from cupel.host.providers.interface import Provider, Usage
 from cupel.host.source import Sources
 from cupel.host.tenancy import Means, Obtain, Tenancy, no_stock
 from cupel.local import events
+from cupel.log.stream import LogStore
+from cupel.report import cause
 
 T = TypeVar("T")
 
 PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to delete a machine that does not go."""
+
+FAILED = frozenset({"failure", "timeout"})
+"""Verdicts that the job's own output may explain."""
 
 GRACE = 10.0
 """Seconds that deleting a job's machines may take; the next run removes what stays."""
@@ -95,7 +100,9 @@ class Bench:
         self._specs = specs
         self._left = left
         self._show = show
-        shutil.rmtree(place / "artefacts", ignore_errors=True)
+        for earlier in ("artefacts", "logs"):  # of the last run
+            shutil.rmtree(place / earlier, ignore_errors=True)
+        self._logs = LogStore(place / "logs")
         self._store = ArtefactStore(place / "artefacts")
         self._numbers = itertools.count(1)
         self._recorders: dict[int, _Recorder] = {}
@@ -126,7 +133,7 @@ class Bench:
             ),
             config=self._config,
         )
-        recorder = _Recorder(job, spec, self._store, self._left, self._show)
+        recorder = _Recorder(job, spec, self._store, self._logs, self._left, self._show)
         machines = {
             number: Tenancy(number, self._specs[label], self._means)
             for number, label in zip(numbers, job.labels, strict=True)
@@ -184,6 +191,9 @@ class Bench:
                 | messages.VisitEnded()
             ):
                 pass  # an agent's, not a machine's
+            case messages.BuildFinished():
+                if (recorder := self._recorders.get(message.machine)) is not None:
+                    await recorder.finish(message)
             case _:
                 if (recorder := self._recorders.get(message.machine)) is not None:
                     recorder.take(message)
@@ -207,6 +217,7 @@ class _Recorder:
         job: Job,
         spec: messages.BuildSpec,
         store: ArtefactStore,
+        logs: LogStore,
         left: Path,
         show: events.Show,
     ) -> None:
@@ -221,6 +232,9 @@ class _Recorder:
         self._files: tuple[File, ...] = ()
         self._spoilt: CupelError | None = None
         self._images: dict[int, str] = {}
+        self._logs = logs
+        self._log = logs.writer(spec.build)
+        self._failed_step: int | None = None
         self._began = time.monotonic()
         self._step_began = 0.0
 
@@ -246,6 +260,8 @@ class _Recorder:
             case messages.Output():
                 self._print(message)
             case messages.StepFinished():
+                if message.exit_status != 0:
+                    self._failed_step = message.step
                 self._show(
                     events.StepEnded(
                         job=self.job,
@@ -257,12 +273,11 @@ class _Recorder:
                 )
             case messages.ArtefactData():
                 self._receive(message)
-            case messages.BuildFinished():
-                self._finish(message)
             case _:
                 pass
 
     def _print(self, message: messages.Output) -> None:
+        self._log.append(message.step, message.stream, message.at, message.data, message.part)
         parts = self._spec.parts
         part = parts[message.part].name if parts else ""
         self._show(
@@ -277,8 +292,10 @@ class _Recorder:
         except CupelError as error:
             self._spoilt = error
 
-    def _finish(self, message: messages.BuildFinished) -> None:
+    async def finish(self, message: messages.BuildFinished) -> None:
+        """The build has ended: tell how, and what to look at first."""
         self._receiver.discard()
+        self._log.close()
         verdict, reason = message.verdict, message.reason
         if self._spoilt is not None and verdict == "success":
             # As on a server: without what it left, a build proves nothing.
@@ -286,6 +303,7 @@ class _Recorder:
             reason = str(self._spoilt)
         where = self._lay_out()
         seconds = time.monotonic() - self._began
+        error = await self._error() if verdict in FAILED else ()
         self.result.set_result(
             Result(
                 number=self._spec.build,
@@ -306,8 +324,15 @@ class _Recorder:
                 cpu_seconds=message.cpu_seconds,
                 memory_peak=message.memory_peak,
                 artefacts=str(where) if where is not None else None,
+                error=error,
             )
         )
+
+    async def _error(self) -> tuple[str, ...]:
+        """What to look at first, in lines."""
+        shown = await self._logs.excerpt(self._spec.build, self._failed_step)
+        lines = [dataclasses.replace(each, number=each.number + 1) for each in shown]
+        return tuple(cause.error((), 0, lines))
 
     def _lay_out(self) -> Path | None:
         """The files that the job left, by their names; None if there are none."""

@@ -80,7 +80,8 @@ class StepEnded:
 class Ended:
     """How a job ended; `verdict` and `reason` as in `BuildFinished`, or skipped.
 
-    `artefacts` is the directory of the files that it left, if there are any.
+    `artefacts` is the directory of the files that it left, if there are any; `error` is what to
+    look at first, in lines.
     """
 
     job: str
@@ -91,6 +92,7 @@ class Ended:
     cpu_seconds: float | None = None
     memory_peak: int | None = None
     artefacts: str | None = None
+    error: tuple[str, ...] = ()
 
 
 Event = Begun | Passed | Told | Stands | StepBegun | Printed | StepEnded | Ended
