@@ -279,6 +279,10 @@ class Client:
         path = "/api/labels/machines"
         return self._get(list[MachineSpec], path, architecture=architecture)
 
+    def evidence(self, key: str) -> views.EvidenceView:
+        """The pass that is good for a key. Raises `NotFound`."""
+        return self._get(views.EvidenceView, f"/api/evidence/{key}")
+
     def labels(self) -> list[views.LabelView]:
         return self._get(list[views.LabelView], "/api/labels")
 

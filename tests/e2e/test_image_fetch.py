@@ -98,15 +98,25 @@ def test_a_host_makes_machines_of_the_image_that_the_server_has(tmp_path: Path) 
 
 
 def run_elsewhere(server: Server, tree: Path, state: Path) -> tuple[str, str]:
-    """As `Runs`, of a `cupel run` without any state but its own, which has the server's image."""
+    """As `Runs`, of a `cupel run` without any state but its own, which has the server's image.
+
+    What it then asks for by `--since`, the server has proved.
+    """
     token = server.post("/api/tokens", {"name": "dev", "scopes": ["write"]})["secret"]
-    done = subprocess.run(
-        [sys.executable, "-m", "cupel", "--state", str(state), "run", "--json", "mark"],
-        cwd=tree, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "CUPEL_URL": server.url, "CUPEL_TOKEN": token},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+
+    def run(*words: str) -> list[Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "cupel", "--state", str(state), "run", "--json", *words],
+            cwd=tree, capture_output=True, text=True, timeout=60, check=False,
+            env={**os.environ, "CUPEL_URL": server.url, "CUPEL_TOKEN": token},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    told = run("mark")
+    shutil.rmtree(state / "run/passes")
+    (passed,) = (each for each in run("--since", "HEAD~1") if each["event"] == "job.passed_over")
+    assert passed["reason"].startswith("it passed there as build ")
     (image,) = (each["image"] for each in told if each["event"] == "machine.ready")
     (mark,) = (each["data"] for each in told if each["event"] == "printed")
     return image, mark.strip()

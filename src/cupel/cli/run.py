@@ -20,6 +20,7 @@ from cupel.cli.session import Session, pass_session
 if TYPE_CHECKING:
     from cupel.config.server import ServerConfig
     from cupel.core.job import Job
+    from cupel.local import proof
     from cupel.local.elsewhere import Elsewhere
     from cupel.local.reading import Read
 
@@ -66,6 +67,11 @@ class Pair(click.ParamType[tuple[str, str]]):
     help="Only cells that have this value; may be given again.",
 )
 @click.option("--commit", metavar="REF", help="Run this commit, not what is in the working tree.")
+@click.option(
+    "--since",
+    metavar="REF",
+    help="Only jobs that neither this commit, which counts as good, nor an earlier pass proves.",
+)
 @click.option("--list", "only_list", is_flag=True, help="Say what would be run, and run nothing.")
 @click.option(
     "-j",
@@ -106,6 +112,7 @@ def run(
     pipeline: str | None,
     cells: tuple[tuple[str, str], ...],
     commit: str | None,
+    since: str | None,
     only_list: bool,
     at_once: int | None,
     path: Path,
@@ -135,6 +142,7 @@ def run(
         session=session,
         path=path,
         commit=commit,
+        since=since,
         jobs=jobs,
         pipeline=pipeline or PIPELINES[0],
         cells=cells,
@@ -155,6 +163,7 @@ class _Asked:
     session: Session
     path: Path
     commit: str | None
+    since: str | None
     jobs: tuple[str, ...]
     pipeline: str
     cells: tuple[tuple[str, str], ...]
@@ -195,6 +204,8 @@ async def _run_in(asked: _Asked, read: Read) -> Exit:
         beside={name: Path(where) for name, where in asked.beside.items()},
         artefacts=asked.artefacts,
         server=server,
+        since=asked.since,
+        ask=_ask(asked) if asked.since is not None and server is not None else None,
     )
     if asked.only_list:
         made = await local.plan(request, read)
@@ -222,6 +233,27 @@ def _server(asked: _Asked) -> Elsewhere | None:
     with asked.session.client() as client:
         specs = client.machines_of_labels(base.architecture())
         return elsewhere.of(client.url, client.token or "", specs)
+
+
+def _ask(asked: _Asked) -> proof.Ask:
+    """Ask the server that was named for passes."""
+    import asyncio
+
+    from cupel.errors import NotFound
+    from cupel.local import proof
+
+    def find(key: str) -> proof.Pass | None:
+        with asked.session.client() as client:
+            try:
+                found = client.evidence(key)
+            except NotFound:
+                return None
+        return proof.Pass(text=f"it passed there as build {found.build}", outputs=found.outputs)
+
+    async def ask(key: str) -> proof.Pass | None:
+        return await asyncio.to_thread(find, key)
+
+    return ask
 
 
 def _list(jobs: Sequence[Job], *, as_json: bool) -> None:

@@ -112,7 +112,8 @@ class Lines:
             case events.Begun():
                 self._prefixed = len(event.jobs) > 1
                 state = f"{event.commit[:12]}{', not committed yet' if event.dirty else ''}"
-                self._print(f"{event.project} at {state}: {', '.join(event.jobs)}", "dim")
+                jobs = ", ".join(event.jobs) or "nothing is left to run"
+                self._print(f"{event.project} at {state}: {jobs}", "dim")
             case events.Passed():
                 self._print(f"✓ {event.job} is not run: {event.reason}", "green")
             case events.Told():

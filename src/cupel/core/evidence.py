@@ -11,14 +11,13 @@ finds. A state without the change (`Role.BASE`) asks how things stand now, so it
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cupel.core import lifecycle
 from cupel.core.draft import Draft
+from cupel.core.key import combine, outputs, together
 from cupel.core.model import (
     Artefact,
     Build,
@@ -55,26 +54,6 @@ _RUNS_ANYWAY = frozenset({Purpose.RERUN, Purpose.ASKED})
 # Keys.
 
 
-def combine(state: str, image: str, needed: Iterable[tuple[str, str]]) -> str:
-    """The key of a build, of what its job depends on in the state, its machine's image, and the
-    outputs of each job that it needs, in their order."""
-    return _combined(state, image, tuple(needed))
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def _combined(state: str, image: str, needed: tuple[tuple[str, str], ...]) -> str:
-    return _digest("build", state, image, [list(each) for each in needed])
-
-
-def outputs(artefacts: Iterable[Artefact]) -> str:
-    """The digest of what a build left, in whatever order it came."""
-    return _digest("outputs", *sorted([a.path, a.size, a.sha256] for a in artefacts))
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
 def key_of(draft: Draft, buildset: Buildset, job: Job) -> str | None:
     """The key that a build of the job would have if it began now.
 
@@ -91,13 +70,7 @@ def key_of(draft: Draft, buildset: Buildset, job: Job) -> str | None:
 
 def images_of(draft: Draft, job: Job) -> str | None:
     """What the images of all the job's machines are; None if one is not known."""
-    return _together([image_of(draft, label) for label in job.labels])
-
-
-def _together(images: Sequence[str | None]) -> str | None:
-    """Images as one: in the order of the machines, and that of a single machine as it is."""
-    known = [image for image in images if image is not None]
-    return " ".join(known) if len(known) == len(images) else None
+    return together([image_of(draft, label) for label in job.labels])
 
 
 def image_of(draft: Draft, label: str) -> str | None:
@@ -143,7 +116,7 @@ def _images_had(draft: Draft, build: Build, own: Machine) -> str | None:
     if not build.parts:
         return own.image
     had = {m.part: m.image for m in draft.all(Machine) if m.build_id == build.id}
-    return _together([had.get(part.name) for part in build.parts])
+    return together([had.get(part.name) for part in build.parts])
 
 
 def _job(buildset: Buildset | None, name: str) -> Job | None:

@@ -13,8 +13,6 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pathspec
-
 from cupel.core.job import Boot, Job, Link, Service, Step
 from cupel.core.job import Part as JobPart
 from cupel.errors import Bug
@@ -85,6 +83,8 @@ def definition(job: Job) -> Part:
 
 def match(entries: Iterable[Entry], patterns: Patterns) -> Iterator[Entry]:
     """The entries that the patterns match, as in .gitignore; of a directory, all below it."""
+    import pathspec
+
     spec = pathspec.GitIgnoreSpec.from_lines(patterns)
     for entry in entries:
         name = entry.path.decode(errors="surrogateescape")

@@ -12,17 +12,21 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cupel.config import freeze
 from cupel.config import load as configuration
+from cupel.config.load import Loaded
+from cupel.config.problem import ConfigErrors
 from cupel.config.server import ServerConfig
 from cupel.control import orders
+from cupel.core import key as keys
 from cupel.core.job import Job
 from cupel.errors import UserError
-from cupel.git import snapshot
+from cupel.git import commits, snapshot
 from cupel.git.snapshot import Snapshot, Worktree
 from cupel.host.messages import MachineSpec, SourceSpec
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.host.tenancy import no_stock
-from cupel.local import choice, events, place, run
+from cupel.local import choice, events, place, proof, run
 from cupel.local.build import Bench, Origin, Result
 from cupel.local.choice import Chosen, Wish
 from cupel.local.reading import Read
@@ -42,7 +46,8 @@ class Request:
     `state` is the state directory, whose images are used; `config` says what machines there are.
     `beside` are working trees of other projects, by name. `artefacts` is where files that jobs
     leave are laid out, by default in the state directory. `server` is that whose machines they
-    are, where that is on another computer.
+    are, where that is on another computer. Jobs that `since`, a commit that counts as proved, or an
+    earlier pass proves are not run; `ask` finds passes on a server.
     """
 
     state: Path
@@ -52,6 +57,8 @@ class Request:
     beside: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     artefacts: Path | None = None
     server: Elsewhere | None = None
+    since: str | None = None
+    ask: proof.Ask | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +80,17 @@ class Plan:
 
 async def plan(request: Request, read: Read) -> Plan:
     """Which jobs the request is for, in the state that was read. Raises `UserError`."""
-    repo, tree = read.snapshot.repo, read.snapshot.tree
-    files = await snapshot.read(repo, tree, configuration.config_paths(read.listing))
-    texts = {path: content.decode(errors="replace") for path, content in files.items()}
-    loaded = configuration.load(texts, read.listing)
+    loaded = await _load(read.snapshot, read.listing)
     if not loaded.config.jobs:
         raise _no_jobs(read.worktree)
     chosen = choice.choose(loaded.config, request.wish, request.config.labels)
     return Plan(chosen=chosen, notice=loaded.notice)
+
+
+async def _load(state: Snapshot, listing: Sequence[str]) -> Loaded:
+    files = await snapshot.read(state.repo, state.tree, configuration.config_paths(listing))
+    texts = {path: content.decode(errors="replace") for path, content in files.items()}
+    return configuration.load(texts, listing)
 
 
 def _no_jobs(worktree: Worktree) -> UserError:
@@ -100,14 +110,78 @@ async def run_here(request: Request, read: Read, show: events.Show) -> Outcome:
         namespace.warm_up()
         made = await plan(request, read)
         jobs = made.chosen.jobs
+        decision = await _decide(request, read, namespace, made.chosen) if request.since else None
+        jobs = decision.run if decision is not None else jobs
         origin = await _origin(request, read, jobs)
         show(_begun(read, origin, jobs))
         if made.notice:
             show(events.Told(job="", text=made.notice))
+        if decision is not None:
+            _tell(decision, show)
         results = await _run(request, read, namespace, origin, jobs, show)
+        await _keep(request, read, jobs, results)
     finally:
         await namespace.close()
     return Outcome(verdict=run.verdict(jobs, results), jobs=jobs, results=results)
+
+
+def _tell(decision: proof.Decision, show: events.Show) -> None:
+    for name, why in decision.why.items():
+        show(events.Told(job=name, text=f"it is run: {why}"))
+    for name, text in decision.passed:
+        show(events.Passed(job=name, reason=text))
+
+
+async def _decide(
+    request: Request, read: Read, provider: NamespaceProvider, chosen: Chosen
+) -> proof.Decision:
+    """Which of the jobs nothing proves."""
+    beside = await _beside(request, read, chosen.jobs)
+    here = await proof.state(read.snapshot.repo, read.snapshot.commit, chosen.jobs, beside)
+    since = await _since(request, read)
+    specs = _specs(request, chosen.jobs)
+    proved = await proof.prove(
+        chosen.jobs,
+        here,
+        since,
+        images={label: provider.find(spec) for label, spec in specs.items()},
+        passes=_passes(request),
+        ask=request.ask,
+    )
+    return await proof.decide(chosen.jobs, chosen.named, proved, here, since)
+
+
+async def _since(request: Request, read: Read) -> proof.State:
+    """The state that counts as proved, and all jobs that its own configuration has."""
+    repo = read.held / "since.git"
+    then = await snapshot.committed(read.worktree, request.since or "HEAD", repo)
+    jobs: tuple[Job, ...] = ()
+    with contextlib.suppress(ConfigErrors):  # no job of it is proved then
+        loaded = await _load(then, await commits.list_files(repo, then.commit))
+        jobs = freeze.some(loaded.config, loaded.config.jobs)
+    return await proof.state(repo, then.commit, jobs)
+
+
+async def _keep(
+    request: Request, read: Read, jobs: Sequence[Job], results: Mapping[str, Result]
+) -> None:
+    """Remember what has passed, by all that it depended on."""
+    passed = [job for job in jobs if job.evidence and results[job.name].verdict == "success"]
+    if not passed:
+        return
+    beside = await _beside(request, read, passed)
+    here = await proof.state(read.snapshot.repo, read.snapshot.commit, passed, beside)
+    passes = _passes(request)
+    left = {name: keys.outputs(result.files) for name, result in results.items()}
+    for job in passed:
+        if (image := keys.together(results[job.name].images)) is not None:
+            needed = [(name, left[name]) for name in job.needs]
+            passes.keep(keys.combine(here.keys[job.name], image, needed), left[job.name])
+    passes.forget_old()
+
+
+def _passes(request: Request) -> proof.Passes:
+    return proof.Passes(request.state / place.DIRECTORY / proof.DIRECTORY)
 
 
 async def _run(
@@ -149,7 +223,18 @@ def _begun(read: Read, origin: Origin, jobs: Sequence[Job]) -> events.Begun:
 async def _origin(request: Request, read: Read, jobs: Sequence[Job]) -> Origin:
     project = project_of(read.worktree)
     branch = read.worktree.upstream or read.worktree.branch or "HEAD"
-    sources = {project: _source(read.snapshot, branch)}
+    sources = {project: _source(read.snapshot.repo, read.snapshot.commit, branch)}
+    for name, repo, commit in await _beside(request, read, jobs):
+        sources[name] = _source(repo, commit, branch)
+    pipeline = str(request.wish.pipeline)
+    return Origin(project=project, sources=sources, about={"CUPEL_PIPELINE": pipeline})
+
+
+async def _beside(
+    request: Request, read: Read, jobs: Sequence[Job]
+) -> tuple[tuple[str, Path, str], ...]:
+    """The projects that jobs ask for: name, repository and commit of what stands there now."""
+    found = []
     for name in sorted({name for job in jobs for name in job.projects}):
         if name not in request.beside:
             raise UserError(
@@ -158,13 +243,12 @@ async def _origin(request: Request, read: Read, jobs: Sequence[Job]) -> Origin:
             )
         other = await snapshot.find(request.beside[name])
         state = await snapshot.take(other, read.held / f"beside-{name}.git")
-        sources[name] = _source(state, branch)
-    pipeline = str(request.wish.pipeline)
-    return Origin(project=project, sources=sources, about={"CUPEL_PIPELINE": pipeline})
+        found.append((name, state.repo, state.commit))
+    return tuple(found)
 
 
-def _source(state: Snapshot, branch: str) -> SourceSpec:
-    return SourceSpec(url=str(state.repo), ref=snapshot.REF, commit=state.commit, branch=branch)
+def _source(repo: Path, commit: str, branch: str) -> SourceSpec:
+    return SourceSpec(url=str(repo), ref=snapshot.REF, commit=commit, branch=branch)
 
 
 def project_of(worktree: Worktree) -> str:

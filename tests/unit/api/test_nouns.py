@@ -23,6 +23,11 @@ def test_projects(tmp_path: Path) -> None:
     assert listed[0]["branches"][0] == {"name": "main", "head": world.HEAD}
 
 
+def test_evidence_that_there_is_not(tmp_path: Path) -> None:
+    assert get(tmp_path, f"/api/evidence/{'0' * 64}").status_code == 404
+    assert get(tmp_path, "/api/evidence/0").status_code == 422
+
+
 def test_queues(tmp_path: Path) -> None:
     queue = views.QueueView.model_validate_json(get(tmp_path, "/api/queues/demo").content)
     assert [item.change for item in queue.gate] == [21, 22, 23]

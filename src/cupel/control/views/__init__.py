@@ -10,6 +10,7 @@ from cupel.control.views.build import build_view as build_view
 from cupel.control.views.cause import causes as causes
 from cupel.control.views.change import change_list as change_list
 from cupel.control.views.change import change_view as change_view
+from cupel.control.views.evidence import evidence_view as evidence_view
 from cupel.control.views.fleet import host_list as host_list
 from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list
@@ -39,6 +40,7 @@ from cupel.control.views.nouns.change import ChangeView as ChangeView
 from cupel.control.views.nouns.change import HistoryView as HistoryView
 from cupel.control.views.nouns.change import PatchSetView as PatchSetView
 from cupel.control.views.nouns.event import EventView as EventView
+from cupel.control.views.nouns.evidence import EvidenceView as EvidenceView
 from cupel.control.views.nouns.fleet import HostView as HostView
 from cupel.control.views.nouns.fleet import LoadView as LoadView
 from cupel.control.views.nouns.fleet import MachineView as MachineView
