@@ -127,8 +127,21 @@ def test_a_failure_is_said_and_is_the_exit_code(tree: Path, state: Path) -> None
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
     assert "before" in lines
-    assert lines[-1].startswith("✗ bad failed in ")
-    assert lines[-1].endswith("step 'echo before; exit 7' exited with status 7")
+    assert lines[-2].startswith("✗ bad failed in ")
+    assert lines[-2].endswith("step 'echo before; exit 7' exited with status 7")
+    assert lines[-1] == "  1 | before"
+
+
+def test_what_is_proved_is_not_run_again(tree: Path, state: Path) -> None:
+    assert run(tree, state, "build").returncode == 0
+    told = events(run(tree, state, "--json", "--since", "HEAD", "build", "tests").stdout)
+    assert [
+        (each["job"], each["reason"]) for each in told if each["event"] == "job.passed_over"
+    ] == []
+    assert told[0]["jobs"] == ["build", "tests"]  # tests needs what build leaves
+    told = events(run(tree, state, "--json", "--since", "HEAD", "build", "tests").stdout)
+    passed = [each["job"] for each in told if each["event"] == "job.passed_over"]
+    assert (told[0]["jobs"], passed) == ([], ["build", "tests"])
 
 
 def test_a_committed_state_is_run(tree: Path, state: Path) -> None:
