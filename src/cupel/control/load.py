@@ -8,6 +8,7 @@ from typing import assert_never
 
 from cupel.core import events, evidence, history
 from cupel.core.draft import Draft
+from cupel.core.flake import Flake
 from cupel.core.model import (
     LIVE_ITEMS,
     Approval,
@@ -32,6 +33,7 @@ from cupel.core.model import (
     Row,
     Verdict,
 )
+from cupel.core.results import FailedTest, Results
 from cupel.store.interface import Transaction
 
 _LIVE = tuple(LIVE_ITEMS)
@@ -203,7 +205,8 @@ async def _concerning(  # noqa: C901 - one match over the union
             return await tx.select(Pool)
         case events.BuildFinished():
             rows = await _on_machines(tx, [fact.machine_id])
-            return [*await _proof(tx, rows), *await _attempts(tx, rows)]
+            known = [*await _proof(tx, rows), *await _attempts(tx, rows)]
+            return [*known, *(await _tests(tx, known) if fact.findings is not None else ())]
         case events.MachineGone():
             rows = await _on_machines(tx, [fact.machine_id])
             return [*rows, *await _attempts(tx, rows), *await _whose_fault(tx, rows)]
@@ -345,6 +348,26 @@ async def _of_parts(tx: Transaction, machines: Iterable[Machine]) -> list[Build]
     """The builds that have these machines beside their own ones."""
     ids = {machine.build_id for machine in machines if machine.part}
     return await tx.select(Build, {"id": ids, "state": _UNFINISHED}) if ids else []
+
+
+async def _tests(tx: Transaction, known: Sequence[Row]) -> list[Row]:
+    """What the tests said of builds that have asked the same as those which end now."""
+    ending = [r for r in known if isinstance(r, Build) and r.state is not BuildState.FINISHED]
+    scratch = Draft(known, now=0.0, ids=itertools.count())
+    keys = {evidence.proved_key(scratch, build) for build in ending} - {None}
+    jobs = {build.job for build in ending}
+    same = await tx.select(Build, {"key": keys, "job": jobs}) if keys else []
+    where = {"buildset_id": {build.buildset_id for build in ending}, "job": jobs}
+    same += await tx.select(Build, where)
+    done = [build for build in same if build.state is BuildState.FINISHED]
+    left = {build.id for build in done}
+    projects = {build.project_id for build in ending}
+    return [
+        *done,
+        *await tx.select(Results, {"id": left}),
+        *await tx.select(FailedTest, {"build_id": left}),
+        *await tx.select(Flake, {"project_id": projects, "job": jobs}),
+    ]
 
 
 async def _whose_fault(tx: Transaction, rows: Iterable[Row]) -> list[Row]:

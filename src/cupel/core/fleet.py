@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cupel.core import buildset, demand, events, evidence, history, lifecycle, results, visit
+from cupel.core import (
+    buildset,
+    demand,
+    events,
+    evidence,
+    flaking,
+    history,
+    lifecycle,
+    results,
+    visit,
+)
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -241,6 +251,7 @@ def build_finished(draft: Draft, fact: events.BuildFinished) -> None:
             draft.put(replace(artefact, id=draft.new_id()))
         if fact.findings is not None:
             _found_by_tests(draft, draft.get(Build, build.id), fact.findings)
+            flaking.learn(draft, draft.get(Build, build.id))
     machine = draft.find(Machine, fact.machine_id)
     if machine is not None and machine.state in _UNDELETED:
         state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from cupel.core.flake import Flake
 from cupel.core.job import Boot as Boot
 from cupel.core.job import Job as Job
 from cupel.core.job import Link as Link
@@ -590,6 +591,7 @@ Row = (
     | Artefact
     | Results
     | FailedTest
+    | Flake
     | Event
 )
 """Anything that the store keeps."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cupel.core import model, results
+from cupel.core import flake, model, results
 from cupel.store.rows import Kind
 
 UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
@@ -37,6 +37,7 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     model.Artefact: (("build_id",),),
     results.Results: (("project_id", "job"), ("key",)),
     results.FailedTest: (("build_id",), ("project_id", "test")),
+    flake.Flake: (("project_id", "job"),),
     model.Event: (("project_id",), ("change_id",), ("item_id",), ("build_id",)),
 }
 """Fields that rows are selected by. An index on one nullable field holds only rows that have it."""

@@ -11,6 +11,7 @@ from cupel.control.views.cause import causes as causes
 from cupel.control.views.change import change_list as change_list
 from cupel.control.views.change import change_view as change_view
 from cupel.control.views.evidence import evidence_view as evidence_view
+from cupel.control.views.flake import known_flakes as known_flakes
 from cupel.control.views.fleet import host_list as host_list
 from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list

@@ -219,6 +219,23 @@ def upgrade() -> None:
     op.create_index("ix_failed_tests_build_id", "failed_tests", ["build_id"])
     op.create_index("ix_failed_tests_project_id_test", "failed_tests", ["project_id", "test"])
     op.create_table(
+        "flakes",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("test", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("first_seen", sa.Double(), nullable=False),
+        sa.Column("last_seen", sa.Double(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("proofs", sa.JSON(), nullable=False),
+        sa.Column("weight", sa.Double(), nullable=False),
+        sa.Column("runs", sa.Double(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_flakes")),
+    )
+    op.create_index("ix_flakes_project_id_job", "flakes", ["project_id", "job"])
+    op.create_table(
         "histories",
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("project_id", sa.BigInteger(), nullable=False),
