@@ -126,3 +126,38 @@ def test_the_failing_test_is_what_everybody_sees_first(server: Server, project: 
         above = html[: html.index(after)]
         assert "The change&#39;s fault" in above
         assert FAILS.search(above), above
+
+
+SLOW = """\
+import threading, time
+
+def waits_for_ever():
+    threading.Event().wait()
+
+print("about to wait", flush=True)
+waits_for_ever()
+"""
+
+
+def test_a_job_that_takes_too_long_says_what_was_running(server: Server, project: Project) -> None:
+    slow = {"timeout": "4s", "steps": [{"name": "slow", "run": "sleep 60 & python3 slow.py"}]}
+    config = {"jobs": {"slow": {"machine": "small", **slow}}, "check": ["slow"], "gate": ["slow"]}
+    work = project({".cupel.yaml": json.dumps(config), "slow.py": SLOW})
+    work.start_over()
+    work.commit("Wait for ever", {"note": "1"})
+    pushed = work.push("wait")
+    build = server.builds(pushed.change)[-1]
+    assert (build["verdict"], build["reason"]) == (
+        "timeout",
+        "took longer than 4 s, in step 'slow'",
+    )
+    log = server.log(build["id"])
+    tree = log[log.index("still running after 4 s:") :]
+    bash, sleep, python = (
+        tree.index(text) for text in ("/bin/bash", "sleep 60", "python3 slow.py")
+    )
+    assert bash < min(sleep, python)
+    assert 'File "/build/src/slow.py", line 4 in waits_for_ever' in log
+    assert "still running after 4 s:" in pushed.remote
+    kept = [each["path"] for each in server.get(f"/api/builds/{build['id']}")["artefacts"]]
+    assert ".machine/processes" in kept

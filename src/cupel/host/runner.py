@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import io
 import os
 import signal
 import tarfile
@@ -18,7 +19,8 @@ from collections.abc import (
 from pathlib import Path
 
 from cupel.errors import CupelError, InfraError
-from cupel.host import messages, results
+from cupel.host import messages, processes, results
+from cupel.host.alongside import alongside
 from cupel.host.beside import READY_SECONDS, Beside
 from cupel.host.console import Watch
 from cupel.host.messages import (
@@ -47,7 +49,13 @@ SHORTEST_LINE = 16
 """Bytes that a line counts for when the limit on lines is derived from that on bytes."""
 
 LAST_WORDS = 1.0
-"""Seconds of a console that are read on once it has said that all is lost: it may say why."""
+"""Seconds of a console that are read on once it has said that all is lost: it may say why. So long
+may programs whose time is over print where they are."""
+
+LOOK_SECONDS = 10.0
+"""A machine is looked at so long when its time is over; it may be too busy to answer."""
+
+LOOKED = "still running"
 
 ARTEFACT_SECONDS = 600.0
 
@@ -121,6 +129,10 @@ class Runner:
         self._step = index.NO_STEP if build.services else 0
         self._bytes = 0
         self._lines = 0
+        self._over: Outcome | None = None
+        """Set once the time is over: how the build ends, whatever its steps do yet."""
+        self._records: dict[str, str] = {}
+        """What was seen of the machines, by the name of the artefact."""
 
     async def run(self) -> Outcome:
         """Run the steps and send what they leave. Raises `InfraError` when the machine fails."""
@@ -165,26 +177,13 @@ class Runner:
         """Run the steps while the services run; these are ended with the last step."""
         if self._beside is None:
             return await self._steps()
-        outcome: Outcome | None = None
+        listening = [self._beside.listen(name, ready) for name, ready in self._listening.items()]
+        serving = [self._serve(each) for each in self._served]
         try:
-            async with asyncio.TaskGroup() as group:
-                background = [
-                    group.create_task(self._beside.listen(name, ready))
-                    for name, ready in self._listening.items()
-                ]
-                background += [group.create_task(self._serve(each)) for each in self._served]
-                unready = await self._await_services()
-                outcome = unready or await self._steps()
-                for task in background:
-                    task.cancel()
-        except BaseExceptionGroup as failed:
-            error: BaseException = failed
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            if isinstance(error, _Stopped):
-                return error.outcome
-            raise error from failed
-        return outcome
+            async with alongside(*listening, *serving):
+                return await self._await_services() or await self._steps()
+        except _Stopped as stopped:
+            return stopped.outcome
 
     async def _serve(self, served: Served) -> None:
         """Run a service; what it prints is in the log, and that it ended."""
@@ -208,22 +207,51 @@ class Runner:
         return _failure("; ".join(reasons)) if reasons else None
 
     async def _steps(self) -> Outcome:
-        name = ""
         try:
-            async with asyncio.timeout(self._build.timeout) as limit:
+            async with asyncio.timeout(None) as limit, alongside(self._time_out(limit)):
                 for number, step in enumerate(self._build.steps):
-                    self._step, name = number, step.name
+                    self._step = number
                     outcome = await self._run_step(step)
-                    if outcome is not SUCCESS:
-                        return outcome
+                    if self._over is not None or outcome is not SUCCESS:
+                        return self._over or outcome
         except _Stopped as stopped:
-            return stopped.outcome
+            return self._over or stopped.outcome
         except TimeoutError:
-            if not limit.expired():
+            if self._over is None or not limit.expired():
                 raise
-            took = f"took longer than {self._build.timeout:g} s"
-            return Outcome(verdict="timeout", reason=f"{took}, in step {name!r}")
+            return self._over
         return SUCCESS
+
+    async def _time_out(self, limit: asyncio.Timeout) -> None:
+        """End the steps when their time is over, once it is known what was running."""
+        await asyncio.sleep(self._build.timeout)
+        took = f"took longer than {self._build.timeout:g} s"
+        name = self._build.steps[max(self._step, 0)].name
+        self._over = Outcome(verdict="timeout", reason=f"{took}, in step {name!r}")
+        if self._is_ours:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    if await self._look_around():
+                        await asyncio.sleep(LAST_WORDS)
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    async def _look_around(self) -> bool:
+        """Put what runs in the machines into the log, and keep all that is known of it. Whether
+        some of that was asked to say more."""
+        asked = False
+        for name, machine in (self._machines or {"": self._machine}).items():
+            part = self._parts.get(name, 0)
+            try:
+                found = await processes.look(machine, self._environment(name))
+            except InfraError as error:
+                await self._remark(f"what was running can't be seen: {error.message}", part)
+                continue
+            if found:
+                said = [f"{LOOKED} after {self._build.timeout:g} s:", *processes.tree(found)]
+                await self._remark("\n".join(said), part)
+                self._records[f"processes{f'-{name}' if name else ''}"] = processes.record(found)
+                asked = asked or any(processes.is_asked(each) for each in found)
+        return asked
 
     async def _run_step(self, step: StepSpec) -> Outcome:
         machine, number = self._machine.id, self._step
@@ -307,8 +335,8 @@ class Runner:
         if self._lines > most:
             raise _Stopped(_failure(f"printed more than {most} lines"))
 
-    async def _remark(self, text: str) -> None:
-        await self._send(self._output("cupel", text.encode() + b"\n"))
+    async def _remark(self, text: str, part: int = 0) -> None:
+        await self._send(self._output("cupel", text.encode() + b"\n", part))
 
     def _output(self, stream: str, data: bytes, part: int = 0) -> Output:
         return Output(
@@ -330,7 +358,7 @@ class Runner:
         left = not is_gone and self._is_ours
         if left:
             await self._gather()
-        records = _packed(machine.records())
+        records = _packed({**machine.records(), **self._records})
         async with asyncio.timeout(ARTEFACT_SECONDS):
             for tar in (records, machine.copy_out(ARTEFACTS) if left else _end_of_tar()):
                 async with interface.closing(tar) as part:
@@ -398,6 +426,7 @@ def environment(build: BuildSpec, name: str) -> dict[str, str]:
         "HOME": "/root",
         "LANG": "C.UTF-8",
         "CI": "true",
+        "PYTHONFAULTHANDLER": "1",
         **dict(build.env),
         "CUPEL": "1",
         "CUPEL_PROJECT": build.project,
@@ -413,12 +442,13 @@ def environment(build: BuildSpec, name: str) -> dict[str, str]:
     }
 
 
-async def _packed(files: Mapping[str, Path]) -> AsyncIterator[bytes]:
-    """The files below `RECORDS` as the beginning of a tar stream, which another one continues."""
-    for name, path in files.items():
-        with path.open("rb") as file:
+async def _packed(files: Mapping[str, Path | str]) -> AsyncIterator[bytes]:
+    """Files and texts below `RECORDS` as the beginning of a tar stream, which another continues."""
+    for name, kept in files.items():
+        with io.BytesIO(kept.encode()) if isinstance(kept, str) else kept.open("rb") as file:
             member = tarfile.TarInfo(f"./{RECORDS}/{name}")
-            member.size = os.fstat(file.fileno()).st_size
+            member.size = file.seek(0, os.SEEK_END)
+            file.seek(0)
             yield member.tobuf(tarfile.GNU_FORMAT)
             left = member.size
             while left and (data := file.read(min(left, _PIECE))):

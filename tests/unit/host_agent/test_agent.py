@@ -15,7 +15,16 @@ from typing import Any
 import pytest
 
 from cupel.errors import InfraError
-from cupel.host import agent, messages, pressure, protection, protocol, runner, transport
+from cupel.host import (
+    agent,
+    messages,
+    pressure,
+    processes,
+    protection,
+    protocol,
+    runner,
+    transport,
+)
 from cupel.host.messages import (
     ArtefactData,
     BesideSpec,
@@ -321,6 +330,41 @@ def test_a_build_that_takes_too_long_names_the_step(play):
         assert world.server.of(ArtefactData)[-1].last
 
     play(scenario, {"slow": fakes.Script(exit=fakes.FOREVER)})
+
+
+def test_what_was_running_when_the_time_was_over_is_in_the_log_and_kept(play):
+    stat = b"7 (sleep) S 1 " + b"0 " * 9 + b"100 0 0 0 20 0 1 0 9000 0"
+    seen = b"99\x00100.0\x00" + b"\x00".join((stat, b"hrtimer_nanosleep", b"sleep 60", b"", b""))
+
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "slow", timeout=0.05)
+        assert finished.reason == "took longer than 0.05 s, in step 'step slow'"
+        (said,) = [each.data.decode() for each in world.server.of(Output) if each.stream == "cupel"]
+        assert said.splitlines()[0] == "still running after 0.05 s:"
+        assert "hrtimer_nanosleep    sleep 60" in said
+        left = b"".join(each.data for each in world.server.of(ArtefactData))
+        assert b"./.machine/processes" in left
+        assert b"hrtimer_nanosleep sleep 60" in left
+
+    scripts = {
+        "slow": fakes.Script(exit=fakes.FOREVER),
+        processes.LOOK: fakes.Script(prints=((OUT, seen),)),
+    }
+    play(scenario, scripts)
+
+
+def test_a_machine_that_cannot_be_looked_at_times_out_all_the_same(play):
+    async def scenario(world: World) -> None:
+        finished = await world.finish(1, "slow", timeout=0.05)
+        assert finished.verdict == "timeout"
+
+    scripts = {
+        "slow": fakes.Script(exit=fakes.FOREVER),
+        processes.LOOK: fakes.Script(exit=fakes.FOREVER),
+    }
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runner, "LOOK_SECONDS", 0.1)
+        play(scenario, scripts)
 
 
 def test_a_build_that_prints_too_much_keeps_what_fits(play):
