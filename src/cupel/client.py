@@ -245,6 +245,32 @@ class Client:
     def build(self, number: int) -> views.BuildView:
         return self._get(views.BuildView, f"/api/builds/{number}")
 
+    def tests(
+        self,
+        build: int,
+        *,
+        outcome: str | None = None,
+        text: str | None = None,
+        first: int = 0,
+        limit: int = 100,
+    ) -> views.ResultsView:
+        """Tests of a build, those that failed first."""
+        return self._get(
+            views.ResultsView,
+            f"/api/builds/{build}/tests",
+            outcome=outcome,
+            text=text,
+            first=first,
+            limit=limit,
+        )
+
+    def test_history(
+        self, project: str, name: str, *, job: str | None = None, limit: int = 50
+    ) -> views.TestHistoryView:
+        """How a test went in builds, newest first."""
+        path = f"/api/projects/{_part(project)}/tests"
+        return self._get(views.TestHistoryView, path, name=name, job=job, limit=limit)
+
     def metrics(self, build: int, *, first: int = 0, part: int = 0) -> MetricsView:
         """What a machine of a build used, from row `first` on."""
         return self._get(MetricsView, f"/api/builds/{build}/metrics", first=first, part=part)

@@ -163,6 +163,7 @@ def show(session: Session, number: int, as_json: bool) -> None:
             ("took", None if found.seconds is None else text.duration(found.seconds)),
             ("cpu", None if usage.cpu_seconds is None else text.duration(usage.cpu_seconds)),
             ("memory", None if usage.memory_peak is None else text.size(usage.memory_peak)),
+            ("tests", None if found.tests is None else found.tests.text),
             ("log", None if found.log_lines is None else f"{found.log_lines} lines"),
         ]
     )

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "queue": "queue:queue",
     "change": "change:change",
     "build": "build:build",
+    "tests": "tests:tests",
     "shell": "shell:shell",
     "machine": "machine:machine",
     "pool": "pool:pool",

@@ -37,6 +37,7 @@ STYLES = {
     "failure": ("✗", "red"),
     "failed": ("✗", "red"),
     "rejected": ("✗", "red"),
+    "flaky": ("≈", "yellow"),
     "conflict": ("✗", "red"),
     "misconfigured": ("✗", "red"),
     "timeout": ("✗", "red"),

@@ -19,6 +19,7 @@ from cupel.core.model import (
     Pipeline,
     Reason,
 )
+from cupel.core.results import Tally
 
 # Why an item left its pipeline without landing or passing.
 
@@ -213,6 +214,18 @@ def _after_check(change: Change) -> str:
 
 
 # What `cupel up` says when everything stands.
+
+
+def tests(tally: Tally) -> str:
+    """How the tests of a build ended, those to look at first."""
+    counts = (
+        (tally.failed, "failed"),
+        (tally.error, "could not be run"),
+        (tally.flaky, "flaky"),
+        (tally.skipped, "skipped"),
+        (tally.passed - tally.flaky, "passed"),
+    )
+    return ", ".join(f"{count:,} {word}" for count, word in counts if count) or "no tests"
 
 
 def up(url: str, login: str, remote: str, state: str) -> str:

@@ -21,6 +21,7 @@ from cupel.web import (
     machine,
     problem,
     queue,
+    results,
     schema,
     security,
 )
@@ -45,7 +46,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     Call it after the API's exception handlers are in place: for programs they stay as they are.
     """
     app.state.site = Site(cupel)
-    for noun in (queue, change, build, log, machine, image, live, event, login, schema):
+    for noun in (queue, change, build, log, machine, image, live, event, login, schema, results):
         app.include_router(noun.router)
     app.mount("/static", _Static(directory=STATIC), name="static")
     problem.install(app)

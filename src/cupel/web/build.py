@@ -15,6 +15,9 @@ from cupel.web import chart, live, log, site
 from cupel.web.problem import PageRoute
 from cupel.web.site import Frame
 
+FAILING = 25
+"""Failed tests that stand on a build's page; all of them are on the page of its tests."""
+
 router = fastapi.APIRouter(
     include_in_schema=False, route_class=PageRoute, dependencies=[site.READER]
 )
@@ -39,6 +42,7 @@ async def build(
     now = here.now()
     async with here.server.store.read() as tx:
         shown = await views.build_view(tx, id, now=now, logs=here.server.logs)
+        failing = await views.first_failing(tx, shown.reused_from or id, limit=FAILING)
     logs = here.server.logs
     names = shown.machines or [""]
     used = chart.of([(name, logs.metrics(id, part)) for part, name in enumerate(names)])
@@ -52,6 +56,7 @@ async def build(
         used=used,
         headings=chart.HEADINGS,
         blame=BLAME[shown.verdict] if shown.verdict else "",
+        failing=failing,
         part=log.part(
             logs.reader(id),
             shown.steps,

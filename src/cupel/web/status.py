@@ -42,6 +42,7 @@ LOOKS: dict[str, Look] = {
     "rejected": Look("fail", "rejected", "bad"),
     "conflict": Look("conflict", "conflict", "bad"),
     "misconfigured": Look("config", "misconfigured", "bad"),
+    "flaky": Look("hold", "flaky", "warn"),
     "timeout": Look("timeout", "timed out", "warn"),
     # ours
     "infra": Look("infra", "infrastructure failed", "infra"),

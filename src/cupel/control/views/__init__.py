@@ -62,6 +62,11 @@ from cupel.control.views.nouns.project import StatusView as StatusView
 from cupel.control.views.nouns.queue import KeptOutView as KeptOutView
 from cupel.control.views.nouns.queue import QueueView as QueueView
 from cupel.control.views.nouns.queue import RulesView as RulesView
+from cupel.control.views.nouns.results import ResultsView as ResultsView
+from cupel.control.views.nouns.results import ResultView as ResultView
+from cupel.control.views.nouns.results import TallyView as TallyView
+from cupel.control.views.nouns.results import TestHistoryView as TestHistoryView
+from cupel.control.views.nouns.results import TestRunView as TestRunView
 from cupel.control.views.nouns.view import Page as Page
 from cupel.control.views.plan import BrokenView as BrokenView
 from cupel.control.views.plan import EntryView as EntryView
@@ -77,6 +82,10 @@ from cupel.control.views.queue import queue_view as queue_view
 from cupel.control.views.queue import queue_views as queue_views
 from cupel.control.views.queue import rules_list as rules_list
 from cupel.control.views.queue import rules_view as rules_view
+from cupel.control.views.results import first_failing as first_failing
+from cupel.control.views.results import history_view as history_view
+from cupel.control.views.results import result_view as result_view
+from cupel.control.views.results import results_view as results_view
 from cupel.control.views.retry import Retriable as Retriable
 from cupel.control.views.retry import retriable as retriable
 from cupel.control.views.status import event_list as event_list

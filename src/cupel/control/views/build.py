@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cupel.control.views import fleet, lookup, queue
+from cupel.control.views import fleet, lookup, queue, results
 from cupel.control.views.cause import causes
 from cupel.control.views.change import attempt_view, attempts
 from cupel.control.views.nouns.build import (
@@ -114,6 +114,7 @@ async def build_view(
         reused=await _reused(tx, build, now),
         refuted_by=await _refuted_by(tx, build),
         waiting=(await fleet.waits(tx, [build], now=now)).get(id),
+        tests=await results.tally_view(tx, build),
     )
 
 

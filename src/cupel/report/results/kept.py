@@ -101,11 +101,10 @@ class Kept:
             at += 1
         return None
 
-    def named(self, part: str, most: int) -> list[Result]:
-        """The first results whose id contains a text, whatever the case."""
+    def matching(self, part: str) -> Iterator[Result]:
+        """Those whose id contains a text, whatever the case; all are looked at."""
         part = part.casefold()
-        hits = (each for each in self if part in each.id.casefold())
-        return [each for _, each in zip(range(most), hits, strict=False)]
+        return (each for each in self if part in each.id.casefold())
 
     def __iter__(self) -> Iterator[Result]:
         for block in range(len(self._blocks) - 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cupel.control.views.nouns.cause import CauseView
+from cupel.control.views.nouns.results import TallyView
 from cupel.control.views.nouns.view import View
 from cupel.core.model import BuildState, MachineState, Pipeline, Verdict
 
@@ -132,4 +133,5 @@ class BuildView(BuildRef):
     reused: ReusedView | None = None
     refuted_by: int | None = None
     waiting: str | None = None
+    tests: TallyView | None = None
     cause: CauseView | None = None

@@ -1,0 +1,82 @@
+"""The tests of a build on its page, on their own page, and one of them with its history."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from cupel.core import results
+from cupel.core.model import Build
+from cupel.core.results import Outcome, Result, Results
+from cupel.report.results import kept
+from fakes import busy
+from unit.web.test_pages import HOSTILE
+from unit.web.visit import Visitor, visit
+
+
+def recorded(told: busy.Busy, build: int, ordered: list[Result], directory: Path) -> Path:
+    """Store what the tests of a build said; the file that keeps all of it."""
+    row = told.world.rows_of(Build)[build]
+    summary = Results(
+        id=row.id,
+        project_id=row.project_id,
+        job=row.job,
+        key=row.key,
+        tally=results.tally(ordered),
+        notices=("odd.xml: <b>it ends too early</b>",),
+        at=5.0,
+    )
+    told.world.put(summary)
+    for number, each in enumerate(each for each in ordered if each.is_failed):
+        told.world.put(results.failed_test(summary, results.excerpt(each), id=90_000 + number))
+    out = directory / "out"
+    with out.open("wb") as file:
+        kept.write(file, ordered, summary.tally)
+    return out
+
+
+def test_whatever_tests_say_is_shown_as_text(tmp_path: Path) -> None:
+    text = " ".join(HOSTILE)
+    told = busy.busy()
+    clean = results.one_line(text, results.LONGEST_NAME)
+    fields = {"suite": clean, "name": clean, "message": clean, "file": clean}
+    bad = Result(**fields, outcome=Outcome.FAILED, text=text, line=3)
+    good = [Result(suite="s", name=f"good {n}", outcome=Outcome.PASSED) for n in range(450)]
+    file = recorded(told, told.failed_build, [bad, *good], tmp_path)
+
+    async def act(visitor: Visitor) -> None:
+        at = f"/builds/{told.failed_build}"
+        visitor.served.results.keep(told.failed_build, file)
+        pages = [
+            await visitor.see(at),
+            await visitor.see(f"{at}/tests"),
+            await visitor.see(f"{at}/tests/{bad.digest}"),
+            await visitor.see(f"{at}/tests?outcome=failed&text={html.escape(clean[:20])}"),
+        ]
+        for page in pages:
+            for tag in ("<script>alert", "<img", "<svg/onload", "\x1b", "\u202e", "<b>it ends"):
+                assert tag not in page
+        build, listed, one, _ = pages
+        assert "1 failed, 450 passed" in build
+        assert "All 451 tests" in build
+        assert "odd.xml: &lt;b&gt;it ends too early" in build
+        assert listed.count(">good ") == 199
+        assert "outcome=&amp;text=&amp;first=200" in listed
+        more = await visitor.see(f"{at}/tests?outcome=passed&first=400")
+        assert (more.count(">good "), "More</a>" in more) == (50, False)
+        assert f'href="/builds/{told.failed_build}/tests/{bad.digest}"' in one
+
+    visit(told.world, tmp_path, act)
+
+
+def test_a_build_without_results_says_what_to_do(tmp_path: Path) -> None:
+    told = busy.busy()
+
+    async def act(visitor: Visitor) -> None:
+        at = f"/builds/{told.failed_build}"
+        assert 'id="tests-title"' not in await visitor.see(at)
+        assert "$CUPEL_RESULTS" in await visitor.see(f"{at}/tests")
+        await visitor.see(f"{at}/tests/{'0' * 32}", 404)
+        await visitor.see("/builds/99999/tests", 404)
+
+    visit(told.world, tmp_path, act)
