@@ -355,6 +355,21 @@ class Client:
         """Remove what nothing uses, but for the newest; the digests of what was removed."""
         return self._send(list[str], "POST", "/api/images/prune", {"keep": keep})
 
+    def webhooks(self) -> list[views.ReceiverView]:
+        return self._get(list[views.ReceiverView], "/api/webhooks")
+
+    def deliveries(
+        self, name: str, *, limit: int | None = None, before: int | None = None
+    ) -> views.Page[views.DeliveryRef]:
+        path = f"/api/webhooks/{_part(name)}/deliveries"
+        return self._get(views.Page[views.DeliveryRef], path, limit=limit, before=before)
+
+    def delivery(self, number: int) -> views.DeliveryView:
+        return self._get(views.DeliveryView, f"/api/deliveries/{number}")
+
+    def redeliver(self, number: int) -> views.DeliveryView:
+        return self._send(views.DeliveryView, "POST", f"/api/deliveries/{number}/redeliver")
+
     def tokens(self) -> list[TokenView]:
         return self._get(list[TokenView], "/api/tokens")
 

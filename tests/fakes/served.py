@@ -12,6 +12,7 @@ from cupel.config.server import DEFAULT_LABELS, LabelConfig
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
+from cupel.control.notices import Notices
 from cupel.host.messages import HostLoad
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
@@ -41,6 +42,18 @@ class Asked:
         return ask
 
 
+def told(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Notices:
+    """Those who are told of what happens: nobody, unless `given` says otherwise."""
+    settings: dict[str, Any] = {"webhooks": {}, "mail": None, "url": "http://127.0.0.1:8470"}
+    return Notices(
+        store=store,
+        clock=clock,
+        logs=LogStore(state / "logs"),
+        state=state,
+        **({"feed": Feed()} | settings | given),
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Served:
     """A running Cupel without an engine: what `control.context.Context` asks for."""
@@ -53,6 +66,7 @@ class Served:
     results: ResultStore
     auth: Auth
     images: Keeper
+    notices: Notices
     url: str = "http://127.0.0.1:8470"
     config: Settings = dataclasses.field(default_factory=Settings)
     loads: dict[str, HostLoad] = dataclasses.field(default_factory=dict)
@@ -69,6 +83,7 @@ def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Serve
         artefacts=ArtefactStore(state / "artefacts"),
         results=ResultStore(state / "results"),
         auth=Auth(store, clock),
+        notices=told(store, state, clock),
         images=Keeper(Catalogue(state / "images"), named=()),
         **given,
     )

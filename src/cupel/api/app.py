@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import cupel
 from cupel.api import (
     artefacts,
+    badge,
     builds,
     changes,
     document,
@@ -33,6 +34,7 @@ from cupel.api import (
     shell,
     status,
     tokens,
+    webhooks,
 )
 from cupel.control.context import Context
 
@@ -58,6 +60,8 @@ ROUTERS = (
     images.router,
     tokens.router,
     events.router,
+    webhooks.router,
+    badge.router,
     gerrit.router,
 )
 
@@ -91,6 +95,7 @@ def bare() -> fastapi.FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.webhooks.include_router(webhooks.sent)
     app.add_api_route("/api/docs", _docs, include_in_schema=False, response_class=HTMLResponse)
     problem.install(app)
     app.add_middleware(NoSniff)

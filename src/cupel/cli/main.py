@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "pool": "pool:pool",
     "host": "host:host",
     "image": "image:image",
+    "webhook": "webhook:webhook",
     "init": "init:init",
     "lint": "lint:lint",
     "explain": "explain:explain",

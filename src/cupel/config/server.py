@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cupel.config import document, egress, image, quantity, scalar
+from cupel.config import document, egress, image, notice, quantity, scalar
 from cupel.config.document import Value
 from cupel.config.egress import Allowed, Network
 from cupel.config.image import ImageConfig
+from cupel.config.notice import MailConfig, WebhookConfig
 from cupel.config.problem import Problems, show
 from cupel.config.scalar import Choice, Quantity, Text
 from cupel.config.shape import Field, Found, MapOf, Placed, Record, Refused, Schema, attempt
@@ -84,7 +85,8 @@ class ServerConfig:
     `read` is `anyone`, `login` or `auto`. Limits are bytes of one build. `database` is a URL, None
     for SQLite in the state directory; `images` are those with a name; `keep` is how long builds'
     logs and artefacts are kept, in seconds. A host
-    of another process that was not heard of for `lease` seconds is lost.
+    of another process that was not heard of for `lease` seconds is lost. Those who are told what
+    happens are `webhooks`, by name, and authors, by `mail`.
     """
 
     slots: int
@@ -101,6 +103,8 @@ class ServerConfig:
     result_limit: int = 256 << 20
     keep: float = 90 * DAY
     lease: float = 45.0
+    webhooks: Mapping[str, WebhookConfig] = dataclasses.field(default_factory=dict)
+    mail: MailConfig | None = None
 
 
 def _count(wanted: str, high: int, *, low: int = 1) -> Quantity:
@@ -347,7 +351,19 @@ LIMITS = Field(key="limits", shape=LIMITS_RECORD, text="What a build may leave b
 
 SERVER = Record(
     wanted="a mapping with settings of the server",
-    fields=(LISTEN_AT, URL, SLOTS, LEASE, READ, DATABASE, image.IMAGES, LABELS, LIMITS),
+    fields=(
+        LISTEN_AT,
+        URL,
+        SLOTS,
+        LEASE,
+        READ,
+        DATABASE,
+        image.IMAGES,
+        LABELS,
+        LIMITS,
+        notice.WEBHOOKS,
+        notice.MAIL,
+    ),
 )
 
 
@@ -382,6 +398,8 @@ def _settings(found: Found, default: ServerConfig, problems: Problems) -> Server
         artefact_limit=int(limits.get(ARTEFACTS, default.artefact_limit)),
         result_limit=int(limits.get(RESULTS, default.result_limit)),
         keep=limits.get(KEEP, default.keep),
+        webhooks=notice.webhooks(found, problems),
+        mail=found.find(notice.MAIL),
     )
 
 
@@ -462,6 +480,8 @@ def default_text() -> str:
     for field, value in shown:
         lines += [*_comment(field.text), f"# {field.key}: {value}", ""]
     lines += [*_comment(image.IMAGES.text), *_EXAMPLE_IMAGE, ""]
+    lines += [*_comment(notice.WEBHOOKS.text), *_EXAMPLE_WEBHOOKS, ""]
+    lines += [*_comment(notice.MAIL.text), *_EXAMPLE_MAIL, ""]
     lines += [*_comment(LABELS.text), *_default_labels(), ""]
     lines += [
         *_comment(LIMITS.text),
@@ -482,6 +502,22 @@ _EXAMPLE_IMAGE = (
     "#     prefetch:",
     "#       pip: [pytest]",
     "#     refresh: 7d",
+)
+
+
+_EXAMPLE_WEBHOOKS = (
+    "# webhooks:",
+    "#   chat:",
+    "#     url: https://chat.example.org/hooks/cupel",
+    "#     secret_file: chat.secret",
+    "#     events: [item.rejected, change.landed]",
+)
+
+_EXAMPLE_MAIL = (
+    "# mail:",
+    "#   server: smtp.example.org:587",
+    "#   from: cupel@example.org",
+    "#   domains: [example.org]",
 )
 
 

@@ -22,6 +22,7 @@ from cupel.control.dispatch import Dispatch
 from cupel.control.engine import Engine
 from cupel.control.feed import Feed
 from cupel.control.hosts import Hosts
+from cupel.control.notices import Notices
 from cupel.control.pools import pools
 from cupel.control.pushes import Pushes
 from cupel.control.remote import Remote
@@ -104,6 +105,16 @@ class Cupel:
         self.visits = Visits(store, self.engine)
         self.states = States(self.repositories, config.labels)
         self.commands = Commands(store, self.engine, self.repositories, self._hooks, clock)
+        self.notices = Notices(
+            store=store,
+            feed=self.feed,
+            clock=clock,
+            logs=self.logs,
+            state=state,
+            url=url,
+            webhooks=config.webhooks,
+            mail=config.mail,
+        )
         self.hook_server = HookServer(
             state / "hook.sock",
             Pushes(store, self.engine, self.feed, self.states, self.logs, clock, url=url),
@@ -149,6 +160,7 @@ class Cupel:
             group.create_task(self.hook_server.run(), name="hooks")
             group.create_task(self._keep_house(), name="housekeeping")
             group.create_task(self._miss(hosts), name="absent hosts")
+            group.create_task(self.notices.run(), name="notices")
 
     def application(self, pages: ASGIApp, remote: Remote | None = None) -> ASGIApp:
         """Git by its own addresses, hosts by theirs to `remote`, everything else to `pages`."""

@@ -11,6 +11,7 @@ from cupel.config.server import LabelConfig
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
+from cupel.control.views.nouns.notice import ReceiverView
 from cupel.control.visits import Visits
 from cupel.core.model import Build, Change, Policy, Project, Queue
 from cupel.host.messages import HostLoad
@@ -80,6 +81,20 @@ class Commands(Protocol):
     async def abandon(self, change_id: int, *, user: str) -> Change: ...
 
 
+class Notices(Protocol):
+    """Those who are told what happens."""
+
+    async def receivers(self) -> list[ReceiverView]: ...
+
+    def known(self, name: str) -> str:
+        """The name of a receiver. Raises NotFound for another."""
+        ...
+
+    async def redeliver(self, number: int) -> None:
+        """Send a delivery once more. Raises NotFound or Conflict."""
+        ...
+
+
 class Context(Protocol):
     """A running Cupel, as those see it who serve it."""
 
@@ -97,6 +112,8 @@ class Context(Protocol):
     def feed(self) -> Feed: ...
     @property
     def commands(self) -> Commands: ...
+    @property
+    def notices(self) -> Notices: ...
     @property
     def loads(self) -> Mapping[str, HostLoad]: ...
     @property

@@ -18,6 +18,7 @@ from cupel.core.job import Part as Part
 from cupel.core.job import Pipeline as Pipeline
 from cupel.core.job import Service as Service
 from cupel.core.job import Step as Step
+from cupel.core.notice import Delivery, Receiver
 from cupel.core.results import FailedTest, Results
 
 
@@ -592,6 +593,8 @@ Row = (
     | Results
     | FailedTest
     | Flake
+    | Receiver
+    | Delivery
     | Event
 )
 """Anything that the store keeps."""

@@ -118,6 +118,14 @@ CONFLICTS = "it conflicts with what is ahead"
 MISCONFIGURED = "its configuration can't be used"
 
 
+# What others are told.
+
+
+def never_began(needs: Sequence[str], why: str) -> str:
+    """Why a job was not run, of an item that has ended."""
+    return f"not run: needs {', '.join(needs)}" if needs else f"not run: {why}"
+
+
 # What a push says to the person who pushes; git puts `remote: ` before each line.
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cupel.core import flake, model, results
+from cupel.core import flake, model, notice, results
 from cupel.store.rows import Kind
 
 UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
@@ -15,6 +15,8 @@ UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     model.History: (("project_id", "subject"),),
     model.Pool: (("label",),),
     model.Token: (("digest",),),
+    notice.Receiver: (("name",),),
+    notice.Delivery: (("receiver", "event_id", "address"),),
 }
 """Fields that no two rows of a class have in common."""
 
@@ -38,6 +40,7 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     results.Results: (("project_id", "job"), ("key",)),
     results.FailedTest: (("build_id",), ("project_id", "test")),
     flake.Flake: (("project_id", "job"),),
+    notice.Delivery: (("receiver", "state"), ("finished_at",)),
     model.Event: (("project_id",), ("change_id",), ("item_id",), ("build_id",)),
 }
 """Fields that rows are selected by. An index on one nullable field holds only rows that have it."""

@@ -38,6 +38,7 @@ _TYPES: dict[rows.Shape, sa.types.TypeEngine[Any]] = {
 
 _PLURALS = {
     "branch": "branches",
+    "delivery": "deliveries",
     "evidence": "evidence",
     "history": "histories",
     "results": "results",

@@ -16,6 +16,7 @@ from cupel.config import (
     image,
     job,
     load,
+    notice,
     project,
     schema,
     server,
@@ -49,6 +50,8 @@ DOCUMENTED = {
         "Keys of a file": image.FILE_RECORD,
         "Keys of `prefetch`": image.PREFETCH_RECORD,
         "Keys of `limits`": server.LIMITS_RECORD,
+        "Keys of a webhook": notice.WebhookShape.record,
+        "Keys of `mail`": notice.MAIL_RECORD,
     },
 }
 SECTIONS = [

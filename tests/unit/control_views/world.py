@@ -51,6 +51,7 @@ from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.memory import MemoryStore
+from fakes.served import told
 
 NOW = 10_000.0
 HEAD = "0" * 40
@@ -426,6 +427,7 @@ class World:
         self.commands = Commands(self.store)
         self.loads: dict[str, HostLoad] = {}
         self.images = Keeper(Catalogue(directory / "images"), named=(PYTHON,), now=self.clock)
+        self.notices = told(self.store, directory, self.clock)
         self.auth = Auth(self.store, self.clock)
 
     def clock(self) -> float:

@@ -3,6 +3,7 @@
 Every function reads a fixed number of batches, however much there is to show.
 """
 
+from cupel.control.views.branch import branch_status as branch_status
 from cupel.control.views.build import artefact_list as artefact_list
 from cupel.control.views.build import build_list as build_list
 from cupel.control.views.build import build_row as build_row
@@ -20,6 +21,8 @@ from cupel.control.views.image import difference_view as difference_view
 from cupel.control.views.image import image_list as image_list
 from cupel.control.views.image import image_view as image_view
 from cupel.control.views.label import label_list as label_list
+from cupel.control.views.notice import delivery_list as delivery_list
+from cupel.control.views.notice import delivery_view as delivery_view
 from cupel.control.views.nouns.build import ArtefactView as ArtefactView
 from cupel.control.views.nouns.build import AttemptView as AttemptView
 from cupel.control.views.nouns.build import BuildRef as BuildRef
@@ -53,6 +56,12 @@ from cupel.control.views.nouns.item import ItemView as ItemView
 from cupel.control.views.nouns.item import JobView as JobView
 from cupel.control.views.nouns.item import ProofView as ProofView
 from cupel.control.views.nouns.label import LabelView as LabelView
+from cupel.control.views.nouns.notice import BranchStatusView as BranchStatusView
+from cupel.control.views.nouns.notice import DeliveryRef as DeliveryRef
+from cupel.control.views.nouns.notice import DeliveryView as DeliveryView
+from cupel.control.views.nouns.notice import NoticeView as NoticeView
+from cupel.control.views.nouns.notice import ReceiverView as ReceiverView
+from cupel.control.views.nouns.notice import ReportView as ReportView
 from cupel.control.views.nouns.project import BranchView as BranchView
 from cupel.control.views.nouns.project import CountsView as CountsView
 from cupel.control.views.nouns.project import HeadView as HeadView

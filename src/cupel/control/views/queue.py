@@ -256,6 +256,8 @@ async def rows_of(tx: Transaction, items: Sequence[Item], now: float) -> Rows:
         for build in sorted(found, key=lambda build: build.attempt):
             newest = builds.setdefault(build.buildset_id, {})
             before = newest.get(build.job)
+            if before is not None and build.verdict is Verdict.CANCELLED:
+                continue  # one that nobody waited for any more says nothing; the one before does
             if before is not None and before.verdict is Verdict.FAILURE:
                 failures[build.buildset_id, build.job] += 1
             newest[build.job] = build

@@ -427,6 +427,51 @@ def upgrade() -> None:
     )
     op.create_index("ix_results_project_id_job", "results", ["project_id", "job"])
     op.create_table(
+        "deliveries",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
+        sa.Column("receiver", TEXT, nullable=False),
+        sa.Column("event", TEXT, nullable=False),
+        sa.Column("event_id", sa.BigInteger(), nullable=False),
+        sa.Column("change_id", sa.BigInteger(), nullable=True),
+        sa.Column("address", TEXT, nullable=False),
+        sa.Column("body", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("attempts", sa.JSON(), nullable=False),
+        sa.Column("tried", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=False),
+        sa.Column("finished_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
+        sa.UniqueConstraint(
+            "receiver",
+            "event_id",
+            "address",
+            name=op.f("uq_deliveries_receiver_event_id_address"),
+        ),
+    )
+    op.create_index("ix_deliveries_receiver_state", "deliveries", ["receiver", "state"])
+    op.create_index(
+        "ix_deliveries_finished_at",
+        "deliveries",
+        ["finished_at"],
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_table(
+        "receivers",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.BigInteger(), nullable=False),
+        sa.Column("failing_since", sa.Double(), nullable=True),
+        sa.Column("retry_at", sa.Double(), nullable=True),
+        sa.Column("delivered_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_receivers")),
+        sa.UniqueConstraint("name", name=op.f("uq_receivers_name")),
+    )
+    op.create_table(
         "tokens",
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("user", TEXT, nullable=False),
