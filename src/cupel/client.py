@@ -326,6 +326,14 @@ class Client:
         with self._errors():
             self._check(self._http.delete(f"/api/hosts/{_part(name)}"))
 
+    def caches(self, project: str | None = None) -> list[views.CacheView]:
+        return self._get(list[views.CacheView], "/api/caches", project=project)
+
+    def clear_caches(self, project: str, name: str | None = None) -> views.ClearedView:
+        path = f"/api/caches/{_part(project)}"
+        query = "" if name is None else f"?name={_part(name)}"
+        return self._send(views.ClearedView, "DELETE", path + query)
+
     def hosts(self) -> list[views.HostView]:
         return self._get(list[views.HostView], "/api/hosts")
 

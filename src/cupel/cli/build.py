@@ -180,6 +180,11 @@ def show(session: Session, number: int, as_json: bool) -> None:
             for each in found.steps
         ),
     )
+    if found.caches:
+        click.echo()
+        output.table(
+            ("CACHE", "WHAT CAME OF IT"), ((each.name, each.text) for each in found.caches)
+        )
     if found.artefacts:
         click.echo()
         rows = ((each.path, text.size(each.size), each.sha256[:16]) for each in found.artefacts)

@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str] = {
     "host": "host:host",
     "image": "image:image",
     "webhook": "webhook:webhook",
+    "cache": "cache:cache",
     "init": "init:init",
     "lint": "lint:lint",
     "explain": "explain:explain",

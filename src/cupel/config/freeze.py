@@ -178,6 +178,10 @@ def _freeze(
             for each in job.services
         ),
         links=job.links,
+        caches=tuple(
+            replace(each, texts=tuple(matrix.fill(text, cell) for text in each.texts))
+            for each in job.caches
+        ),
     )
 
 
@@ -203,7 +207,10 @@ def _weight(job: JobConfig | Job) -> int:
     steps = sum(len(step.name) + len(step.text) for step in job.steps)
     steps += sum(len(each.run) + len(each.health) for each in job.services)
     env = sum(len(key) + len(value) for key, value in job.env)
-    return len(job.name) + steps + env + sum(map(len, job.inputs))
+    caches = sum(
+        sum(map(len, (each.name, *each.paths, *each.files, *each.texts))) for each in job.caches
+    )
+    return len(job.name) + steps + env + caches + sum(map(len, job.inputs))
 
 
 def _check(job: JobConfig, frozen: Job, labels: Collection[str] | None, problems: Problems) -> None:

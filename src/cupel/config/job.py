@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from cupel.config import boot, extends, scalar, together
+from cupel.config import boot, cache, extends, scalar, together
 from cupel.config.document import Scalar, Table, Value
 from cupel.config.matrix import Matrix, MatrixShape, check_references
+from cupel.config.pattern import PatternShape
 from cupel.config.problem import Mark, Problems, show
 from cupel.config.scalar import Boolean, Choice, Text
 from cupel.config.shape import (
@@ -23,6 +24,7 @@ from cupel.config.shape import (
     Schema,
     wrong_type,
 )
+from cupel.core.cache import JobCache
 from cupel.core.job import Link, Part, Service, Step
 
 MAIN_FILE = ".cupel.yaml"
@@ -54,6 +56,7 @@ class JobConfig:
     """All machines of a job that has several or names its one, its own first."""
     services: tuple[Service, ...] = ()
     links: tuple[Link, ...] = ()
+    caches: tuple[JobCache, ...] = ()
     origins: Mapping[str, Mark] = dataclasses.field(default_factory=dict, compare=False)
     """Where each key stands that the job or what it extends has, and each part of some."""
     at: Mark = dataclasses.field(default=Mark(MAIN_FILE), compare=False)
@@ -171,27 +174,6 @@ def first_line(script: str) -> str:
     line = next((line.strip() for line in script.splitlines() if line.strip()), "")
     line = line.replace("\t", " ")
     return line if len(line) <= 72 else line[:71] + "…"
-
-
-class PatternShape:
-    """A pattern as in .gitignore."""
-
-    _text = Text(wanted="a pattern", limit=1000)
-
-    def read(self, value: Value, problems: Problems) -> str:
-        text = self._text.read(value, problems)
-        import pathspec
-
-        try:
-            spec = pathspec.GitIgnoreSpec.from_lines([text])
-        except ValueError:
-            spec = None
-        if spec is None or not any(pattern.include is not None for pattern in spec.patterns):
-            raise Refused(value.at, f"{show(text)} is not a pattern as in .gitignore")
-        return text
-
-    def schema(self) -> Schema:
-        return self._text.schema()
 
 
 class SemaphoresShape:
@@ -318,6 +300,7 @@ class JobShape:
             NEEDS,
             PROJECTS,
             SEMAPHORES,
+            cache.CACHE,
             VOTING,
             MATRIX,
         ),
@@ -364,6 +347,7 @@ class JobShape:
                 if on is not None:
                     together.check_name(on, known, problems)
         _check_boot(steps, beside, problems)
+        _check_caches(found, steps, matrix, problems)
         for names in (needs, projects, semaphores):
             _check_twice(names, problems)
         return JobConfig(
@@ -382,6 +366,7 @@ class JobShape:
             parts=beside.parts,
             services=beside.services,
             links=beside.links,
+            caches=found.get(cache.CACHE, ()),
             parts_at=beside.at,
             steps_at=steps[0].at if steps else found.at,
             origins=_origins(self.record, found),
@@ -420,6 +405,17 @@ def _origins(record: Record, found: Found) -> dict[str, Mark]:
     for field in by_name:
         origins |= {f"{field.key}.{name.value}": name.at for name, _ in found.find(field) or ()}
     return origins
+
+
+def _check_caches(
+    found: Found, steps: tuple[PlacedStep, ...], matrix: Matrix | None, problems: Problems
+) -> None:
+    caches, at = found.get(cache.CACHE, ()), found.mark(cache.CACHE)
+    if caches and any(step.value.boot is not None for step in steps):
+        problems.add(at, "a system that is booted has no caches")
+    if not found.failed(MATRIX):
+        for text in (text for each in caches for text in each.texts):
+            check_references(text, at, matrix, problems)
 
 
 def _check_boot(

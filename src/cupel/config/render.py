@@ -11,6 +11,7 @@ from cupel.config.job import DEFAULT_TIMEOUT, JobConfig, first_line
 from cupel.config.matrix import Matrix
 from cupel.config.project import ProjectConfig
 from cupel.config.together import OWN
+from cupel.core.cache import JobCache
 from cupel.core.job import Boot, Link, Service, Step
 
 
@@ -68,6 +69,8 @@ def _job(job: JobConfig) -> dict[str, Any]:
         written["projects"] = list(job.projects)
     if job.semaphores:
         written["semaphore"] = list(job.semaphores)
+    if job.caches:
+        written["cache"] = [_cache(each) for each in job.caches]
     if not job.voting:
         written["voting"] = False
     written["steps"] = [_step(step) for step in job.steps]
@@ -87,6 +90,15 @@ def _machines(job: JobConfig) -> dict[str, Any]:
         }
     if job.links:
         written["links"] = [_link(link) for link in job.links]
+    return written
+
+
+def _cache(cache: JobCache) -> dict[str, Any]:
+    written: dict[str, Any] = {"name": cache.name, "path": list(cache.paths)}
+    if cache.files:
+        written["files"] = list(cache.files)
+    for text in cache.texts:
+        written["key"] = text
     return written
 
 

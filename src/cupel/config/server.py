@@ -79,6 +79,14 @@ DEFAULT_LABELS: Mapping[str, LabelConfig] = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CachesConfig:
+    """Bytes that caches may take on each host: all together, and those of one project."""
+
+    room: int = 20 * GIB
+    share: int = 5 * GIB
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """How a server runs. `url` is where people reach it, None for where it listens.
 
@@ -101,6 +109,7 @@ class ServerConfig:
     log_limit: int = 256 << 20
     artefact_limit: int = GIB
     result_limit: int = 256 << 20
+    caches: CachesConfig = dataclasses.field(default_factory=CachesConfig)
     keep: float = 90 * DAY
     lease: float = 45.0
     webhooks: Mapping[str, WebhookConfig] = dataclasses.field(default_factory=dict)
@@ -349,6 +358,24 @@ LABELS = Field(
 LIMITS_RECORD = Record(wanted="a mapping of limits", fields=(LOG, ARTEFACTS, RESULTS, KEEP))
 LIMITS = Field(key="limits", shape=LIMITS_RECORD, text="What a build may leave behind.")
 
+ROOM = Field(
+    key="room",
+    shape=scalar.size(0, 1 << 50),
+    text="How much the caches of all projects together may take on each host, such as `20G` (the "
+    "default). With 0 nothing is kept.",
+)
+SHARE = Field(
+    key="share",
+    shape=scalar.size(0, 1 << 50),
+    text="How much those of one project may take of it, such as `5G` (the default).",
+)
+CACHES_RECORD = Record(wanted="a mapping with room and share", fields=(ROOM, SHARE))
+CACHES = Field(
+    key="caches",
+    shape=CACHES_RECORD,
+    text="What jobs keep for later ones (`cache`): what was not used for longest goes first.",
+)
+
 SERVER = Record(
     wanted="a mapping with settings of the server",
     fields=(
@@ -363,6 +390,7 @@ SERVER = Record(
         LIMITS,
         notice.WEBHOOKS,
         notice.MAIL,
+        CACHES,
     ),
 )
 
@@ -400,7 +428,19 @@ def _settings(found: Found, default: ServerConfig, problems: Problems) -> Server
         keep=limits.get(KEEP, default.keep),
         webhooks=notice.webhooks(found, problems),
         mail=found.find(notice.MAIL),
+        caches=_caches(found, problems),
     )
+
+
+def _caches(found: Found, problems: Problems) -> CachesConfig:
+    default, read = CachesConfig(), found.find(CACHES)
+    if read is None:
+        return default
+    room = int(read.get(ROOM, default.room))
+    share = int(read.get(SHARE, min(room, default.share)))
+    if share > room:
+        problems.add(read.mark(SHARE), "a project's share is more than there is for all")
+    return CachesConfig(room=room, share=share)
 
 
 def _labels(

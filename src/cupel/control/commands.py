@@ -15,6 +15,7 @@ from cupel.control.clock import Clock
 from cupel.control.engine import ID_COUNTER, Engine
 from cupel.control.states import Repositories
 from cupel.core import admission, events, retry, speculation
+from cupel.core.cache import KEPT, Cache
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -181,6 +182,21 @@ class Commands:
         if machine.state in (MachineState.DELETING, MachineState.GONE):
             raise Conflict(f"machine {number} is {machine.state} already")
         await self._engine.record(events.MachineDeleteAsked(machine_id=number, user=user))
+
+    async def clear_caches(self, name: str, *, cache: str | None, user: str) -> int:
+        """Have a project's caches removed, those of a name or all; how many there are."""
+        project = await self._project(name)
+        if project is None:
+            raise NotFound(f"there is no project {name}", hint="`cupel project list` has them all")
+        async with self._store.read() as tx:
+            where = {"project_id": project.id, "state": tuple(KEPT)}
+            there = await tx.select(Cache, where)
+        count = sum(cache in (None, each.name) for each in there)
+        if count:
+            await self._engine.record(
+                events.CachesClearAsked(project_id=project.id, name=cache, user=user)
+            )
+        return count
 
     async def drain_host(self, name: str, *, draining: bool, user: str) -> None:
         """Let a host get nothing more, and lose its idle machines; or end that."""

@@ -55,6 +55,7 @@ class Dispatch:
                 | actions.RunBuild()
                 | actions.CancelBuild()
                 | actions.DestroyMachine()
+                | actions.DropCache()
             ):
                 return self._hosts.connections(action.host)
             case _:
@@ -86,5 +87,7 @@ class Dispatch:
                 await self._hosts.cancel(action)
             case actions.DestroyMachine():
                 await self._hosts.destroy(action)
+            case actions.DropCache():
+                await self._hosts.drop(action)
             case _:
                 assert_never(action)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Sequence
 
 from cupel.artefact.store import ArtefactStore
 from cupel.config.server import LabelConfig, ServerConfig
@@ -14,7 +15,8 @@ from cupel.control.results import Reader
 from cupel.control.running import Running
 from cupel.control.session import HEARTBEAT, Session
 from cupel.control.visits import Visits
-from cupel.core import actions, events
+from cupel.core import actions, cache, events
+from cupel.core.cache import Cache
 from cupel.core.model import Host, HostState
 from cupel.errors import InfraError
 from cupel.host import messages
@@ -103,7 +105,10 @@ class Hosts:
                 return
             self._sessions[hello.name] = session
             self._connections[hello.name] += 1
-            await session.record(hello, images)
+            await session.record(
+                hello, images, room=self._config.caches.room, share=self._config.caches.share
+            )
+            await self._drop_strangers(session, images.caches)
             self._visits.connect(hello.name, session.say)
             await session.listen()
             reason = "it went away"
@@ -117,6 +122,16 @@ class Hosts:
             self._loads.pop(session.name, None)
             self._visits.disconnect(session.name, reason)
             await session.lose(reason)
+
+    async def _drop_strangers(self, session: Session, files: Sequence[str]) -> None:
+        """Have caches removed that nobody knows: they were saved, and it was never told."""
+        if not files:
+            return
+        async with self._store.read() as tx:
+            known = await tx.select(Cache, {"state": tuple(cache.KEPT)})
+        strangers = sorted(set(files) - {each.file for each in known})
+        if strangers:
+            await session.say(messages.DropCaches(files=tuple(strangers)))
 
     async def doubt(self, name: str, reason: str) -> None:
         """Give the host nothing more until it is heard again."""
@@ -174,6 +189,10 @@ class Hosts:
 
     async def destroy(self, action: actions.DestroyMachine) -> None:
         await self._session(action.host).say(messages.Destroy(machine=action.machine_id))
+
+    async def drop(self, action: actions.DropCache) -> None:
+        """Have the host remove a cache. Repeatable."""
+        await self._session(action.host).say(messages.DropCaches(files=(action.file,)))
 
     def _session(self, name: str) -> Session:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import assert_never
 
 from cupel.core import events, evidence, history
+from cupel.core.cache import Cache, CacheState
 from cupel.core.draft import Draft
 from cupel.core.flake import Flake
 from cupel.core.model import (
@@ -23,6 +24,7 @@ from cupel.core.model import (
     History,
     Host,
     Item,
+    ItemState,
     Machine,
     MachineState,
     PatchSet,
@@ -39,6 +41,7 @@ from cupel.store.interface import Transaction
 _LIVE = tuple(LIVE_ITEMS)
 _UNFINISHED = tuple(state for state in BuildState if state is not BuildState.FINISHED)
 _USEFUL = tuple(state for state in BuildsetState if state is not BuildsetState.SUPERSEDED)
+_THERE_STILL = tuple(state for state in CacheState if state is not CacheState.GONE)
 _THERE = tuple(state for state in MachineState if state is not MachineState.GONE)
 
 
@@ -68,12 +71,32 @@ async def everything_live(tx: Transaction) -> list[Row]:
         *builds,
         *machines,
         *hosts,
+        *await _caches(tx),
         *await tx.select(Pool),
         *await tx.select(Queue),
         *await tx.select(Project),
         *await tx.select(Branch),
         *await _changes_of(tx, items),
         *await _past(tx, items),
+    ]
+
+
+async def _caches(tx: Transaction) -> list[Row]:
+    """All caches that there are; of those that nobody may have yet, what decides on them."""
+    caches = await tx.select(Cache, {"state": _THERE_STILL})
+    candidates = [each for each in caches if each.state is CacheState.CANDIDATE]
+    if not candidates:
+        return list(caches)
+    items = await tx.select(Item, {"id": {each.item_id for each in candidates}})
+    changes = {item.change_id for item in items}
+    landed = await tx.select(Item, {"change_id": changes, "state": (ItemState.LANDED,)})
+    states = {each.buildset_id for each in candidates} | {each.buildset_id for each in landed}
+    return [
+        *caches,
+        *items,
+        *landed,
+        *await tx.select(Buildset, {"id": states}),
+        *await tx.select(Change, {"id": changes}),
     ]
 
 
@@ -205,8 +228,19 @@ async def _concerning(  # noqa: C901 - one match over the union
             return await tx.select(Pool)
         case events.BuildFinished():
             rows = await _on_machines(tx, [fact.machine_id])
+            caches = await _caches_on(tx, rows) if fact.caches else []
             known = [*await _proof(tx, rows), *await _attempts(tx, rows)]
-            return [*known, *(await _tests(tx, known) if fact.findings is not None else ())]
+            return [
+                *caches,
+                *known,
+                *(await _tests(tx, known) if fact.findings is not None else ()),
+            ]
+        case events.CachesGone():
+            hosts = await tx.select(Host, {"name": fact.host})
+            return [*hosts, *await _caches_on(tx, hosts)]
+        case events.CachesClearAsked():
+            where = {"project_id": fact.project_id, "state": _THERE_STILL}
+            return await tx.select(Cache, where)
         case events.MachineGone():
             rows = await _on_machines(tx, [fact.machine_id])
             return [*rows, *await _attempts(tx, rows), *await _whose_fault(tx, rows)]
@@ -326,7 +360,13 @@ async def _on_host(tx: Transaction, name: str) -> list[Row]:
     where = {"host_id": [host.id for host in hosts], "state": _THERE}
     machines = await tx.select(Machine, where)
     found = await _on_machines(tx, [machine.id for machine in machines])
-    return [*hosts, *found]
+    return [*hosts, *found, *await _caches_on(tx, hosts)]
+
+
+async def _caches_on(tx: Transaction, rows: Iterable[Row]) -> list[Cache]:
+    """The caches that there are on these hosts."""
+    hosts = {row.id for row in rows if isinstance(row, Host)}
+    return await tx.select(Cache, {"host_id": hosts, "state": _THERE_STILL})
 
 
 async def _on_machines(tx: Transaction, ids: Sequence[int]) -> list[Row]:

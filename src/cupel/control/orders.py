@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cupel.config.server import LabelConfig, ServerConfig
+from cupel.config.server import CachesConfig, LabelConfig, ServerConfig
+from cupel.core import cache
+from cupel.core.cache import Wanted
 from cupel.core.job import Job, Step
 from cupel.git.repository import state_ref
 from cupel.host import messages
@@ -38,6 +40,7 @@ def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> mess
             for name, build in action.needed
         ),
         beside=tuple(_beside(beside, commit, item, url) for beside, commit in action.beside),
+        caches=action.caches,
         config=config,
     )
 
@@ -52,6 +55,7 @@ def job_spec(
     about: Mapping[str, str],
     needs: tuple[messages.NeedSpec, ...],
     beside: tuple[messages.BesideSpec, ...],
+    caches: Sequence[Wanted] = (),
     config: ServerConfig,
 ) -> messages.BuildSpec:
     """A build of the job on `machines`, its own first; `about` are variables that tell of it."""
@@ -73,7 +77,22 @@ def job_spec(
             for part, machine in zip(job.parts, machines if job.parts else (), strict=True)
         ),
         services=tuple(messages.ServiceSpec(**dataclasses.asdict(each)) for each in job.services),
+        caches=tuple(_cache(each, build, config.caches) for each in caches),
         links=tuple(messages.LinkSpec(**dataclasses.asdict(each)) for each in job.links),
+    )
+
+
+def _cache(wanted: Wanted, build: int, config: CachesConfig) -> messages.CacheSpec:
+    found, limit = wanted.restore, min(config.room, config.share)
+    return messages.CacheSpec(
+        name=wanted.cache.name,
+        paths=wanted.cache.paths,
+        restore=found.file if found is not None else "",
+        origin=found.build_id if found is not None else None,
+        exact=wanted.exact,
+        save=cache.file_of(build, wanted.cache.name) if wanted.save and limit else "",
+        if_changed=wanted.if_changed,
+        limit=limit,
     )
 
 

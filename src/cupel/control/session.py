@@ -16,6 +16,7 @@ from cupel.control.running import Running
 from cupel.control.visits import Visits
 from cupel.core import events
 from cupel.core import host as hosts
+from cupel.core.cache import CacheUse
 from cupel.core.model import Artefact, StepResult, Usage, Verdict
 from cupel.errors import Bug, InfraError, UserError
 from cupel.host import messages
@@ -129,7 +130,10 @@ class Session:
             return message
         raise InfraError(f"host {self.name} answered {type(message).__name__} to its welcome")
 
-    async def record(self, hello: messages.Hello, images: messages.Images) -> None:
+    async def record(
+        self, hello: messages.Hello, images: messages.Images, *, room: int, share: int
+    ) -> None:
+        """Let the host be known; its caches may take so many bytes, and those of a project."""
         await self._engine.record(
             events.HostConnected(
                 name=hello.name,
@@ -138,6 +142,9 @@ class Session:
                 machines=hello.machines,
                 detail="; ".join(hello.notes) or None,
                 images=images.images,
+                caches=images.caches,
+                cache_room=room,
+                cache_share=share,
             )
         )
 
@@ -211,6 +218,8 @@ class Session:
                 self._visits.hear(message)
             case messages.Metrics():
                 await self._take_metrics(message)
+            case messages.CachesGone():
+                await self._record(events.CachesGone(host=self.name, files=message.files))
             case _:
                 running = self.running.get(message.machine)
                 if running is not None:
@@ -330,6 +339,7 @@ class Session:
                 findings=found,
                 steps=running.step_results(),
                 usage=Usage(cpu_seconds=message.cpu_seconds, memory_peak=message.memory_peak),
+                caches=tuple(CacheUse(**dataclasses.asdict(use)) for use in message.caches),
                 artefacts=tuple(
                     Artefact(
                         id=0,

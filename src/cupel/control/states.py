@@ -88,7 +88,7 @@ class States:
                 buildset_id=buildset,
                 commit=made.commit,
                 tree=made.tree,
-                jobs=jobs,
+                jobs=await inputs.with_contents(repo, made.commit, jobs),
                 notice=notice,
                 keys=await inputs.keys(repo, made.commit, jobs, beside=beside),
             )

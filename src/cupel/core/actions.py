@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from cupel.core.cache import Wanted
 from cupel.core.model import Build, Buildset, Item, Job, Machine, Project
 
 
@@ -71,6 +72,7 @@ class RunBuild:
     beside: tuple[tuple[Project, str], ...] = ()
     others: tuple[Machine, ...] = ()
     """The machines that it has beside its own one, on the same host."""
+    caches: tuple[Wanted, ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
@@ -97,4 +99,17 @@ class DestroyMachine:
         return ("destroy", self.machine_id)
 
 
-Action = PrepareState | Land | MakeMachine | RunBuild | CancelBuild | DestroyMachine
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DropCache:
+    """Remove a cache, by the name `file`, from its host."""
+
+    cache_id: int
+    file: str
+    host: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return ("drop", self.cache_id)
+
+
+Action = PrepareState | Land | MakeMachine | RunBuild | CancelBuild | DestroyMachine | DropCache

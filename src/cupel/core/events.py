@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from cupel.core.cache import CacheUse
 from cupel.core.model import (
     Artefact,
     Change,
@@ -188,7 +189,11 @@ class LandingRefused:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HostConnected:
-    """A host said hello. `machines` exist on it; anything else that we thought it had is gone."""
+    """A host said hello. `machines` and `caches` exist on it, by number and file; anything else
+    that we thought it had is gone.
+
+    Its caches may take `cache_room` bytes, those of a project `cache_share`.
+    """
 
     name: str
     slots: int
@@ -196,6 +201,9 @@ class HostConnected:
     machines: tuple[int, ...]
     detail: str | None
     images: tuple[tuple[str, str], ...] = ()
+    caches: tuple[str, ...] = ()
+    cache_room: int = 0
+    cache_share: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,11 +331,29 @@ class BuildFinished:
     usage: Usage
     artefacts: tuple[Artefact, ...]
     findings: Findings | None = None
+    caches: tuple[CacheUse, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineGone:
     machine_id: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CachesGone:
+    """A host has removed caches, by their files: as it was told, or for want of room."""
+
+    host: str
+    files: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CachesClearAsked:
+    """The caches of a project are to go: those of a name, or all."""
+
+    project_id: int
+    name: str | None
+    user: str
 
 
 Fact = (
@@ -364,4 +390,6 @@ Fact = (
     | StepsChanged
     | BuildFinished
     | MachineGone
+    | CachesGone
+    | CachesClearAsked
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from cupel.core import change, events, fleet, item, lifecycle, retry, visit
+from cupel.core import caching, change, events, fleet, item, lifecycle, retry, visit
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -86,6 +86,10 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
             fleet.build_finished(draft, fact)
         case events.MachineGone():
             fleet.machine_gone(draft, fact.machine_id, "its machine vanished")
+        case events.CachesGone():
+            caching.gone(draft, fact)
+        case events.CachesClearAsked():
+            caching.clear_asked(draft, fact)
         case _:
             assert_never(fact)
 

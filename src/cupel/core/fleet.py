@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from cupel.core import (
     buildset,
+    caching,
     demand,
     events,
     evidence,
@@ -66,6 +67,7 @@ def host_forgotten(draft: Draft, fact: events.HostForgotten) -> None:
     for machine in draft.all(Machine):
         if machine.host_id == host.id:
             machine_gone(draft, machine.id, hosts.RESTARTED)
+    caching.host_forgotten(draft, host)
 
 
 def pools_set(draft: Draft, fact: events.PoolsSet) -> None:
@@ -103,6 +105,8 @@ def host_connected(draft: Draft, fact: events.HostConnected) -> None:
         detail=fact.detail,
         last_seen=draft.now,
         images=fact.images,
+        cache_room=fact.cache_room,
+        cache_share=fact.cache_share,
     )
     host = draft.put(host if known is None else hosts.came_back(known, host))
     draft.tell("host.connected", fact.name)
@@ -114,6 +118,7 @@ def host_connected(draft: Draft, fact: events.HostConnected) -> None:
                 _fail_machine(draft, machine, hosts.RESTARTED)
     for machine_id in fact.machines:
         _found(draft, machine_id, host)
+    caching.host_connected(draft, host, fact.caches)
 
 
 def _found(draft: Draft, machine_id: int, host: Host) -> None:
@@ -235,7 +240,7 @@ def _image_seen(draft: Draft, host: Host, label: str, image: str) -> None:
 def build_finished(draft: Draft, fact: events.BuildFinished) -> None:
     build = draft.unfinished_build_on(fact.machine_id)
     if build is not None:
-        full = replace(build, steps=fact.steps, usage=fact.usage)
+        full = replace(build, steps=fact.steps, usage=fact.usage, caches=fact.caches)
         if build.state is BuildState.CANCELLING:
             buildset.finish(draft, full, Verdict.CANCELLED, build.reason)
         elif fact.verdict is Verdict.CANCELLED:
@@ -253,6 +258,8 @@ def build_finished(draft: Draft, fact: events.BuildFinished) -> None:
             _found_by_tests(draft, draft.get(Build, build.id), fact.findings)
             flaking.learn(draft, draft.get(Build, build.id))
     machine = draft.find(Machine, fact.machine_id)
+    if build is not None and fact.caches:
+        caching.build_finished(draft, draft.get(Build, build.id), machine, fact.caches)
     if machine is not None and machine.state in _UNDELETED:
         state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
         draft.put(replace(machine, state=state))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cupel.core import caching
 from cupel.core.actions import (
     Action,
     CancelBuild,
     DestroyMachine,
+    DropCache,
     Land,
     MakeMachine,
     PrepareState,
     RunBuild,
 )
+from cupel.core.cache import Cache, CacheState
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -33,7 +36,7 @@ from cupel.core.model import (
 
 def outstanding(draft: Draft) -> list[Action]:
     """Every action whose row still waits for it; each has a key that says so."""
-    return [*_of_items(draft), *_of_machines(draft)]
+    return [*_of_items(draft), *_of_machines(draft), *_of_caches(draft)]
 
 
 def _of_items(draft: Draft) -> Iterator[Action]:
@@ -120,7 +123,16 @@ def _run(draft: Draft, build: Build, machine: Machine, host: Host) -> Iterator[R
         needed=tuple((name, passed[name]) for name in job.needs if name in passed),
         beside=tuple(each for each in _beside(draft, buildset) if each[0].name in job.projects),
         others=_others(draft, build),
+        caches=tuple(caching.wanted(draft, build, buildset, job, host)),
     )
+
+
+def _of_caches(draft: Draft) -> Iterator[Action]:
+    for cache in draft.all(Cache):
+        if cache.state is CacheState.DROPPING:
+            host = draft.get(Host, cache.host_id)
+            if host.state is HostState.CONNECTED:
+                yield DropCache(cache_id=cache.id, file=cache.file, host=host.name)
 
 
 def _others(draft: Draft, build: Build) -> tuple[Machine, ...]:

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cupel.core import actions, admission, attempts, demand, intents, lifecycle, together
+from cupel.core import actions, admission, attempts, caching, demand, intents, lifecycle, together
 from cupel.core import host as hosts
+from cupel.core.cache import Cache, CacheState
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -44,6 +45,7 @@ _TABLES: Mapping[type[Any], Mapping[tuple[Any, str], Any]] = {
     Buildset: lifecycle.BUILDSET,
     Build: lifecycle.BUILD,
     Machine: lifecycle.MACHINE,
+    Cache: lifecycle.CACHE,
 }
 _BEGINNINGS = frozenset(
     {
@@ -52,6 +54,9 @@ _BEGINNINGS = frozenset(
         BuildsetState.PREPARING,
         BuildState.QUEUED,
         MachineState.NEW,
+        CacheState.CANDIDATE,
+        CacheState.READY,
+        CacheState.DROPPING,
     }
 )
 _ON_A_MACHINE = frozenset({BuildState.STARTING, BuildState.RUNNING, BuildState.CANCELLING})
@@ -122,6 +127,10 @@ def _change(old: Row | None, new: Row, after: Draft) -> Iterator[str]:
             yield from _machine_changed(old, new, after)
         case Buildset() if isinstance(old, Buildset):
             yield from _buildset_changed(old, new)
+        case Cache():
+            yield from _cache_changed(old, new, after)
+        case Buildset() if isinstance(old, Buildset) and old.onto != new.onto:
+            yield f"{_name(new)} is proved on {new.onto}, which was {old.onto}"
         case _:
             pass
 
@@ -134,6 +143,19 @@ def _buildset_changed(old: Buildset, new: Buildset) -> Iterator[str]:
         yield f"{_name(new)} has other jobs than were frozen"
     if old.tree not in (None, new.tree):
         yield f"{_name(new)} has tree {new.tree}, which was {old.tree}"
+
+
+def _cache_changed(old: Row | None, new: Cache, after: Draft) -> Iterator[str]:
+    """Nobody is given what a build saved whose change has not landed on the build's own state."""
+    if new.state is not CacheState.READY or (isinstance(old, Cache) and old.state is new.state):
+        return
+    item, build = after.find(Item, new.item_id), after.find(Build, new.build_id)
+    if build is not None and build.verdict is not Verdict.SUCCESS:
+        yield f"{_name(new)} is of a build that did not pass"
+    if item is None:
+        yield f"{_name(new)} is of nothing that is known"
+    elif item.pipeline not in caching.TRUSTED and not caching.has_landed(after, new, item):
+        yield f"{_name(new)} is of a state that has not landed"
 
 
 def _by_the_table(old: Row | None, new: Row) -> Iterator[str]:

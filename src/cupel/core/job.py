@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from cupel.core.cache import JobCache
+
 
 class Pipeline(enum.StrEnum):
     CHECK = "check"
@@ -126,6 +128,7 @@ class Job:
     parts: tuple[Part, ...] = ()
     services: tuple[Service, ...] = ()
     links: tuple[Link, ...] = ()
+    caches: tuple[JobCache, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import enum
 from collections.abc import Mapping
 from typing import TypeVar
 
+from cupel.core.cache import CacheState as Ca
 from cupel.core.model import BuildsetState as Bs
 from cupel.core.model import BuildState as B
 from cupel.core.model import ChangeState as C
@@ -81,6 +82,16 @@ MACHINE: Mapping[tuple[M, str], M] = {
     (M.DELETING, "gone"): M.GONE,
     # A request that crossed its host's hello made it after all: it is not used, only deleted.
     (M.GONE, "found"): M.DELETING,
+}
+
+
+CACHE: Mapping[tuple[Ca, str], Ca] = {
+    (Ca.CANDIDATE, "land"): Ca.READY,
+    (Ca.CANDIDATE, "drop"): Ca.DROPPING,
+    (Ca.CANDIDATE, "gone"): Ca.GONE,
+    (Ca.READY, "drop"): Ca.DROPPING,
+    (Ca.READY, "gone"): Ca.GONE,
+    (Ca.DROPPING, "gone"): Ca.GONE,
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from cupel.core.cache import Cache, CacheUse
 from cupel.core.flake import Flake
 from cupel.core.job import Boot as Boot
 from cupel.core.job import Job as Job
@@ -366,7 +367,8 @@ class Build:
 
     `key` names all that the verdict depends on (`evidence.key`); None when that is not known.
     A build that was not run because its key has passed before names that build as `reused_from`.
-    `outputs` is the digest of its artefacts. `parts` are those of its job.
+    `outputs` is the digest of its artefacts. `parts` are those of its job. `caches` is what became
+    of its caches.
     """
 
     id: int
@@ -393,6 +395,7 @@ class Build:
     outputs: str | None = None
     parts: tuple[Part, ...] = ()
     visited_by: str | None = None
+    caches: tuple[CacheUse, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -481,7 +484,8 @@ class Host:
     `images` are the digests of its labels' images, where it knows them. `strikes` counts the
     builds in a row that it failed within their first seconds; with too many it gets no build until
     `quarantined_until`. `refuses` is why it takes no more builds for now. One that is `draining`
-    gets nothing more, and loses the machines that nobody uses.
+    gets nothing more, and loses the machines that nobody uses. All caches on it together have
+    `cache_room` bytes, those of a project `cache_share`.
     """
 
     id: int
@@ -497,6 +501,8 @@ class Host:
     refuses: str | None = None
     draining: bool = False
     failures: tuple[Failure, ...] = ()
+    cache_room: int = 0
+    cache_share: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -583,6 +589,7 @@ Row = (
     | Item
     | Buildset
     | Build
+    | Cache
     | Evidence
     | History
     | Machine

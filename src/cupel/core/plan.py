@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cupel.core import admission, independent, pool, queue
+from cupel.core import admission, caching, independent, pool, queue
 from cupel.core.draft import Draft
 from cupel.errors import Bug
 
@@ -18,6 +18,7 @@ def decide(draft: Draft) -> None:
         independent.plan(draft)
         if draft.version != before or queue.plan(draft):
             continue
+        caching.plan(draft)
         pool.plan(draft)
         return
     raise Bug("planning does not come to rest")

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from cupel.core.cache import JobCache
 from cupel.core.job import Boot, Job, Link, Service, Step
 from cupel.core.job import Part as JobPart
 from cupel.errors import Bug
@@ -30,7 +31,19 @@ IRRELEVANT = frozenset({"base", "voting", "evidence", "semaphores"})
 """What of a frozen job cannot change its verdict; `base` is in its name."""
 
 Patterns = tuple[str, ...]
-Part = str | bytes | float | Step | Boot | JobPart | Service | Link | None | tuple["Part", ...]
+Part = (
+    str
+    | bytes
+    | float
+    | Step
+    | Boot
+    | JobPart
+    | Service
+    | Link
+    | JobCache
+    | None
+    | tuple["Part", ...]
+)
 
 _SUBMODULE = "160000"
 
@@ -64,6 +77,26 @@ async def keys(
     }
     matched = await _matched(repo, tree, {job.inputs for job in jobs}, env)
     return tuple((job.name, key(job, matched[job.inputs], trees)) for job in jobs)
+
+
+async def with_contents(
+    repo: Path, commit: str, jobs: Sequence[Job], *, env: Env = None
+) -> tuple[Job, ...]:
+    """The jobs, whose caches know what the files are that they go by."""
+    wanted = {cache.files for job in jobs for cache in job.caches if cache.files}
+    if not wanted:
+        return tuple(jobs)
+    matched = await _matched(repo, await commits.tree_of(repo, commit, env=env), wanted, env)
+    return tuple(
+        dataclasses.replace(
+            job,
+            caches=tuple(
+                dataclasses.replace(cache, contents=matched.get(cache.files, ""))
+                for cache in job.caches
+            ),
+        )
+        for job in jobs
+    )
 
 
 def key(job: Job, matched: str, trees: Mapping[str, str]) -> str:
@@ -107,7 +140,7 @@ def _encoded(part: Part) -> Iterator[bytes]:
             yield b"t%d:%b" % (len(text), text)
         case bytes():
             yield b"b%d:%b" % (len(part), part)
-        case Step() | Boot() | JobPart() | Service() | Link():
+        case Step() | Boot() | JobPart() | Service() | Link() | JobCache():
             yield from _encoded(
                 tuple(getattr(part, field.name) for field in dataclasses.fields(part))
             )

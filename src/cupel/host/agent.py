@@ -15,12 +15,15 @@ import structlog
 
 from cupel.errors import InfraError
 from cupel.host import messages, metrics, protection, protocol
+from cupel.host.caches.store import Caches
 from cupel.host.messages import (
     BuildFinished,
     BuildRefused,
     BuildSpec,
+    CachesGone,
     Cancel,
     Destroy,
+    DropCaches,
     Heartbeat,
     Hello,
     Images,
@@ -173,6 +176,7 @@ class _Session:
         self._stock = stock
         self._stocking: asyncio.Task[None] | None = None
         self._sources = Sources(state)
+        self._caches = Caches(state / "caches")
         self._load = functools.partial(protection.load, state)
         self._means = Means(
             provider=provider,
@@ -181,6 +185,7 @@ class _Session:
             now=now,
             pauses=pauses,
             judge=judge if stock is None else self._tell_judgement,
+            caches=self._caches,
             obtain=no_stock if stock is None else stock.obtain,
         )
         self._visits = Visits(self._send)
@@ -273,8 +278,15 @@ class _Session:
                 self._visits.take(message)
             case VisitLeft():
                 self._visits.leave(message.visit)
+            case DropCaches():
+                self._start(group, self._drop(message.files))
             case _:
                 assert_never(message)
+
+    async def _drop(self, files: Sequence[str]) -> None:
+        for file in files:
+            self._caches.remove(file)
+        await self._send(CachesGone(files=tuple(files)))
 
     def _learn(self, specs: Iterable[MachineSpec]) -> None:
         self._specs = tuple(s for s in specs if not self._labels or s.label in self._labels)
@@ -284,7 +296,8 @@ class _Session:
 
     def _images(self) -> Images:
         found = {spec.label: self._means.provider.find(spec) for spec in self._specs}
-        return Images(images=tuple((label, image) for label, image in found.items() if image))
+        images = tuple((label, image) for label, image in found.items() if image)
+        return Images(images=images, caches=self._caches.names())
 
     def _make(self, group: asyncio.TaskGroup, make: Make) -> None:
         if make.machine in self._gone:
@@ -354,7 +367,7 @@ class _Session:
         while True:
             await asyncio.sleep(welcome.heartbeat / 2)
             now = self._images()
-            news = None if now == told else now.images
+            news = None if now.images == told.images else now.images
             load = await asyncio.to_thread(self._load)
             await self._send(Heartbeat(refuses=self._refuses, images=news, load=load))
             told = now
@@ -395,7 +408,10 @@ class _Session:
             self.tenancies[decision.stop.machine].stop(decision.stop.reason)
         if decision.prune and await asyncio.to_thread(guard.free_disk):
             gone = await self._sources.prune()
-            log.warning("the disk is nearly full: pruned", mirrors=gone)
+            idle = tuple(await asyncio.to_thread(self._caches.prune))
+            log.warning("the disk is nearly full: pruned", mirrors=gone, caches=idle)
+            if idle:
+                await self._send(CachesGone(files=idle))
         if (before is None) != (guard.refuses is None):
             await self._send(Heartbeat(refuses=guard.refuses))
 

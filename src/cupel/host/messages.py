@@ -11,7 +11,7 @@ import dataclasses
 from cupel.config.egress import Allowed
 from cupel.config.image import ImageConfig
 
-VERSION = 11
+VERSION = 12
 
 VISIT_WINDOW = 128 << 10
 """Bytes of a visit that may be under way, in either direction."""
@@ -137,6 +137,39 @@ class NeedSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSpec:
+    """Directories that builds keep for later ones; those of `paths` are below the source if they
+    are relative.
+
+    `restore` is the file of the host that they are given from (empty: none), which build `origin`
+    has saved, and `save` the one that they are saved as, of at most `limit` bytes (empty: not, and
+    with `if_changed` not either where nothing was written to what was given).
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    restore: str = ""
+    origin: int | None = None
+    exact: bool = False
+    save: str = ""
+    if_changed: bool = False
+    limit: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUse:
+    """What became of a cache in a build; see `core.cache.CacheUse`."""
+
+    name: str
+    restored: int | None = None
+    exact: bool = False
+    size: int = 0
+    seconds: float = 0.0
+    saved: int | None = None
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BuildSpec:
     """A job to run. `timeout` in seconds for all steps together; limits in bytes.
 
@@ -158,6 +191,7 @@ class BuildSpec:
     parts: tuple[PartSpec, ...] = ()
     services: tuple[ServiceSpec, ...] = ()
     links: tuple[LinkSpec, ...] = ()
+    caches: tuple[CacheSpec, ...] = ()
 
 
 # From the server to the host.
@@ -270,6 +304,16 @@ class VisitLeft:
     visit: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DropCaches:
+    """Remove caches, by their files; answered by `CachesGone`, also for those that are not there.
+
+    Machines that have one go on with it.
+    """
+
+    files: tuple[str, ...]
+
+
 # From the host to the server.
 
 
@@ -299,6 +343,8 @@ class Images:
     """
 
     images: tuple[tuple[str, str], ...]
+    caches: tuple[str, ...] = ()
+    """The files of all caches that the host has."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -467,6 +513,14 @@ class BuildFinished:
     reason: str | None
     cpu_seconds: float | None
     memory_peak: int | None
+    caches: tuple[CacheUse, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CachesGone:
+    """The host has removed caches: it was told to, or the disk was nearly full."""
+
+    files: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -521,6 +575,7 @@ ToHost = (
     | VisitSize
     | VisitRoom
     | VisitLeft
+    | DropCaches
 )
 ToServer = (
     Hello
@@ -542,4 +597,5 @@ ToServer = (
     | VisitOutput
     | VisitTaken
     | VisitEnded
+    | CachesGone
 )

@@ -15,6 +15,8 @@ from typing import Any, Protocol, TypeVar
 from cupel import logger
 from cupel.errors import CupelError, InfraError, UserError
 from cupel.host import beside, runner, source, visits
+from cupel.host.caches.build import Keeping
+from cupel.host.caches.store import Caches
 from cupel.host.messages import (
     BuildFinished,
     BuildSpec,
@@ -110,6 +112,7 @@ class Means:
     send: runner.Send
     now: Callable[[], float]
     pauses: tuple[float, ...]
+    caches: Caches
     judge: Judge = no_judge
     obtain: Obtain = no_stock
     rush: Rush = dataclasses.field(default_factory=Rush)
@@ -125,6 +128,7 @@ class Tenancy:
         self._machine: Machine | None = None
         self._build: BuildSpec | None = None
         self._refusal: str | None = None
+        self._keeping: Keeping | None = None
         self._others: dict[str, Tenancy] = {}
         self._lent_to: int | None = None
         self._making: asyncio.Task[str | None] | None = None
@@ -342,7 +346,9 @@ class Tenancy:
         return repr(error)
 
     def _finished(self, outcome: runner.Outcome) -> BuildFinished:
-        used = Usage()
+        used, keeping = Usage(), self._keeping
+        if keeping is not None and outcome.verdict != "success":
+            keeping.discard()
         if self._machine is not None:
             with contextlib.suppress(InfraError):
                 used = self._machine.usage()
@@ -352,6 +358,7 @@ class Tenancy:
             reason=outcome.reason and _plain(outcome.reason),
             cpu_seconds=used.cpu_seconds,
             memory_peak=used.memory_peak,
+            caches=() if keeping is None else keeping.uses,
         )
 
     async def _run(
@@ -359,7 +366,21 @@ class Tenancy:
     ) -> runner.Outcome:
         machine = await self._lay_out(build, spec, making)
         await self._bring_needed(machine, build)
+        keeping = self._keeping = Keeping(machine, build, self._means.caches, self._remark)
+        await keeping.restore()
         self._let_in(machine, build)
+        outcome = await self._run_laid_out(machine, build, spec)
+        if outcome.verdict == "success":
+            await keeping.save()
+        return outcome
+
+    async def _remark(self, text: str) -> None:
+        """A line for the build's log."""
+        await self._means.send(Progress(machine=self.number, text=_plain(text)))
+
+    async def _run_laid_out(
+        self, machine: Machine, build: BuildSpec, spec: MachineSpec
+    ) -> runner.Outcome:
         if not build.parts:
             return await self._runner(machine, build, spec).run()
         machines = {build.parts[0].name: machine}

@@ -18,6 +18,7 @@ from cupel.control import orders
 from cupel.core.job import Job
 from cupel.errors import CupelError, InfraError
 from cupel.host import messages
+from cupel.host.caches.store import Caches
 from cupel.host.messages import MachineSpec, NeedSpec
 from cupel.host.providers.interface import Provider, Usage
 from cupel.host.source import Sources
@@ -113,6 +114,7 @@ class Bench:
             send=self._take,
             now=time.time,
             pauses=PAUSES,
+            caches=Caches(place / "caches"),
             obtain=obtain,
         )
 
@@ -189,6 +191,7 @@ class Bench:
                 | messages.VisitOutput()
                 | messages.VisitTaken()
                 | messages.VisitEnded()
+                | messages.CachesGone()
             ):
                 pass  # an agent's, not a machine's
             case messages.BuildFinished():

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cupel.core import lifecycle, model
+from cupel.core import cache, lifecycle, model
 
 Table = Mapping[tuple[Any, str], Any]
 
@@ -65,6 +65,16 @@ _CHAPTERS: Sequence[tuple[str, str, Table, enum.StrEnum]] = (
         ),
         lifecycle.MACHINE,
         model.MachineState.NEW,
+    ),
+    (
+        "Cache",
+        (
+            "What a build saved for later ones. One of the gate is a `candidate`, which nobody"
+            " gets, until its change lands on the state that the build ran on; a job of `post` or"
+            " an audit saves one that is `ready` at once."
+        ),
+        lifecycle.CACHE,
+        cache.CacheState.CANDIDATE,
     ),
 )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cupel.core.cache import Cache, CacheState, CacheUse
 from cupel.core.model import (
     Build,
     Buildset,
@@ -18,6 +19,7 @@ from cupel.core.model import (
     PatchSet,
     Pipeline,
     Reason,
+    Verdict,
 )
 from cupel.core.results import Tally
 
@@ -171,6 +173,37 @@ def waits_long(change_id: int, build: Build, url: str) -> str:
 def build_reused(job: str, build: int, change: int | None) -> str:
     """A job that need not run, since it has passed on the same inputs before."""
     return f"{job}: reused from build {build}" + (f" of change {change}" if change else "")
+
+
+def cache_use(build: Build, use: CacheUse, saved: Cache | None) -> str:
+    """What became of a cache in a build; `saved` is what it left, if that is known."""
+    said = []
+    if use.restored is not None:
+        like = "" if use.exact else ", an older one"
+        took = f"{use.size / 1e6:.1f} MB in {use.seconds * 1000:.0f} ms"
+        said.append(f"restored from build {use.restored}{like}, {took}")
+    elif build.pipeline is Pipeline.PERIODIC:
+        said.append("not restored: an audit begins without")
+    elif not (use.note and use.saved is None):
+        said.append("nothing was there")
+    if use.saved is not None:
+        said.append(_cache_saved(use.saved, saved))
+    elif use.note:
+        said.append(f"not {'restored' if use.restored is None else 'saved'}: {use.note}")
+    elif build.verdict is not Verdict.SUCCESS:
+        said.append("not saved: the build has not passed")
+    elif use.exact:
+        said.append("not saved: it has what it should have")
+    return "; ".join(said)
+
+
+def _cache_saved(size: int, saved: Cache | None) -> str:
+    text = f"saved, {size / 1e6:.1f} MB"
+    if saved is None:
+        return text
+    if saved.state is CacheState.CANDIDATE:
+        return f"{text}: given to nobody until the change lands"
+    return text if saved.state is CacheState.READY else f"{text}, gone since: {saved.detail}"
 
 
 def build_line(change_id: int, build: Build, url: str, *, base: bool = False) -> str:

@@ -6,13 +6,17 @@ import dataclasses
 from collections.abc import Callable
 
 from cupel.core import events
-from cupel.core.actions import CancelBuild, DestroyMachine, MakeMachine, RunBuild
+from cupel.core.actions import CancelBuild, DestroyMachine, DropCache, MakeMachine, RunBuild
+from cupel.core.cache import CacheUse, Wanted, file_of
 from cupel.core.model import StepResult, Usage, Verdict
 from cupel.simulate.fate import Cause, Fate, Nature, by_name
 from cupel.simulate.faults import Faults
 from cupel.simulate.timeline import Timeline
 
 LABEL = "debian-12"
+CACHE_ROOM = 100
+"""Bytes that the caches of a host may take."""
+
 SICK = Fate(seconds=0.5, verdict=Verdict.INFRA, reason="the disk is full", cause=Cause.HOST)
 """What becomes of every build on a host that cannot run any."""
 
@@ -70,6 +74,10 @@ class FakeHost:
         """Every machine that was ever used here, with its build."""
         self.ran: dict[int, Ran] = {}
         """By machine, how its build ended."""
+        self.caches: set[str] = set()
+        """The files of the caches that are here; a crash does not take them."""
+        self.given: list[tuple[int, int]] = []
+        """The build that each build was given a cache of, behind it."""
         self.faults = faults
         self._timeline = timeline
         self._nature = nature
@@ -135,6 +143,10 @@ class FakeHost:
             self.machines[number].ended = True
         self._timeline.after(0.1, gone)
 
+    def drop(self, action: DropCache) -> None:
+        self.caches.discard(action.file)
+        self._report(self, events.CachesGone(host=self.name, files=(action.file,)))
+
     # What becomes of it.
 
     def say_hello(self) -> None:
@@ -151,6 +163,9 @@ class FakeHost:
                 machines=tuple(sorted(self.machines)),
                 detail=None,
                 images=((LABEL, self._nature.image),),
+                caches=tuple(sorted(self.caches)),
+                cache_room=CACHE_ROOM,
+                cache_share=CACHE_ROOM // 2,
             ),
         )
 
@@ -190,8 +205,14 @@ class FakeHost:
 
     def _end(self, number: int, machine: _Machine, fate: Fate) -> None:
         machine.ended = True
+        caches: tuple[CacheUse, ...] = ()
         if machine.action is not None:
             self._remember(number, machine, machine.action, fate)
+            passed = fate.verdict is Verdict.SUCCESS
+            caches = tuple(
+                self._keep(machine.action.build.id, wanted, passed=passed)
+                for wanted in machine.action.caches
+            )
         self._report(
             self,
             events.BuildFinished(
@@ -201,7 +222,23 @@ class FakeHost:
                 steps=(),
                 usage=Usage(),
                 artefacts=(),
+                caches=caches,
             ),
+        )
+
+    def _keep(self, build: int, wanted: Wanted, *, passed: bool) -> CacheUse:
+        """What becomes of a cache in a build that ends."""
+        name, given = wanted.cache.name, wanted.restore
+        there = given is not None and given.file in self.caches
+        if given is not None and there:
+            self.given.append((build, given.build_id))
+        saves = wanted.save and passed
+        if saves:
+            self.caches.add(file_of(build, name))
+        return CacheUse(
+            name=name,
+            restored=given.build_id if given is not None and there else None,
+            saved=self._nature.chance.randint(1, CACHE_ROOM // 4) if saves else None,
         )
 
     def _remember(self, number: int, machine: _Machine, action: RunBuild, fate: Fate) -> None:

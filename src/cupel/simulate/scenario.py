@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cupel.core import events, speculation
+from cupel.core.cache import JobCache
 from cupel.core.model import ChangeState, Job, Landing
 from cupel.simulate import faults
 from cupel.simulate.faults import Faults
@@ -57,6 +58,10 @@ STORM = Scenario(
 SCENARIOS = {"calm": CALM, "storm": STORM}
 
 PATHS = ("src/a", "src/b", "docs/c")
+CACHES = (
+    JobCache(name="compiled", paths=("target",)),
+    JobCache(name="fetched", paths=("/root/.cache/x",), files=("lock",), contents="locked"),
+)
 INPUTS: tuple[tuple[str, ...], ...] = ((), (), ("src/*",), ("docs/*",), ("src/a", "docs/*"))
 
 
@@ -278,7 +283,13 @@ def _gate(chance: random.Random) -> tuple[Job, ...]:
     """Up to three jobs, which read this and that."""
     locks = (("lock", 1),) if chance.random() < 0.2 else ()
     jobs = (
-        job("tests", inputs=chance.choice(INPUTS), semaphores=locks, timeout=300.0),
+        job(
+            "tests",
+            inputs=chance.choice(INPUTS),
+            semaphores=locks,
+            timeout=300.0,
+            caches=CACHES,
+        ),
         job("lint", inputs=chance.choice(INPUTS), voting=chance.random() < 0.7),
         job("package", needs=("tests",), voting=chance.random() < 0.7),
     )

@@ -15,6 +15,7 @@ from cupel.core.actions import (
     Action,
     CancelBuild,
     DestroyMachine,
+    DropCache,
     Land,
     MakeMachine,
     PrepareState,
@@ -221,6 +222,8 @@ class Server:
                 self._send(action, action.host, lambda host: host.cancel(action))
             case DestroyMachine():
                 self._send(action, action.host, lambda host: host.destroy(action))
+            case DropCache():
+                self._send(action, action.host, lambda host: host.drop(action))
             case _:
                 assert_never(action)
 

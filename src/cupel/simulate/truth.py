@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cupel.core import admission, evidence
+from cupel.core import admission, cache, evidence
+from cupel.core.cache import Cache
 from cupel.core.model import (
     Build,
     Buildset,
     Change,
     ChangeState,
+    Host,
     Item,
     ItemState,
     Landing,
@@ -26,7 +28,7 @@ from cupel.core.model import (
 )
 from cupel.simulate import git
 from cupel.simulate.fate import Cause, beside_of
-from cupel.simulate.host import Ran
+from cupel.simulate.host import CACHE_ROOM, Ran
 
 if TYPE_CHECKING:
     from cupel.simulate.world import World
@@ -297,7 +299,48 @@ def rest(world: World) -> list[str]:
         ),
         *_landings(world),
         *_order(world),
+        *_given(world),
+        *_kept(world),
     ]
+
+
+def _given(world: World) -> Iterator[str]:
+    """No build was ever given what was saved on a state that is not in its branch."""
+    builds = {build.id: build for build in world.rows.all(Build)}
+    for host in world.hosts.values():
+        for given, origin in host.given:
+            buildset = world.rows.get(Buildset, builds[origin].buildset_id)
+            item = world.rows.get(Item, buildset.item_id)
+            if not _is_in(world, world.git.heads[item.project_id, item.branch], buildset.tree):
+                yield f"build {given} was given a cache of {origin}, which has not landed"
+            if builds[given].project_id != builds[origin].project_id:
+                yield f"build {given} was given a cache of another project"
+
+
+def _is_in(world: World, head: str | None, tree: str | None) -> bool:
+    """Whether a branch has ever been at a tree."""
+    seen: set[str] = set()
+    waiting = [head] if head is not None else []
+    while waiting:
+        commit = world.git.commits[waiting.pop()]
+        if commit.tree == tree:
+            return True
+        waiting += [parent for parent in commit.parents if parent not in seen]
+        seen.update(commit.parents)
+    return False
+
+
+def _kept(world: World) -> Iterator[str]:
+    """Hosts have the caches that the rows say, and no more than they have room for."""
+    for host in world.rows.all(Host):
+        there = [each for each in world.rows.all(Cache) if each.host_id == host.id]
+        kept = {each.file: each.size for each in there if each.state in cache.KEPT}
+        files = world.hosts[host.name].caches
+        if world.hosts[host.name].connected and not files.issuperset(kept):
+            yield f"{host.name} lacks caches {sorted(set(kept) - files)}"
+        ready = sum(each.size for each in there if each.state is cache.CacheState.READY)
+        if ready > CACHE_ROOM:
+            yield f"{host.name} has {ready} bytes of caches"
 
 
 def _made(world: World) -> dict[int, set[int]]:

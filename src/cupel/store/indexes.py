@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cupel.core import flake, model, notice, results
+from cupel.core import cache, flake, model, notice, results
 from cupel.store.rows import Kind
 
 UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
@@ -37,6 +37,7 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     model.Machine: (("state",), ("host_id",), ("build_id",)),
     model.Host: (("name",),),
     model.Artefact: (("build_id",),),
+    cache.Cache: (("state",), ("project_id",)),
     results.Results: (("project_id", "job"), ("key",)),
     results.FailedTest: (("build_id",), ("project_id", "test")),
     flake.Flake: (("project_id", "job"),),

@@ -11,6 +11,7 @@ import pytest
 
 from cupel.config import (
     boot,
+    cache,
     egress,
     freeze,
     image,
@@ -36,6 +37,7 @@ DOCUMENTED = {
         "Keys of `boot`": boot.RECORD,
         "Keys of a service": together.SERVICE_RECORD,
         "Keys of a link": together.LINK_RECORD,
+        "Keys of a cache": cache.CacheShape.record,
     },
     "server-configuration.md": {
         "Keys of the file": server.SERVER,
@@ -52,6 +54,7 @@ DOCUMENTED = {
         "Keys of `limits`": server.LIMITS_RECORD,
         "Keys of a webhook": notice.WebhookShape.record,
         "Keys of `mail`": notice.MAIL_RECORD,
+        "Keys of `caches`": server.CACHES_RECORD,
     },
 }
 SECTIONS = [

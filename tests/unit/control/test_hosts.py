@@ -157,6 +157,8 @@ def test_a_host_is_connected_once_it_has_told_its_images(tmp_path: Path) -> None
         machines=(7,),
         detail=None,
         images=(("debian-12", "sha256:1"),),
+        cache_room=CONFIG.caches.room,
+        cache_share=CONFIG.caches.share,
     )
     assert facts[1:] == [events.HostLost(name="h", reason="it went away")]
 

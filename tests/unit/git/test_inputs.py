@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cupel.core.cache import JobCache
 from cupel.core.model import Job, Link, Part, Service, Step
 from cupel.errors import Bug
 from cupel.git import inputs
@@ -110,6 +111,7 @@ def test_every_field_of_a_job_is_in_its_key_or_known_not_to_matter() -> None:
         "parts": (Part(name="main", label="m"), Part(name="peer", label="m")),
         "services": (Service(name="db", run="serve"),),
         "links": (Link(one="main", other="peer", loss=0.5),),
+        "caches": (JobCache(name="c", paths=("d",)),),
     }
     assert other.keys() | inputs.IRRELEVANT == {field.name for field in dataclasses.fields(Job)}
     for name, value in other.items():

@@ -8,6 +8,7 @@ from cupel.control.views.build import artefact_list as artefact_list
 from cupel.control.views.build import build_list as build_list
 from cupel.control.views.build import build_row as build_row
 from cupel.control.views.build import build_view as build_view
+from cupel.control.views.cache import cache_list as cache_list
 from cupel.control.views.cause import causes as causes
 from cupel.control.views.change import change_list as change_list
 from cupel.control.views.change import change_view as change_view
@@ -32,6 +33,9 @@ from cupel.control.views.nouns.build import NeedView as NeedView
 from cupel.control.views.nouns.build import ReusedView as ReusedView
 from cupel.control.views.nouns.build import StepView as StepView
 from cupel.control.views.nouns.build import UsageView as UsageView
+from cupel.control.views.nouns.cache import CacheUseView as CacheUseView
+from cupel.control.views.nouns.cache import CacheView as CacheView
+from cupel.control.views.nouns.cache import ClearedView as ClearedView
 from cupel.control.views.nouns.cause import BlameView as BlameView
 from cupel.control.views.nouns.cause import CauseView as CauseView
 from cupel.control.views.nouns.cause import ErrorLine as ErrorLine

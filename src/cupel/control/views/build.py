@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cupel.control.views import fleet, lookup, queue, results
+from cupel.control.views import cache, fleet, lookup, queue, results
 from cupel.control.views.cause import causes
 from cupel.control.views.change import attempt_view, attempts
 from cupel.control.views.nouns.build import (
@@ -107,6 +107,7 @@ async def build_view(
         needs=_needs(job, siblings),
         attempts=attempts([row for row in siblings if row.job == build.job], now),
         artefacts=await artefact_list(tx, id),
+        caches=await cache.uses(tx, build),
         log_lines=None if logs is None else logs.reader(id).line_count,
         cause=None if logs is None else next(iter(await causes(tx, logs, [build])), None),
         notice=buildset.notice,

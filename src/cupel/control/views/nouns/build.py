@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cupel.control.views.nouns.cache import CacheUseView
 from cupel.control.views.nouns.cause import CauseView
 from cupel.control.views.nouns.results import TallyView
 from cupel.control.views.nouns.view import View
@@ -127,6 +128,7 @@ class BuildView(BuildRef):
     needs: list[NeedView]
     attempts: list[AttemptView]
     artefacts: list[ArtefactView]
+    caches: list[CacheUseView]
     log_lines: int | None
     notice: str | None
     key: str | None = None

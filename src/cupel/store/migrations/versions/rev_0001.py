@@ -70,6 +70,7 @@ def upgrade() -> None:
         sa.Column("outputs", TEXT, nullable=True),
         sa.Column("parts", sa.JSON(), nullable=False),
         sa.Column("visited_by", TEXT, nullable=True),
+        sa.Column("caches", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
     op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
@@ -118,6 +119,26 @@ def upgrade() -> None:
     )
     op.create_index("ix_buildsets_item_id", "buildsets", ["item_id"])
     op.create_index("ix_buildsets_state", "buildsets", ["state"])
+    op.create_table(
+        "caches",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("host_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("scope", TEXT, nullable=False),
+        sa.Column("contents", TEXT, nullable=False),
+        sa.Column("item_id", sa.BigInteger(), nullable=False),
+        sa.Column("buildset_id", sa.BigInteger(), nullable=False),
+        sa.Column("build_id", sa.BigInteger(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("used_at", sa.Double(), nullable=False),
+        sa.Column("detail", TEXT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_caches")),
+    )
+    op.create_index("ix_caches_project_id", "caches", ["project_id"])
+    op.create_index("ix_caches_state", "caches", ["state"])
     op.create_table(
         "changes",
         sa.Column("id", ID, autoincrement=False, nullable=False),
@@ -264,6 +285,8 @@ def upgrade() -> None:
         sa.Column("refuses", TEXT, nullable=True),
         sa.Column("draining", sa.Boolean(), nullable=False),
         sa.Column("failures", sa.JSON(), nullable=False),
+        sa.Column("cache_room", sa.BigInteger(), nullable=False),
+        sa.Column("cache_share", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
     )
     op.create_index("ix_hosts_name", "hosts", ["name"])
