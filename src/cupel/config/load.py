@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from cupel.config import detect, freeze, project
+from cupel.config import freeze, project
 from cupel.config.problem import Mark, Problems
 from cupel.config.project import ProjectConfig
 
@@ -26,6 +26,8 @@ def config_paths(listing: Sequence[str]) -> tuple[str, ...]:
     configured = tuple(sorted(path for path in listing if project.is_file(path)))
     if configured:
         return configured
+    from cupel.config import detect
+
     return detect.wanted(listing)
 
 
@@ -44,6 +46,8 @@ def load(
     paths = [path for path in {*files, *listing} if project.is_file(path)]
     if not paths:
         offered = labels if isinstance(labels, Mapping) else None
+        from cupel.config import detect
+
         detected = detect.detect(files, listing, offered)
         return Loaded(config=detected.config, notice=detected.notice)
     config = project.parse({path: files.get(path, "") for path in paths})

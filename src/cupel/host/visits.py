@@ -12,8 +12,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-import structlog
-
+from cupel import logger
 from cupel.errors import CupelError, InfraError
 from cupel.host import messages
 from cupel.host.messages import (
@@ -29,7 +28,7 @@ from cupel.host.messages import (
 from cupel.host.providers import interface
 from cupel.host.providers.interface import Machine, Size, Talk
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 SHELL = ("/bin/bash", "-i")
 PIECE = 32 << 10

@@ -12,9 +12,6 @@ from cupel.image import base, pack, provision, tree
 from cupel.image.definition import Definition
 from cupel.image.workshop import Workshop
 
-ROOTFS = "rootfs"
-FILE = "rootfs.erofs"
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
@@ -37,7 +34,7 @@ async def build(
 
     Packed, `rootfs` is empty, to mount the file on. Raises `InfraError` with what failed.
     """
-    image, rootfs = definition.config, directory / ROOTFS
+    image, rootfs = definition.config, directory / tree.ROOTFS
     await base.lay_out(definition, rootfs, scratch, tell)
     if definition.is_provisioned:
         await provision.provision(image, rootfs, scratch, _needed(workshop), tell)
@@ -45,7 +42,7 @@ async def build(
     await asyncio.to_thread(tree.normalise, rootfs)
     packages = await asyncio.to_thread(tree.packages, rootfs)
     digest, size = await asyncio.to_thread(tree.write_manifest, rootfs, directory / tree.MANIFEST)
-    file = directory / FILE
+    file = directory / tree.FILE
     # A system is read as it lies there: by QEMU, not by a machine that mounts it.
     is_packed = not image.is_system and await pack.pack(rootfs, file, scratch, tell)
     if is_packed:

@@ -27,13 +27,16 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cupel.errors import CupelError, InfraError
-from cupel.image import build, course, tree, verify
-from cupel.image.build import Built
+from cupel.image import course, tree
 from cupel.image.course import Course
 from cupel.image.definition import Definition
-from cupel.image.workshop import Workshop
+
+if TYPE_CHECKING:
+    from cupel.image.build import Built
+    from cupel.image.workshop import Workshop
 
 _POLL = 0.1
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -122,11 +125,11 @@ class Catalogue:
         return Kept(digest=digest, rootfs=self.rootfs(digest), file=self.file(digest))
 
     def rootfs(self, digest: str) -> Path:
-        return self.directory / digest / build.ROOTFS
+        return self.directory / digest / tree.ROOTFS
 
     def file(self, digest: str) -> Path | None:
         """The read-only file (erofs) that holds the image; None where it is kept as a tree."""
-        path = self.directory / digest / build.FILE
+        path = self.directory / digest / tree.FILE
         return path if path.exists() else None
 
     def log(self, digest: str) -> Path:
@@ -230,7 +233,7 @@ class Catalogue:
         """Where the file of an image is put together that comes from another computer."""
         place = self.directory / "arriving" / digest
         place.mkdir(parents=True, exist_ok=True)
-        return place / build.FILE
+        return place / tree.FILE
 
     def arriving(self) -> list[Path]:
         """The directories of such files, by digest."""
@@ -238,6 +241,9 @@ class Catalogue:
 
     async def adopt(self, digest: str, definition: Definition, origin: str) -> None:
         """Take in the file that has arrived. `InfraError` if it is not what its digest says."""
+        from cupel.image import verify
+        from cupel.image.build import Built
+
         started = self._now()
         file = self.arrival(digest)
         place = file.parent
@@ -249,7 +255,7 @@ class Catalogue:
         packages = json.loads((place / tree.PACKAGES).read_text())
         built = Built(digest=digest, packages=packages, size=file.stat().st_size, is_packed=True)
         record = dataclasses.replace(self._record(definition, started, built), tests=())
-        (place / build.ROOTFS).mkdir(exist_ok=True)
+        (place / tree.ROOTFS).mkdir(exist_ok=True)
         (place / "build.log").write_text(f"{origin}\n")
         _write(place / "image.json", json.dumps(dataclasses.asdict(record)))
         await asyncio.to_thread(os.sync)
@@ -276,6 +282,8 @@ class Catalogue:
         return digest if self.exists(digest) else None
 
     async def _build(self, definition: Definition, tell: Tell) -> str:
+        from cupel.image import build  # most commands never build one
+
         building = self._building(definition)
         await self._clear(building)
         scratch = building / "tmp"
@@ -344,7 +352,7 @@ class Catalogue:
         if target.exists():
             # What is in it is the same, but another version of the tools may have packed it.
             if built.is_packed:
-                (building / build.FILE).replace(target / build.FILE)
+                (building / tree.FILE).replace(target / tree.FILE)
             self._add_name(built.digest, definition.config.name)
         else:
             building.rename(target)

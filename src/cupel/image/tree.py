@@ -15,6 +15,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+ROOTFS = "rootfs"
+FILE = "rootfs.erofs"
+"""What the files of an image are called, and the packed one that holds them all."""
 MANIFEST = "manifest.gz"
 PACKAGES = "packages.json"
 

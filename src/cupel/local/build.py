@@ -101,8 +101,8 @@ class Bench:
         self._specs = specs
         self._left = left
         self._show = show
-        for earlier in ("artefacts", "logs"):  # of the last run
-            shutil.rmtree(place / earlier, ignore_errors=True)
+        self._place = place
+        self.close()  # what a run left that was killed
         self._logs = LogStore(place / "logs")
         self._store = ArtefactStore(place / "artefacts")
         self._numbers = itertools.count(1)
@@ -169,6 +169,11 @@ class Bench:
         """End all that runs, in order: nothing of it is left when `run` returns."""
         for tenancy in self._tenancies.values():
             tenancy.cancel()
+
+    def close(self) -> None:
+        """Remove what is not laid out for people. Repeatable."""
+        for name in ("artefacts", "logs"):
+            shutil.rmtree(self._place / name, ignore_errors=True)
 
     def usages(self) -> dict[str, Usage]:
         """What the jobs that run use now, each on its own machine."""

@@ -26,13 +26,15 @@ from cupel.git.snapshot import Snapshot, Worktree
 from cupel.host.messages import MachineSpec, SourceSpec
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.host.tenancy import no_stock
-from cupel.local import choice, events, place, proof, run
+from cupel.local import choice, events, place, run
 from cupel.local.build import Bench, Origin, Result
 from cupel.local.choice import Chosen, Wish
 from cupel.local.reading import Read
 
 if TYPE_CHECKING:
     from cupel.host.providers.interface import Provider
+    from cupel.host.providers.namespace.launcher import Launcher
+    from cupel.local import proof
     from cupel.local.elsewhere import Elsewhere
 
 REMOTE = "cupel"
@@ -99,15 +101,14 @@ def _no_jobs(worktree: Worktree) -> UserError:
     )
 
 
-async def run_here(request: Request, read: Read, show: events.Show) -> Outcome:
+async def run_here(request: Request, read: Read, launcher: Launcher, show: events.Show) -> Outcome:
     """Run the jobs, on machines of which nothing is left at the end.
 
     A signal that asks to stop ends what runs; verdicts are `cancelled` then. Raises `UserError`
     for a wish that can't be run, and `InfraError`.
     """
-    namespace = NamespaceProvider(read.held, images=request.state / "images")
+    namespace = NamespaceProvider(read.held, images=request.state / "images", launcher=launcher)
     try:
-        namespace.warm_up()
         made = await plan(request, read)
         jobs = made.chosen.jobs
         decision = await _decide(request, read, namespace, made.chosen) if request.since else None
@@ -136,6 +137,8 @@ async def _decide(
     request: Request, read: Read, provider: NamespaceProvider, chosen: Chosen
 ) -> proof.Decision:
     """Which of the jobs nothing proves."""
+    from cupel.local import proof
+
     beside = await _beside(request, read, chosen.jobs)
     here = await proof.state(read.snapshot.repo, read.snapshot.commit, chosen.jobs, beside)
     since = await _since(request, read)
@@ -153,6 +156,8 @@ async def _decide(
 
 async def _since(request: Request, read: Read) -> proof.State:
     """The state that counts as proved, and all jobs that its own configuration has."""
+    from cupel.local import proof
+
     repo = read.held / "since.git"
     then = await snapshot.committed(read.worktree, request.since or "HEAD", repo)
     jobs: tuple[Job, ...] = ()
@@ -166,6 +171,8 @@ async def _keep(
     request: Request, read: Read, jobs: Sequence[Job], results: Mapping[str, Result]
 ) -> None:
     """Remember what has passed, by all that it depended on."""
+    from cupel.local import proof
+
     passed = [job for job in jobs if job.evidence and results[job.name].verdict == "success"]
     if not passed:
         return
@@ -181,6 +188,8 @@ async def _keep(
 
 
 def _passes(request: Request) -> proof.Passes:
+    from cupel.local import proof
+
     return proof.Passes(request.state / place.DIRECTORY / proof.DIRECTORY)
 
 
@@ -206,8 +215,11 @@ async def _run(
             obtain=server.stock(request.state / "images") if server is not None else no_stock,
         )
         running = run.Run(bench, jobs, at_once=request.at_once, show=show)
-        with _signals(running):
-            return await running.all()
+        try:
+            with _signals(running):
+                return await running.all()
+        finally:
+            bench.close()
 
 
 def _begun(read: Read, origin: Origin, jobs: Sequence[Job]) -> events.Begun:

@@ -9,10 +9,13 @@ import dataclasses
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cupel.errors import Bug, InfraError
-from cupel.log import append, excerpt, index
-from cupel.log.excerpt import Shown
+from cupel.log import append, index
+
+if TYPE_CHECKING:
+    from cupel.log.excerpt import Shown
 
 BATCH = 1000
 """Lines that a follower reads at once."""
@@ -144,6 +147,8 @@ class LogStore:
 
     async def excerpt(self, build_id: int, step: int | None) -> list[Shown]:
         """The lines of a build's log that say what went wrong in a step, read off the loop."""
+        from cupel.log import excerpt
+
         reader = self.reader(build_id)
         key = (build_id, reader.size, step)
         if key not in self._excerpts:

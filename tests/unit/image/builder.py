@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cupel.errors import InfraError
 from cupel.image import definition, tree
-from cupel.image.build import FILE, Built
+from cupel.image.build import Built
+from cupel.image.tree import FILE
 from cupel.image.workshop import Workshop
 
 

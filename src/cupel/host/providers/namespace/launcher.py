@@ -8,10 +8,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cupel.errors import InfraError
 from cupel.host.providers.inside import wire
-from cupel.image import catalogue
+
+if TYPE_CHECKING:
+    from cupel.image import catalogue
 
 _SOURCES = Path(__file__).parents[4]
 _PROGRAM = (

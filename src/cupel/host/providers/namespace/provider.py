@@ -46,6 +46,7 @@ class NamespaceProvider:
     """See `interface.Provider`. `environ` is where proxies and package indexes are read from.
 
     `images` may be shared by several providers; by default they are kept in the state directory.
+    `launcher` is one that was started already, and is closed with the provider.
     `ahead` has a part of the next machine laid out before it is wanted.
     """
 
@@ -58,11 +59,12 @@ class NamespaceProvider:
         environ: Mapping[str, str] | None = None,
         images: Path | None = None,
         ahead: bool = False,
+        launcher: Launcher | None = None,
     ) -> None:
         self._place = Place(state, environ)
         self.images = images_of(self._place, images)
         self._rootless = rootless.detect()
-        self._launcher = Launcher(self._rootless.command if self._rootless else ())
+        self._launcher = launcher or Launcher(rootless.command(self._rootless))
         self._made: dict[int, NamespaceMachine] = {}
         self._ahead = Ahead(self._lay_out, pause=PAUSE) if ahead else None
         self._token = secrets.token_hex(4)
@@ -71,10 +73,6 @@ class NamespaceProvider:
         """Where each shell mounts what is its own."""
         self._groups: set[str] = set()
         """The control groups of the shells that there are, or that machines are made of."""
-
-    def warm_up(self) -> None:
-        """Start what makes machines, before the first one is wanted."""
-        self._launcher.start()
 
     def images_in_use(self) -> set[str]:
         """The digests of the images that machines have."""

@@ -13,11 +13,14 @@ import pwd
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cupel import process
 from cupel.errors import InfraError
 from cupel.host.providers.inside.plan import UIDS
-from cupel.image.catalogue import Kept
+
+if TYPE_CHECKING:
+    from cupel.image.catalogue import Kept
 
 KERNEL = (6, 6)
 """From here on files in memory keep the attributes by which an overlay of a user works."""
@@ -63,6 +66,11 @@ def detect() -> Rootless | None:
     if os.geteuid() == 0:
         return None
     return Rootless(many=shutil.which("newuidmap") is not None and all(map(_granted, _TABLES)))
+
+
+def command(how: Rootless | None) -> Sequence[str]:
+    """What a program is started with that makes machines."""
+    return () if how is None else how.command
 
 
 def _granted(table: Path) -> bool:
