@@ -26,6 +26,7 @@ PATIENCE = 30.0
 
 LOG_LIMIT = 16 << 20
 ARTEFACT_LIMIT = 4 << 20
+RESULT_LIMIT = 8 << 20
 
 _SMALL = {"cpus": 1, "memory": "256M", "disk": "256M", "pids": 128}
 _CHANGE = re.compile(r"Change (\d+): ")
@@ -43,7 +44,7 @@ def config(*, ready: int = 0, **changes: Any) -> dict[str, Any]:
             "small": {"image": image, **_SMALL, "pool": {"ready": ready}},
             "net": {"image": image, **_SMALL, "network": "full", "pool": {"ready": 0}},
         },
-        "limits": {"log": LOG_LIMIT, "artefacts": ARTEFACT_LIMIT},
+        "limits": {"log": LOG_LIMIT, "artefacts": ARTEFACT_LIMIT, "results": RESULT_LIMIT},
         **changes,
     }
 

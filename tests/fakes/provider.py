@@ -197,13 +197,14 @@ class FakeMachine:
                 content = file.read() if file else member.linkname.encode()
                 self.files[f"{target}/{member.name}"] = content
 
-    async def copy_out(self, source: str) -> AsyncIterator[bytes]:
+    async def copy_out(self, source: str, *, smallest_first: bool = False) -> AsyncIterator[bytes]:
         self.must_be_there()
         if self._provider.faults.copy_out:
             raise InfraError(self._provider.faults.copy_out)
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
-            for path, content in self.files.items():
+            sizes = {path: len(content) * smallest_first for path, content in self.files.items()}
+            for path, content in sorted(self.files.items(), key=lambda file: sizes[file[0]]):
                 if path.startswith(f"{source}/"):
                     member = tarfile.TarInfo(path.removeprefix(f"{source}/"))
                     member.size = len(content)

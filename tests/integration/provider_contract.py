@@ -222,6 +222,18 @@ class ProviderContract:
 
         self.on_machine(tmp_path, scenario)
 
+    def test_files_come_out_in_the_order_of_their_sizes(self, tmp_path: Path) -> None:
+        files = {"a": b"a" * 2000, "b b\n": b"b" * 300_000, "deep/-c": b"c", "d": b"d" * 1000}
+
+        async def scenario(machine: Machine) -> None:
+            await machine.copy_in(pieces(packed(files)), "/build/place")
+            tar = machine.copy_out("/build/place", smallest_first=True)
+            found = unpacked(b"".join([piece async for piece in tar]))
+            assert found == files
+            assert list(found) == ["deep/-c", "d", "a", "b b\n"]
+
+        self.on_machine(tmp_path, scenario)
+
     def test_usage_counts(self, tmp_path: Path) -> None:
         async def scenario(machine: Machine) -> None:
             await run(machine, "true")

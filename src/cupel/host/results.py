@@ -26,14 +26,16 @@ async def fetch(
 ) -> str | None:
     """Send the results on the machines of a build, its own first, at most `limit` bytes in all.
 
-    What is past that is not sent. Says why, if not everything could be.
+    What is past that is not sent: the largest files. Says why, if not everything could be.
     """
     left = limit
     own = machines[0].id
     try:
         async with asyncio.timeout(SECONDS):
             for part, machine in enumerate(machines):
-                async with interface.closing(machine.copy_out(DIRECTORY)) as tar:
+                async with interface.closing(
+                    machine.copy_out(DIRECTORY, smallest_first=True)
+                ) as tar:
                     async for data in tar:
                         # One byte more than may be kept says that there is more.
                         kept = data[: left + 1]

@@ -10,6 +10,16 @@ from cupel.host.providers.interface import Process, Stream
 
 _UNPACK = 'mkdir -p -- "$1" && exec tar -xf - --no-same-owner -C "$1"'
 _PACK = 'exec tar -cf - -C "$1" .'
+_PACK_SMALLEST_FIRST = """
+cd -- "$1" || exit
+if find . -maxdepth 0 -printf '' 2>/dev/null; then
+    find . -type f -printf '%s %p\\0' | sort -zn | cut -zd ' ' -f 2- |
+        tar -cf - --no-recursion --null -T -
+else
+    exec tar -cf - .
+fi
+"""
+"""Files alone, in the order of their sizes, where the image has the tools of GNU for that."""
 _KEPT = 4096
 """Bytes of what a process says that are quoted if it fails."""
 
@@ -19,9 +29,10 @@ def unpacking(target: str) -> Sequence[str]:
     return ["/bin/sh", "-c", _UNPACK, "sh", target]
 
 
-def packing(source: str) -> Sequence[str]:
+def packing(source: str, *, smallest_first: bool = False) -> Sequence[str]:
     """The command that packs what lies below `source` to its stdout."""
-    return ["/bin/sh", "-c", _PACK, "sh", source]
+    script = _PACK_SMALLEST_FIRST if smallest_first else _PACK
+    return ["/bin/sh", "-c", script, "sh", source]
 
 
 async def packed(process: Process, what: str) -> AsyncGenerator[bytes, None]:

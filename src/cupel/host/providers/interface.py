@@ -136,8 +136,11 @@ class Machine(Protocol):
         """Unpack a tar stream below `target`, inside the machine."""
         ...
 
-    def copy_out(self, source: str) -> AsyncIterator[bytes]:
-        """A tar stream of what lies below `source`; packed inside the machine."""
+    def copy_out(self, source: str, *, smallest_first: bool = False) -> AsyncIterator[bytes]:
+        """A tar stream of what lies below `source`; packed inside the machine.
+
+        With `smallest_first` of files alone, for who may not read all of it.
+        """
         ...
 
     async def lay(self, image: Path, paths: Sequence[str]) -> None:

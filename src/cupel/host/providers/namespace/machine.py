@@ -234,8 +234,9 @@ class NamespaceMachine:
         what = f"unpacking to {target} on machine {self.id}"
         await archive.succeeded(process, errors.result(), what)
 
-    async def copy_out(self, source: str) -> AsyncIterator[bytes]:
-        process = await self.exec(archive.packing(source), env={}, cwd="/")
+    async def copy_out(self, source: str, *, smallest_first: bool = False) -> AsyncIterator[bytes]:
+        packing = archive.packing(source, smallest_first=smallest_first)
+        process = await self.exec(packing, env={}, cwd="/")
         what = f"packing {source} on machine {self.id}"
         async with contextlib.aclosing(archive.packed(process, what)) as pieces:
             async for piece in pieces:

@@ -63,7 +63,7 @@ class BootedMachine(VmMachine):
         self._check()
         raise UserError(f"machine {self.id} runs a system of its own: it is laid out by that")
 
-    async def copy_out(self, source: str) -> AsyncIterator[bytes]:
+    async def copy_out(self, source: str, *, smallest_first: bool = False) -> AsyncIterator[bytes]:
         self._check()
         nothing: tuple[bytes, ...] = ()  # that anybody could fetch
         for piece in nothing:
