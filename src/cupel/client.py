@@ -225,6 +225,41 @@ class Client:
         except NotFound:
             return self._send(views.BuildView, "POST", f"/api/builds/{number}/retry", body)
 
+    def flakes(
+        self, *, project: str | None = None, limit: int | None = None
+    ) -> list[views.FlakeView]:
+        return self._get(list[views.FlakeView], "/api/flakes", project=project, limit=limit)
+
+    def quarantines(
+        self, *, project: str | None = None, ended: bool = False
+    ) -> list[views.QuarantineView]:
+        return self._get(
+            list[views.QuarantineView], "/api/quarantines", project=project, ended=ended
+        )
+
+    def quarantine(
+        self,
+        project: str,
+        test: str,
+        *,
+        job: str | None,
+        owner: str,
+        reason: str,
+        seconds: float,
+    ) -> views.QuarantineView:
+        body = {
+            "project": project,
+            "test": test,
+            "job": job,
+            "owner": owner,
+            "reason": reason,
+            "seconds": seconds,
+        }
+        return self._send(views.QuarantineView, "POST", "/api/quarantines", body)
+
+    def release(self, quarantine: int) -> views.QuarantineView:
+        return self._send(views.QuarantineView, "DELETE", f"/api/quarantines/{quarantine}")
+
     def builds(
         self,
         *,

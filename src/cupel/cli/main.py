@@ -33,6 +33,8 @@ COMMANDS: Mapping[str, str] = {
     "urgent": "decision:urgent",
     "retry": "decision:retry",
     "abandon": "decision:abandon",
+    "flake": "flake:flake",
+    "quarantine": "flake:quarantine",
     "queue": "queue:queue",
     "change": "change:change",
     "build": "build:build",

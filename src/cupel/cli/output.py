@@ -31,6 +31,7 @@ STYLES = {
     "success": ("✓", "green"),
     "passed": ("✓", "green"),
     "reused": ("✓", "green"),
+    "passed but for quarantined": ("!", "yellow"),
     "landed": ("✓", "green"),
     "ready": ("✓", "green"),
     "connected": ("✓", "green"),

@@ -11,7 +11,7 @@ from cupel.config.document import Scalar, Table, Value
 from cupel.config.matrix import Matrix, MatrixShape, check_references
 from cupel.config.pattern import PatternShape
 from cupel.config.problem import Mark, Problems, show
-from cupel.config.scalar import Boolean, Choice, Text
+from cupel.config.scalar import Boolean, Choice, Quantity, Text, whole
 from cupel.config.shape import (
     At,
     Field,
@@ -113,6 +113,16 @@ STEP_ON = Field(
 )
 
 
+STEP_FAILED_TESTS = Field(
+    key="failed-tests",
+    shape=Quantity(
+        wanted="an exit status", example="1", parse=whole, low=1.0, high=125.0, pattern="^[0-9]+$"
+    ),
+    text="The exit status by which the step says that tests failed, and nothing but tests: `1` for "
+    "pytest. It lets tests that are quarantined fail without blocking.",
+)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlacedStep:
     """A step, where it stands, and where the machine stands that it names."""
@@ -126,7 +136,8 @@ class StepShape:
     """A step: a shell script, or a mapping with its name and script."""
 
     record = Record(
-        wanted="a shell script or a mapping", fields=(STEP_NAME, STEP_RUN, STEP_BOOT, STEP_ON)
+        wanted="a shell script or a mapping",
+        fields=(STEP_NAME, STEP_RUN, STEP_BOOT, STEP_ON, STEP_FAILED_TESTS),
     )
 
     def read(self, value: Value, problems: Problems) -> PlacedStep:
@@ -152,12 +163,14 @@ class StepShape:
         if rule is not None and script:
             problems.add(rule.at, "a step with a script boots nothing", "keep `run` or `boot`")
         on = found.find(STEP_ON)
+        status = found.find(STEP_FAILED_TESTS)
         name = found.get(STEP_NAME, first_line(script) if rule is None else boot.NAME)
         step = Step(
             name=name,
             run=script,
             on=on.value if on is not None else "",
             boot=rule.value if rule is not None else None,
+            failed_tests=None if status is None else int(status),
         )
         return PlacedStep(step, table.at, on)
 

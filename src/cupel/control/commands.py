@@ -16,6 +16,7 @@ from cupel.control.engine import ID_COUNTER, Engine
 from cupel.control.states import Repositories
 from cupel.core import admission, events, retry, speculation
 from cupel.core.cache import KEPT, Cache
+from cupel.core import admission, events, quarantine, results, retry, speculation
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -35,6 +36,7 @@ from cupel.core.model import (
     Project,
     Queue,
 )
+from cupel.core.quarantine import Quarantine
 from cupel.errors import Conflict, NotFound, UserError
 from cupel.git import imports, repository
 from cupel.store.interface import Store, Transaction
@@ -331,6 +333,62 @@ class Commands:
         if refusal is not None:
             raise Conflict(refusal.text, hint=refusal.hint)
         await self._engine.record(fact)
+
+    async def quarantine(
+        self,
+        project: str,
+        test: str,
+        *,
+        job: str | None,
+        owner: str,
+        reason: str,
+        seconds: float,
+        user: str,
+    ) -> Quarantine:
+        """Let a test fail for so long without blocking; `job` None: in every job."""
+        found = await self._project(project)
+        if found is None:
+            raise NotFound(
+                f"there is no project {project}", hint="`cupel project list` has them all"
+            )
+        if not 0 < seconds <= quarantine.LONGEST:
+            days = quarantine.LONGEST / 86_400
+            raise UserError(
+                f"a test is quarantined for at most {days:.0f} days",
+                hint="quarantine it again when that has passed",
+            )
+        test, owner, reason = test.strip(), owner.strip(), reason.strip()
+        if not (test and owner and reason):
+            raise UserError("a quarantine names a test, an owner and a reason")
+        await self._engine.record(
+            events.QuarantineAdded(
+                project_id=found.id,
+                job=job,
+                name=test,
+                owner=owner,
+                reason=reason,
+                until=self._clock() + seconds,
+                user=user,
+            )
+        )
+        where = {"project_id": found.id, "job": job, "test": results.digest(test)}
+        async with self._store.read() as tx:
+            rows = await tx.select(Quarantine, {**where, "ended_at": None})
+        return rows[-1]
+
+    async def release(self, number: int, *, user: str) -> Quarantine:
+        """Have a quarantined test block again."""
+        async with self._store.read() as tx:
+            known = await tx.get(Quarantine, number)
+        if known is None:
+            raise NotFound(
+                f"there is no quarantine {number}", hint="`cupel quarantine list` has them all"
+            )
+        if not known.is_in_force(self._clock()):
+            raise Conflict(f"quarantine {number} has ended already")
+        await self._engine.record(events.QuarantineRemoved(quarantine_id=number, user=user))
+        async with self._store.read() as tx:
+            return await tx.get(Quarantine, number) or known
 
     async def abandon(self, change_id: int, *, user: str) -> Change:
         """Give the change up; its builds stop. Pushing it again opens it again."""

@@ -14,6 +14,7 @@ from cupel.control.feed import Feed
 from cupel.control.views.nouns.notice import ReceiverView
 from cupel.control.visits import Visits
 from cupel.core.model import Build, Change, Policy, Project, Queue
+from cupel.core.quarantine import Quarantine
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
 from cupel.log.stream import LogStore
@@ -79,6 +80,20 @@ class Commands(Protocol):
     async def retry_change(self, change_id: int, *, everything: bool, user: str) -> Change: ...
 
     async def retry_build(self, build_id: int, *, everything: bool, user: str) -> Build: ...
+
+    async def quarantine(
+        self,
+        project: str,
+        test: str,
+        *,
+        job: str | None,
+        owner: str,
+        reason: str,
+        seconds: float,
+        user: str,
+    ) -> Quarantine: ...
+
+    async def release(self, number: int, *, user: str) -> Quarantine: ...
 
     async def abandon(self, change_id: int, *, user: str) -> Change: ...
 

@@ -35,6 +35,7 @@ from cupel.core.model import (
     Row,
     Verdict,
 )
+from cupel.core.quarantine import Quarantine
 from cupel.core.results import FailedTest, Results
 from cupel.store.interface import Transaction
 
@@ -73,6 +74,7 @@ async def everything_live(tx: Transaction) -> list[Row]:
         *hosts,
         *await _caches(tx),
         *await tx.select(Pool),
+        *await tx.select(Quarantine, {"ended_at": None}),
         *await tx.select(Queue),
         *await tx.select(Project),
         *await tx.select(Branch),
@@ -203,6 +205,10 @@ async def _concerning(  # noqa: C901 - one match over the union
             if change is None:
                 return ()
             return await _in_line(tx, [change.project_id], {change.id})
+        case events.QuarantineAdded():
+            return await tx.select(Quarantine, {"project_id": fact.project_id, "ended_at": None})
+        case events.QuarantineRemoved():
+            return await tx.select(Quarantine, {"id": [fact.quarantine_id]})
         case events.RetryAsked():
             return await _to_retry(tx, fact.item_id)
         case events.HeadSeen():
@@ -342,14 +348,17 @@ async def _landing(tx: Transaction, item_ids: Sequence[int]) -> list[Row]:
     buildset_ids = {buildset.id for buildset in buildsets}
     projects = {item.project_id for item in items}
     branches = {item.branch for item in items}
+    builds = await tx.select(Build, {"buildset_id": buildset_ids})
+    ran = {build.reused_from or build.id for build in builds}
     return [
+        *await tx.select(Results, {"id": ran}),
         *items,
         *await tx.select(Queue),
         *await tx.select(Project, {"id": projects}),
         *await tx.select(Branch, {"project_id": projects, "name": branches}),
         *await tx.select(Change, {"id": {item.change_id for item in items}}),
         *buildsets,
-        *await tx.select(Build, {"buildset_id": buildset_ids}),
+        *builds,
         *await tx.select(Item, {"change_id": {item.change_id for item in items}}),
         *await tx.select(History, {"project_id": projects}),
     ]
@@ -407,6 +416,7 @@ async def _tests(tx: Transaction, known: Sequence[Row]) -> list[Row]:
         *await tx.select(Results, {"id": left}),
         *await tx.select(FailedTest, {"build_id": left}),
         *await tx.select(Flake, {"project_id": projects, "job": jobs}),
+        *await tx.select(Quarantine, {"project_id": projects, "ended_at": None}),
     ]
 
 

@@ -100,6 +100,7 @@ _ENDED = {
 def tell(build: Build) -> str:
     """How the build ended, for people."""
     why = f": {build.reason}" if build.reason else ""
+    why = f" but for quarantined{why}" if build.but_for else why
     return f"job {build.job} {_ENDED[build.verdict]}{why}" if build.verdict else build.job
 
 

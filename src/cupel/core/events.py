@@ -353,6 +353,21 @@ class CachesClearAsked:
 
     project_id: int
     name: str | None
+class QuarantineAdded:
+    """The test of this `name` (`Result.id`) may fail until then; `job` None: in every job."""
+
+    project_id: int
+    job: str | None
+    name: str
+    owner: str
+    reason: str
+    until: float
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineRemoved:
+    quarantine_id: int
     user: str
 
 
@@ -364,6 +379,8 @@ Fact = (
     | LandAsked
     | DequeueAsked
     | RetryAsked
+    | QuarantineAdded
+    | QuarantineRemoved
     | PromoteAsked
     | UrgencySet
     | QueueSet

@@ -275,13 +275,15 @@ def record(draft: Draft, build: Build, artefacts: Sequence[Artefact]) -> Build:
     """A build has run: say what its verdict depended on and what it left, and keep a pass.
 
     A key that an audit has refuted is not trusted again, whatever passes with it. What a build says
-    in whose machine somebody was is no evidence of anything.
+    in whose machine somebody was is no evidence of anything; nor is a pass but for tests that are
+    quarantined, which holds for as long as they are.
     """
     passed = build.verdict is Verdict.SUCCESS
     key = proved_key(draft, build) if build.visited_by is None else None
     build = draft.put(replace(build, key=key, outputs=outputs(artefacts) if passed else None))
     job = _job(draft.find(Buildset, build.buildset_id), build.job)
     trusted = passed and job is not None and job.evidence and build.pipeline in PROVING
+    trusted = trusted and not build.but_for
     if key is not None and trusted and all(each.key != key for each in draft.all(Evidence)):
         found = Evidence(
             id=draft.new_id(),

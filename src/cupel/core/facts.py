@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from cupel.core import caching, change, events, fleet, item, lifecycle, retry, visit
+from cupel.core import change, events, fleet, item, lenience, lifecycle, retry, visit
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -36,6 +37,10 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
             change.dequeue_asked(draft, fact)
         case events.RetryAsked():
             retry.asked(draft, fact)
+        case events.QuarantineAdded():
+            lenience.added(draft, fact)
+        case events.QuarantineRemoved():
+            lenience.removed(draft, fact)
         case events.PromoteAsked():
             change.promote_asked(draft, fact)
         case events.UrgencySet():

@@ -12,6 +12,7 @@ from cupel.core import (
     evidence,
     flaking,
     history,
+    lenience,
     lifecycle,
     results,
     visit,
@@ -248,7 +249,11 @@ def build_finished(draft: Draft, fact: events.BuildFinished) -> None:
             buildset.finish(draft, full, Verdict.INFRA, fact.reason or "stopped by its host")
         else:
             reason = hosts.ended(draft, full, fact.verdict, fact.reason)
-            done = buildset.finish(draft, full, *visit.judged(full, fact.verdict, reason))
+            lenient = lenience.judged(draft, full, fact, reason)
+            ending = visit.judged(full, lenient.verdict, lenient.reason)
+            if ending[0] is Verdict.SUCCESS:
+                full = replace(full, but_for=lenient.but_for)
+            done = buildset.finish(draft, full, *ending)
             if done.visited_by is None:
                 history.build_ended(draft, done)
             evidence.record(draft, done, fact.artefacts)

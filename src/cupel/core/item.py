@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cupel.core import buildset as buildsets
-from cupel.core import evidence, history, lifecycle
+from cupel.core import evidence, history, lenience, lifecycle
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -185,6 +185,7 @@ def land(draft: Draft, item: Item) -> Item:
     done = draft.put(replace(item, state=state, finished_at=draft.now))
     draft.tell("change.landed", f"landed as {buildset.commit}", **about(item))
     history.change_landed(draft, change)
+    lenience.landed(draft, buildset)
     evidence.audit(draft, done, buildset)
     _widen(draft, project)
     if item.lands_with in (None, item.id):

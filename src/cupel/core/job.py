@@ -46,13 +46,15 @@ class Step:
     """A shell script that a build runs; `name` is shown, `run` is the script.
 
     `on` names the machine of the job that it runs on; empty: the job's own. A step with `boot` has
-    no script: it boots the machine's system, in which nothing can be started.
+    no script: it boots the machine's system, in which nothing can be started. `failed_tests` is the
+    exit status by which it says that tests failed, and nothing but tests.
     """
 
     name: str
     run: str
     on: str = ""
     boot: Boot | None = None
+    failed_tests: int | None = None
 
     @property
     def text(self) -> str:

@@ -20,6 +20,7 @@ from cupel.core.job import Pipeline as Pipeline
 from cupel.core.job import Service as Service
 from cupel.core.job import Step as Step
 from cupel.core.notice import Delivery, Receiver
+from cupel.core.quarantine import Quarantine
 from cupel.core.results import FailedTest, Results
 
 
@@ -369,6 +370,8 @@ class Build:
     A build that was not run because its key has passed before names that build as `reused_from`.
     `outputs` is the digest of its artefacts. `parts` are those of its job. `caches` is what became
     of its caches.
+    `outputs` is the digest of its artefacts. `parts` are those of its job. It passed but for tests
+    that are quarantined if there are any in `but_for`.
     """
 
     id: int
@@ -396,6 +399,7 @@ class Build:
     parts: tuple[Part, ...] = ()
     visited_by: str | None = None
     caches: tuple[CacheUse, ...] = ()
+    but_for: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -427,8 +431,8 @@ class History:
     Counts fade (`history.FADE`), so they are no whole numbers. Of a job: `runs` that ended in a
     pass or a failure, `flakes` among them (a failure, then a pass, of one key), `failures` that
     were held against a change, and the decayed mean and mean square of the logarithm of the
-    seconds that a pass takes. Of an author: `runs` are changes that left the gate, `failures`
-    those rejected.
+    seconds that a pass takes; and `tests`, as many as ran in what has landed last. Of an author:
+    `runs` are changes that left the gate, `failures` those rejected.
     """
 
     id: int
@@ -440,6 +444,7 @@ class History:
     log_seconds: float = 0.0
     log_square: float = 0.0
     passes: float = 0.0
+    tests: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -602,6 +607,7 @@ Row = (
     | Flake
     | Receiver
     | Delivery
+    | Quarantine
     | Event
 )
 """Anything that the store keeps."""

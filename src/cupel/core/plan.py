@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cupel.core import admission, caching, independent, pool, queue
+from cupel.core import admission, independent, lenience, pool, queue
 from cupel.core.draft import Draft
 from cupel.errors import Bug
 
@@ -12,6 +13,7 @@ _ROUNDS = 10_000
 
 def decide(draft: Draft) -> None:
     """Put every row that follows from the draft's rows, until nothing more follows."""
+    lenience.expire(draft)
     for _ in range(_ROUNDS):
         before = draft.version
         admission.plan(draft)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cupel.core import cache, flake, model, notice, results
+from cupel.core import flake, model, notice, quarantine, results
 from cupel.store.rows import Kind
 
 UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
@@ -42,6 +43,7 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     results.FailedTest: (("build_id",), ("project_id", "test")),
     flake.Flake: (("project_id", "job"),),
     notice.Delivery: (("receiver", "state"), ("finished_at",)),
+    quarantine.Quarantine: (("project_id",),),
     model.Event: (("project_id",), ("change_id",), ("item_id",), ("build_id",)),
 }
 """Fields that rows are selected by. An index on one nullable field holds only rows that have it."""

@@ -14,6 +14,7 @@ from cupel.web import (
     build,
     change,
     event,
+    flake,
     image,
     live,
     log,
@@ -46,7 +47,8 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     Call it after the API's exception handlers are in place: for programs they stay as they are.
     """
     app.state.site = Site(cupel)
-    for noun in (queue, change, build, log, machine, image, live, event, login, schema, results):
+    nouns = (queue, change, build, log, machine, image, live, event, flake, login, schema, results)
+    for noun in nouns:
         app.include_router(noun.router)
     app.mount("/static", _Static(directory=STATIC), name="static")
     problem.install(app)

@@ -33,6 +33,7 @@ LOOKS: dict[str, Look] = {
     "success": Look("pass", "passed", "good"),
     "passed": Look("pass", "passed", "good"),
     "reused": Look("pass", "reused", "good"),
+    "passed but for quarantined": Look("hold", "passed but for quarantined", "warn"),
     "landed": Look("land", "landed", "good"),
     "ready": Look("pass", "ready", "good"),
     "connected": Look("pass", "connected", "good"),

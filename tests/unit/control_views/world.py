@@ -13,6 +13,7 @@ from cupel.config.image import ImageConfig
 from cupel.config.server import DEFAULT_LABELS, LabelConfig
 from cupel.control.auth import Auth
 from cupel.control.feed import Feed
+from cupel.core import results
 from cupel.core.model import (
     Approval,
     Artefact,
@@ -44,6 +45,7 @@ from cupel.core.model import (
     Usage,
     Verdict,
 )
+from cupel.core.quarantine import Quarantine
 from cupel.host.messages import HostLoad
 from cupel.image import definition
 from cupel.image.catalogue import Catalogue
@@ -386,6 +388,31 @@ class Commands:
         self._ask("retry_build", build_id, everything, user)
         async with self.store.read() as tx:
             row = await tx.get(Build, build_id)
+        assert row is not None
+        return row
+
+    async def quarantine(self, project: str, test: str, **how: Any) -> Quarantine:
+        self._ask("quarantine", project, test, *how.values())
+        row = Quarantine(
+            id=88,
+            project_id=1,
+            job=how["job"],
+            test=results.digest(test),
+            name=test,
+            owner=how["owner"],
+            reason=how["reason"],
+            created_by=how["user"],
+            created_at=NOW,
+            expires_at=NOW + how["seconds"],
+        )
+        async with self.store.write() as tx:
+            await tx.put([row])
+        return row
+
+    async def release(self, number: int, *, user: str) -> Quarantine:
+        self._ask("release", number, user)
+        async with self.store.read() as tx:
+            row = await tx.get(Quarantine, number)
         assert row is not None
         return row
 

@@ -13,7 +13,10 @@ from cupel.control.views.cause import causes as causes
 from cupel.control.views.change import change_list as change_list
 from cupel.control.views.change import change_view as change_view
 from cupel.control.views.evidence import evidence_view as evidence_view
+from cupel.control.views.flake import flake_list as flake_list
 from cupel.control.views.flake import known_flakes as known_flakes
+from cupel.control.views.flake import quarantine_list as quarantine_list
+from cupel.control.views.flake import quarantine_view as quarantine_view
 from cupel.control.views.fleet import host_list as host_list
 from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list
@@ -49,6 +52,9 @@ from cupel.control.views.nouns.change import HistoryView as HistoryView
 from cupel.control.views.nouns.change import PatchSetView as PatchSetView
 from cupel.control.views.nouns.event import EventView as EventView
 from cupel.control.views.nouns.evidence import EvidenceView as EvidenceView
+from cupel.control.views.nouns.flake import FlakeProofView as FlakeProofView
+from cupel.control.views.nouns.flake import FlakeView as FlakeView
+from cupel.control.views.nouns.flake import QuarantineView as QuarantineView
 from cupel.control.views.nouns.fleet import HostView as HostView
 from cupel.control.views.nouns.fleet import LoadView as LoadView
 from cupel.control.views.nouns.fleet import MachineView as MachineView

@@ -273,6 +273,7 @@ def attempt_view(build: Build, now: float) -> AttemptView:
         finished_at=build.finished_at,
         seconds=lookup.build_seconds(build, now),
         reused_from=build.reused_from,
+        but_for=build.but_for,
     )
 
 

@@ -38,8 +38,14 @@ def change_ref(change: Change, projects: Mapping[int, Project]) -> ChangeRef:
     )
 
 
+BUT_FOR = "passed but for quarantined"
+
+
 def icon(build: Build) -> str:
-    """The one word that sums a build up: `reused` for a pass of another build."""
+    """The one word that sums a build up: `reused` for a pass of another build, another for
+    one that only quarantined tests have failed."""
+    if build.but_for and build.verdict is Verdict.SUCCESS:
+        return BUT_FOR
     return "reused" if build.reused_from is not None else str(build.verdict or build.state)
 
 

@@ -18,7 +18,8 @@ class AttemptView(View):
     """A build in one line. One that was not run since its pass was known has `reused_from`.
 
     A pass has `flaked` if the job had failed on the same before: the same state, or another one
-    where all that it depends on is the same.
+    where all that it depends on is the same. `but_for` are quarantined tests that it has failed,
+    which its `icon` says then.
     """
 
     id: int
@@ -36,6 +37,7 @@ class AttemptView(View):
     seconds: float | None
     reused_from: int | None = None
     flaked: bool = False
+    but_for: tuple[str, ...] = ()
 
 
 class StepView(View):

@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("parts", sa.JSON(), nullable=False),
         sa.Column("visited_by", TEXT, nullable=True),
         sa.Column("caches", sa.JSON(), nullable=False),
+        sa.Column("but_for", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
     op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
@@ -267,6 +268,7 @@ def upgrade() -> None:
         sa.Column("log_seconds", sa.Double(), nullable=False),
         sa.Column("log_square", sa.Double(), nullable=False),
         sa.Column("passes", sa.Double(), nullable=False),
+        sa.Column("tests", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_histories")),
         sa.UniqueConstraint("project_id", "subject", name=op.f("uq_histories_project_id_subject")),
     )
@@ -414,6 +416,23 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
     )
     op.create_index("ix_projects_queue_id", "projects", ["queue_id"])
+    op.create_table(
+        "quarantines",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=False),
+        sa.Column("job", TEXT, nullable=True),
+        sa.Column("test", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("created_by", TEXT, nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("ended_by", TEXT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_quarantines")),
+    )
+    op.create_index("ix_quarantines_project_id", "quarantines", ["project_id"])
     op.create_table(
         "queues",
         sa.Column("id", ID, autoincrement=False, nullable=False),
