@@ -14,9 +14,8 @@ from cupel.control import load
 from cupel.control.clock import Clock
 from cupel.control.engine import ID_COUNTER, Engine
 from cupel.control.states import Repositories
-from cupel.core import admission, events, retry, speculation
-from cupel.core.cache import KEPT, Cache
 from cupel.core import admission, events, quarantine, results, retry, speculation
+from cupel.core.cache import KEPT, Cache
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,

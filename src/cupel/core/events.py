@@ -353,6 +353,10 @@ class CachesClearAsked:
 
     project_id: int
     name: str | None
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineAdded:
     """The test of this `name` (`Result.id`) may fail until then; `job` None: in every job."""
 

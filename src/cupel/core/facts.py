@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from cupel.core import caching, change, events, fleet, item, lifecycle, retry, visit
-from cupel.core import change, events, fleet, item, lenience, lifecycle, retry, visit
+from cupel.core import caching, change, events, fleet, item, lenience, lifecycle, retry, visit
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,

@@ -369,9 +369,7 @@ class Build:
     `key` names all that the verdict depends on (`evidence.key`); None when that is not known.
     A build that was not run because its key has passed before names that build as `reused_from`.
     `outputs` is the digest of its artefacts. `parts` are those of its job. `caches` is what became
-    of its caches.
-    `outputs` is the digest of its artefacts. `parts` are those of its job. It passed but for tests
-    that are quarantined if there are any in `but_for`.
+    of its caches. A pass with tests in `but_for` has failed these, which are quarantined.
     """
 
     id: int

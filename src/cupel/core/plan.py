@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from cupel.core import admission, caching, independent, pool, queue
-from cupel.core import admission, independent, lenience, pool, queue
+from cupel.core import admission, caching, independent, lenience, pool, queue
 from cupel.core.draft import Draft
 from cupel.errors import Bug
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cupel.core import cache, flake, model, notice, results
-from cupel.core import flake, model, notice, quarantine, results
+from cupel.core import cache, flake, model, notice, quarantine, results
 from cupel.store.rows import Kind
 
 UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
