@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Protocol, assert_never
 
 from cupel.cli import output, terminal
+from cupel.core.results import Tally
 from cupel.local import events
 
 TICK = 0.2
@@ -56,8 +57,16 @@ class Json:
         told: dict[str, object] = {"event": _NAMES[type(event)]}
         for field in dataclasses.fields(event):
             value = getattr(event, field.name)
-            told[field.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
+            told[field.name] = _plain(value)
         print(json.dumps(told, ensure_ascii=False), flush=True)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value
 
 
 @dataclasses.dataclass(slots=True)
@@ -254,9 +263,16 @@ def _ending(ended: events.Ended) -> str:
     symbol = output.STYLES.get(ended.verdict, ("·", ""))[0]
     word = _WORDS.get(ended.verdict, f"was {ended.verdict}")
     took = f" in {duration(ended.seconds)}" if ended.seconds else ""
+    tests = f" ({_tests(ended.tests)})" if ended.tests is not None else ""
     why = f": {terminal.plain(ended.reason)}" if ended.reason else ""
     votes = "" if ended.voting else " (does not vote)"
-    return f"{symbol} {terminal.single(ended.job)}{votes} {word}{took}{why}"
+    return f"{symbol} {terminal.single(ended.job)}{votes} {word}{took}{tests}{why}"
+
+
+def _tests(tally: Tally) -> str:
+    from cupel.report import messages
+
+    return messages.tests(tally)
 
 
 def duration(seconds: float) -> str:

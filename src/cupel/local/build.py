@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cupel.artefact.receive import File
 from cupel.artefact.store import ArtefactStore
@@ -27,6 +27,10 @@ from cupel.local import events
 from cupel.log.stream import LogStore
 from cupel.report import cause
 
+if TYPE_CHECKING:
+    from cupel.core.results import Findings
+    from cupel.report.results.store import ResultStore, Spool
+
 T = TypeVar("T")
 
 PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -34,6 +38,12 @@ PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 FAILED = frozenset({"failure", "timeout"})
 """Verdicts that the job's own output may explain."""
+
+TESTS = 10
+"""Failing tests that are told."""
+
+LONGEST = 300
+"""Characters of what is told of each."""
 
 GRACE = 10.0
 """Seconds that deleting a job's machines may take; the next run removes what stays."""
@@ -135,7 +145,9 @@ class Bench:
             ),
             config=self._config,
         )
-        recorder = _Recorder(job, spec, self._store, self._logs, self._left, self._show)
+        recorder = _Recorder(
+            job, spec, self._store, self._logs, self._place, self._left, self._show
+        )
         machines = {
             number: Tenancy(number, self._specs[label], self._means)
             for number, label in zip(numbers, job.labels, strict=True)
@@ -172,7 +184,7 @@ class Bench:
 
     def close(self) -> None:
         """Remove what is not laid out for people. Repeatable."""
-        for name in ("artefacts", "logs"):
+        for name in ("artefacts", "logs", "results"):
             shutil.rmtree(self._place / name, ignore_errors=True)
 
     def usages(self) -> dict[str, Usage]:
@@ -226,6 +238,7 @@ class _Recorder:
         spec: messages.BuildSpec,
         store: ArtefactStore,
         logs: LogStore,
+        place: Path,
         left: Path,
         show: events.Show,
     ) -> None:
@@ -242,6 +255,9 @@ class _Recorder:
         self._images: dict[int, str] = {}
         self._logs = logs
         self._log = logs.writer(spec.build)
+        self._place = place
+        self._spool: Spool | None = None
+        self._results: ResultStore | None = None
         self._failed_step: int | None = None
         self._began = time.monotonic()
         self._step_began = 0.0
@@ -281,6 +297,8 @@ class _Recorder:
                 )
             case messages.ArtefactData():
                 self._receive(message)
+            case messages.ResultData():
+                self._spooled().feed(message.part, message.data)
             case _:
                 pass
 
@@ -311,7 +329,8 @@ class _Recorder:
             reason = str(self._spoilt)
         where = self._lay_out()
         seconds = time.monotonic() - self._began
-        error = await self._error() if verdict in FAILED else ()
+        found = await self._findings()
+        error = await self._error(found) if verdict in FAILED else ()
         self.result.set_result(
             Result(
                 number=self._spec.build,
@@ -332,12 +351,44 @@ class _Recorder:
                 cpu_seconds=message.cpu_seconds,
                 memory_peak=message.memory_peak,
                 artefacts=str(where) if where is not None else None,
+                tests=found.tally if found is not None else None,
                 error=error,
             )
         )
 
-    async def _error(self) -> tuple[str, ...]:
-        """What to look at first, in lines."""
+    def _spooled(self) -> Spool:
+        if self._spool is None:
+            from cupel.report.results.store import ResultStore
+
+            self._results = ResultStore(self._place / "results" / str(self._spec.build))
+            self._spool = self._results.spool(self._spec.result_limit)
+        return self._spool
+
+    async def _findings(self) -> Findings | None:
+        """What the job's tests said; None if they left nothing."""
+        if self._spool is None or self._results is None:
+            return None
+        from cupel.control import results
+
+        names = [part.name for part in self._spec.parts]
+        reader = results.Reader(self._results)
+        return await reader.read(self._spec.build, self._spool, names)
+
+    async def _error(self, found: Findings | None) -> tuple[str, ...]:
+        """What to look at first, in lines: the tests that failed, else lines of the log."""
+        tests = [each for each in found.failing if each.is_failed] if found is not None else []
+        if found is not None and tests:
+            from cupel.core.results import one_line
+
+            shown_tests = [
+                cause.Failing(
+                    name=one_line(each.id, LONGEST),
+                    message=one_line(each.message or each.text.strip(), LONGEST),
+                    place=each.place,
+                )
+                for each in tests[:TESTS]
+            ]
+            return tuple(cause.error(shown_tests, found.tally.bad, ()))
         shown = await self._logs.excerpt(self._spec.build, self._failed_step)
         lines = [dataclasses.replace(each, number=each.number + 1) for each in shown]
         return tuple(cause.error((), 0, lines))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from cupel.core.results import Tally
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
@@ -81,7 +83,7 @@ class Ended:
     """How a job ended; `verdict` and `reason` as in `BuildFinished`, or skipped.
 
     `artefacts` is the directory of the files that it left, if there are any; `error` is what to
-    look at first, in lines.
+    look at first, in lines; `tests` how many tests ended how, if they left results.
     """
 
     job: str
@@ -93,6 +95,7 @@ class Ended:
     memory_peak: int | None = None
     artefacts: str | None = None
     error: tuple[str, ...] = ()
+    tests: Tally | None = None
 
 
 Event = Begun | Passed | Told | Stands | StepBegun | Printed | StepEnded | Ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,6 +19,15 @@ class Test(Protocol):
     def message(self) -> str: ...
     @property
     def place(self) -> str: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """See `Test`, where there is no view of it."""
+
+    name: str
+    message: str
+    place: str
 
 
 class Line(Protocol):
