@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -196,6 +199,87 @@ def test_two_runs_of_one_tree_at_a_time(tree: Path, state: Path) -> None:
     assert left(state) == {}
 
 
+class Terminal:
+    """A run at a terminal of its own, as somebody who types and reads."""
+
+    def __init__(self, tree: Path, state: Path, *words: str) -> None:
+        self.said = ""
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            command(state, *words), cwd=tree, stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+
+    def until(self, text: str) -> None:
+        """Read until this has been said since the last time."""
+        end = time.monotonic() + 30
+        while text not in self.said:
+            ready, _, _ = select.select([self._ours], [], [], max(0.0, end - time.monotonic()))
+            assert ready, self.said
+            try:
+                self.said += os.read(self._ours, 65536).decode(errors="replace")
+            except OSError:  # nobody has the other end any more
+                raise AssertionError(self.said) from None
+        self.said = self.said.partition(text)[2]
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def end(self) -> int:
+        """Its exit code, once it has ended; what it says until then is read."""
+        with contextlib.suppress(OSError):
+            while os.read(self._ours, 65536):
+                pass
+        os.close(self._ours)
+        return self.process.wait(20)
+
+
+def test_a_shell_in_the_machine_of_a_job_that_failed(tree: Path, state: Path) -> None:
+    person = Terminal(tree, state, "--shell", "bad")
+    person.until("✗ bad failed")
+    person.until("A shell in the machine of bad")
+    person.until(":/build/src# ")
+    person.type("test -t 0 && cat kept && echo $CUPEL_JOB-$((6 * 7))\n")
+    person.until("changed")
+    person.until("bad-42")
+    person.type("exit\n")
+    assert person.end() == 1
+    assert left(state) == {}
+
+
+def test_a_machine_is_kept_until_enter(tree: Path, state: Path) -> None:
+    person = Terminal(tree, state, "--keep", "bad")
+    for number in (1, 2):
+        person.until("Enter lets it go, s opens a shell there: ")
+        person.type("s\n")
+        person.until(":/build/src# ")
+        person.type(f"echo $((40 + {number})) >> seen; cat seen; exit\n")
+        person.until(f"4{number}")
+    person.until("Enter lets it go")
+    person.type("\n")
+    assert person.end() == 1
+    assert left(state) == {}
+
+
+def test_a_machine_that_is_kept_is_released_from_elsewhere(tree: Path, state: Path) -> None:
+    assert run(tree, state, "--release").returncode == 1
+    out = tree.parent / "out"
+    with out.open("wb") as file:
+        running = subprocess.Popen(
+            command(state, "--keep", "bad"), cwd=tree, stdin=subprocess.DEVNULL, stdout=file,
+            stderr=file, start_new_session=True,
+        )  # fmt: skip
+    end = time.monotonic() + 30
+    while "lets it go" not in out.read_text():
+        assert time.monotonic() < end, out.read_text()
+        time.sleep(0.02)
+    assert "directories" in left(state)
+    assert run(tree, state, "--release").stdout == "released: 1\n"
+    assert running.wait(20) == 1
+    assert left(state) == {}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -203,6 +287,8 @@ def test_two_runs_of_one_tree_at_a_time(tree: Path, state: Path) -> None:
         (("--commit", "nothing"), "has no commit 'nothing'"),
         (("--matrix", "a=b"), 'no job here has "a" in its matrix'),
         (("--path", "/"), "/ is in no git repository"),
+        (("--shell", "bad"), "--shell needs a terminal"),
+        (("--keep", "-j", "2"), "one after the other"),
     ],
 )
 def test_what_cannot_be_run_is_said_at_once(

@@ -88,6 +88,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def has_terminal() -> bool:
+    """Whether somebody can type at one, and see what comes of it."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def is_monochrome() -> bool:
     return bool(os.environ.get("NO_COLOR"))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cupel.core.job import Job
     from cupel.host.providers.namespace.launcher import Launcher
     from cupel.local import proof
+    from cupel.local.build import Visit
     from cupel.local.elsewhere import Elsewhere
     from cupel.local.reading import Read
 
@@ -77,6 +78,13 @@ class Pair(click.ParamType[tuple[str, str]]):
     help="Only jobs that neither this commit, which counts as good, nor an earlier pass proves.",
 )
 @click.option("--list", "only_list", is_flag=True, help="Say what would be run, and run nothing.")
+@click.option("--shell", is_flag=True, help="Open a shell in the machine of a job that fails.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Keep the machine of a job that fails, for shells, until Enter or --release.",
+)
+@click.option("--release", is_flag=True, help="Let go of the machines that runs here keep.")
 @click.option(
     "-j",
     "--at-once",
@@ -118,6 +126,9 @@ def run(
     commit: str | None,
     since: str | None,
     only_list: bool,
+    shell: bool,
+    keep: bool,
+    release: bool,
     at_once: int | None,
     path: Path,
     config: Path | None,
@@ -142,6 +153,14 @@ def run(
     logger.later(lambda: logger.plainly(logging.WARNING))
     if jobs and pipeline:
         raise click.UsageError("say jobs, or --pipeline")
+    if release:
+        ctx.exit(asyncio.run(_release(path, session.directory)))
+    if shell or keep:
+        if shell and not output.has_terminal():
+            raise click.UsageError("--shell needs a terminal")
+        if (at_once or 1) > 1:
+            raise click.UsageError("with --shell or --keep jobs run one after the other")
+        at_once = 1
     asked = _Asked(
         session=session,
         path=path,
@@ -155,6 +174,7 @@ def run(
         beside=dict(beside),
         artefacts=artefacts,
         only_list=only_list,
+        hold=None if not (shell or keep) else "keep" if keep else "shell",
         as_json=as_json,
     )
     ctx.exit(asyncio.run(_run(asked)))
@@ -176,6 +196,7 @@ class _Asked:
     beside: dict[str, str]
     artefacts: Path | None
     only_list: bool
+    hold: str | None
     as_json: bool
 
 
@@ -212,6 +233,7 @@ async def _run_in(asked: _Asked, read: Read, launcher: Launcher) -> Exit:
         artefacts=asked.artefacts,
         server=server,
         since=asked.since,
+        visit=_visit(asked, read),
         ask=_ask(asked) if asked.since is not None and server is not None else None,
     )
     if asked.only_list:
@@ -240,6 +262,24 @@ def _server(asked: _Asked) -> Elsewhere | None:
     with asked.session.client() as client:
         specs = client.machines_of_labels(base.architecture())
         return elsewhere.of(client.url, client.token or "", specs)
+
+
+def _visit(asked: _Asked, read: Read) -> Visit | None:
+    if asked.hold is None:
+        return None
+    from cupel.cli import run_hold
+
+    return run_hold.Hold(read.held, keep=asked.hold == "keep")
+
+
+async def _release(path: Path, state: Path) -> Exit:
+    from cupel.git import snapshot
+    from cupel.local import place
+
+    worktree = await snapshot.find(path)
+    released = place.release(state, worktree.root)
+    click.echo(f"released: {released}" if released else "nothing is kept here")
+    return Exit.OK if released else Exit.NEGATIVE
 
 
 def _ask(asked: _Asked) -> proof.Ask:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +18,7 @@ from cupel.config.server import ServerConfig
 from cupel.control import orders
 from cupel.core.job import Job
 from cupel.errors import CupelError, InfraError
-from cupel.host import messages
+from cupel.host import messages, visits
 from cupel.host.caches.store import Caches
 from cupel.host.messages import MachineSpec, NeedSpec
 from cupel.host.providers.interface import Provider, Usage
@@ -76,6 +77,10 @@ class Result:
     seconds: float = 0.0
 
 
+Visit = Callable[[str, visits.Place], Awaitable[None]]
+"""Is given the machine of a job that failed, by the job's name, until it returns."""
+
+
 class _Sources(Sources):
     """The artefacts of needed jobs are here, by the number of their builds."""
 
@@ -91,7 +96,8 @@ class _Sources(Sources):
 class Bench:
     """Runs jobs on machines of `provider`; what it needs for that it keeps in `place`.
 
-    `specs` are the machines by label. Artefacts are laid out below `left`, by job.
+    `specs` are the machines by label. Artefacts are laid out below `left`, by job. `visit` is given
+    the machine of each job that fails.
     """
 
     def __init__(
@@ -105,12 +111,15 @@ class Bench:
         left: Path,
         show: events.Show,
         obtain: Obtain = no_stock,
+        visit: Visit | None = None,
     ) -> None:
         self._origin = origin
         self._config = config
         self._specs = specs
         self._left = left
         self._show = show
+        self._visit = visit
+        self._stopped = asyncio.Event()
         self._place = place
         self.close()  # what a run left that was killed
         self._logs = LogStore(place / "logs")
@@ -169,7 +178,10 @@ class Bench:
         own.use(spec, {part.name: machines[part.machine] for part in spec.parts[1:]})
         tasks = [asyncio.ensure_future(each.live()) for each in machines.values()]
         try:
-            return await _until(recorder.result, tasks)
+            result = await _until(recorder.result, tasks)
+            if self._visit is not None and result.verdict in FAILED:
+                await self._let_in(self._visit, recorder.job, own)
+            return result
         finally:
             for each in machines.values():
                 each.destroy()
@@ -177,8 +189,19 @@ class Bench:
             for task in tasks:
                 task.cancel()
 
+    async def _let_in(self, visit: Visit, job: str, machine: Tenancy) -> None:
+        """Keep the machine for whoever wants to look at it, unless the run is stopped."""
+        visiting = asyncio.ensure_future(visit(job, await machine.place()))
+        stopping = asyncio.ensure_future(self._stopped.wait())
+        await asyncio.wait({visiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        visiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await visiting
+
     def stop(self) -> None:
         """End all that runs, in order: nothing of it is left when `run` returns."""
+        self._stopped.set()
         for tenancy in self._tenancies.values():
             tenancy.cancel()
 

@@ -3,6 +3,7 @@
 run/<repository>-<n>/lock       held by the run that uses it; it goes with the process
                     /machines, /mirrors, …   as on any host
                     /tree.git   what was in the working tree
+                    /kept       the pid of a run that keeps a machine for somebody
                     /artefacts  what the jobs of the last run left
 """
 
@@ -12,6 +13,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,37 @@ from cupel.errors import InfraError
 
 DIRECTORY = "run"
 _LOCK = "lock"
+_KEPT = "kept"
+
+
+@contextlib.contextmanager
+def kept(place: Path) -> Iterator[None]:
+    """Say meanwhile that the run which holds this directory keeps a machine for somebody."""
+    mark = place / _KEPT
+    mark.write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def release(state: Path, repository: Path) -> int:
+    """Ask the runs of a repository that keep a machine to let go; how many there are."""
+    found = 0
+    for mark in (state / DIRECTORY).glob(f"{_name(repository)}-*/{_KEPT}"):
+        lock = _locked(mark.parent)
+        if lock is not None:  # of a run that was killed
+            mark.unlink(missing_ok=True)
+            os.close(lock)
+            continue
+        with contextlib.suppress(ValueError, OSError):
+            os.kill(int(mark.read_text()), signal.SIGTERM)
+            found += 1
+    return found
+
+
+def _name(repository: Path) -> str:
+    return hashlib.sha256(os.fsencode(repository)).hexdigest()[:12]
 
 
 @contextlib.contextmanager
@@ -27,7 +60,7 @@ def hold(state: Path, repository: Path) -> Iterator[Path]:
 
     Raises `InfraError` when the state directory can't be used.
     """
-    name = hashlib.sha256(os.fsencode(repository)).hexdigest()[:12]
+    name = _name(repository)
     root = state / DIRECTORY
     number = 0
     while True:

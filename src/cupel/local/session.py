@@ -27,7 +27,7 @@ from cupel.host.messages import MachineSpec, SourceSpec
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.host.tenancy import no_stock
 from cupel.local import choice, events, place, run
-from cupel.local.build import Bench, Origin, Result
+from cupel.local.build import Bench, Origin, Result, Visit
 from cupel.local.choice import Chosen, Wish
 from cupel.local.reading import Read
 
@@ -49,7 +49,8 @@ class Request:
     `beside` are working trees of other projects, by name. `artefacts` is where files that jobs
     leave are laid out, by default in the state directory. `server` is that whose machines they
     are, where that is on another computer. Jobs that `since`, a commit that counts as proved, or an
-    earlier pass proves are not run; `ask` finds passes on a server.
+    earlier pass proves are not run; `ask` finds passes on a server. `visit` is given the machine of
+    each job that fails.
     """
 
     state: Path
@@ -60,6 +61,7 @@ class Request:
     artefacts: Path | None = None
     server: Elsewhere | None = None
     since: str | None = None
+    visit: Visit | None = None
     ask: proof.Ask | None = None
 
 
@@ -212,6 +214,7 @@ async def _run(
             specs=_specs(request, jobs),
             left=request.artefacts or read.held / "left",
             show=show,
+            visit=request.visit,
             obtain=server.stock(request.state / "images") if server is not None else no_stock,
         )
         running = run.Run(bench, jobs, at_once=request.at_once, show=show)
