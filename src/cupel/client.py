@@ -347,6 +347,15 @@ class Client:
     def labels(self) -> list[views.LabelView]:
         return self._get(list[views.LabelView], "/api/labels")
 
+    def holds(self, *, over: bool = False) -> list[views.HoldView]:
+        return self._get(list[views.HoldView], "/api/holds", over=over)
+
+    def ask_hold(self, body: Mapping[str, Any]) -> views.HoldView:
+        return self._send(views.HoldView, "POST", "/api/holds", body)
+
+    def release_hold(self, number: int) -> views.HoldView:
+        return self._send(views.HoldView, "DELETE", f"/api/holds/{number}")
+
     def pools(self) -> list[views.PoolView]:
         return self._get(list[views.PoolView], "/api/pools")
 

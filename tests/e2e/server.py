@@ -150,7 +150,9 @@ class Server:
     def log(self, build: int) -> str:
         return self.request("GET", f"/api/builds/{build}/log").text
 
-    def cli(self, *words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *words: str | int | Path, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """A command of the real command line, against this server."""
         return subprocess.run(
             [sys.executable, "-m", "cupel", "--state", str(self.state), *map(str, words)],

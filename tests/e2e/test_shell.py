@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,3 +111,78 @@ def test_a_visited_build_of_the_gate_proves_nothing(server: Server, project: Pro
     second = server.running(change)["id"]
     assert second != first
     server.post(f"/api/changes/{change}/dequeue")
+
+
+def test_a_failed_machine_is_held_for_whoever_asked(server: Server, project: Project) -> None:
+    work = project(serving.jobs(tests="echo broken > /tmp/left; false"))
+    change = work.propose("Break it", {"x": "x"}, "hold", "wait")
+    [build] = server.builds(change)
+    held = server.get("/api/holds")
+    [hold] = [each for each in held if each["change"] == change]
+    assert [each["build"] for each in hold["machines"]] == [build["id"]]
+    listed = server.cli("hold", "list").stdout
+    assert f"cupel shell {build['id']}" in listed
+    assert f"cupel shell {build['id']}" in server.cli("machine", "list").stdout
+    assert f"cupel shell {build['id']}" in server.request("GET", "/machines").text
+    assert inside(server, build["id"], "cat", "/tmp/left").stdout == b"broken\n"
+    with at(server, build["id"]) as terminal:
+        terminal.type("cat /tmp/left\n")
+        terminal.expect("broken")
+        longer = server.cli("hold", build["id"], "--for", "9s", "--reason", "a while")
+        assert longer.returncode == 0, longer.stderr
+        assert "held until" in longer.stdout
+        terminal.type("echo still ty")
+        terminal.expect("this machine goes in")
+        terminal.expect("the time of its hold is over", seconds=40)
+        assert terminal.ended() == 3
+    machine = hold["machines"][0]["machine"]
+    wait_for(lambda: server.get(f"/api/machines/{machine}")["state"] == "gone", why="its end")
+    wait_for(
+        lambda: not [e for e in server.get("/api/holds") if e["change"] == change], why="the end"
+    )
+
+
+def _copies(server: Server, build: int, here: Path) -> None:
+    (here / "tree/deep").mkdir(parents=True)
+    (here / "tree/deep/file").write_text("one")
+    (here / "tree/run").write_text("two")
+    (here / "tree/run").chmod(0o755)
+    for words in (
+        (here / "tree", f"{build}:/tmp"),
+        (f"{build}:/tmp/tree", here / "back"),
+        (f"{build}:/tmp/tree/deep/file", here),
+        (here / "file", f"{build}:renamed"),
+    ):
+        done = server.cli("cp", *words)
+        assert (done.returncode, done.stderr) == (0, ""), words
+    assert (here / "back/deep/file").read_text() == (here / "file").read_text() == "one"
+    assert (here / "back/run").stat().st_mode & 0o777 == 0o755
+    assert server.cli("cp", f"{build}:/build/src/renamed", "-").stdout == "one"
+    none = server.cli("cp", f"{build}:/tmp/none", here)
+    assert none.returncode == 2
+    assert "there is no /tmp/none" in none.stderr
+
+
+def test_a_hold_is_released_and_refused_in_words(
+    server: Server, project: Project, tmp_path: Path
+) -> None:
+    work = project(serving.jobs(tests=WAITS))
+    change = work.propose("Wait", {"x": "x"})
+    build = server.running(change)["id"]
+    assert "--reason" in server.cli("hold", build).stderr
+    too_long = server.cli("hold", build, "--for", "9h", "--reason", "long")
+    assert "8h at most" in too_long.stderr
+    assert server.cli("hold", build, "--reason", "to look").returncode == 0
+    inside(server, build, "touch", "/tmp/go")
+    server.ended(change, "check")
+    [hold] = [each for each in server.get("/api/holds") if each["build"] == build]
+    assert hold["state"] == "full"
+    _copies(server, build, tmp_path)
+    assert server.cli("hold", "release", hold["id"]).returncode == 0
+    wait_for(
+        lambda: server.get(f"/api/machines/{hold['machines'][0]['machine']}")["state"] == "gone",
+        why="its end",
+    )
+    gone = server.cli("hold", build, "--reason", "late")
+    assert gone.returncode == 2
+    assert "is gone" in gone.stderr

@@ -147,6 +147,8 @@ def _rows(
     for name, count in job.semaphores:
         yield "semaphore", f"{name} (of {count})", places["semaphore"]
     yield "timeout", quantity.duration(job.timeout), places["timeout"]
+    if job.hold:
+        yield "held after a failure", quantity.duration(job.hold), places["hold"]
     yield "votes", "yes" if job.voting else "no", places["voting"]
     for key, value in job.env:
         yield "environment", f"{key}={value}", places.get(f"env.{key}", "")

@@ -35,7 +35,7 @@ def list_all(session: Session, gone: bool, as_json: bool) -> None:
         (
             (
                 each.id,
-                output.state(each.state, each.detail),
+                output.state(each.state, _note(each)),
                 each.label,
                 each.host,
                 each.build,
@@ -74,6 +74,12 @@ def delete(session: Session, number: int, as_json: bool) -> None:
     _tell(found, as_json)
 
 
+def _note(found: views.MachineView) -> str | None:
+    if found.held_until is None or found.state != "held":
+        return found.detail
+    return f"for {found.held_by} until {text.clock(found.held_until)} UTC: {found.command}"
+
+
 def _tell(found: views.MachineView, as_json: bool) -> None:
     if as_json:
         output.document(found)
@@ -82,7 +88,7 @@ def _tell(found: views.MachineView, as_json: bool) -> None:
     output.fields(
         (
             ("machine", found.id),
-            ("state", output.state(found.state, found.detail)),
+            ("state", output.state(found.state, _note(found))),
             ("label", found.label),
             ("host", found.host),
             ("image", found.image),
@@ -90,6 +96,7 @@ def _tell(found: views.MachineView, as_json: bool) -> None:
             ("job", found.job),
             ("project", found.project),
             ("change", found.change),
+            ("visitors", found.visitors or None),
             ("ready after", None if boot is None else text.duration(boot)),
             ("existed", text.elapsed(found.seconds)),
         )

@@ -40,6 +40,8 @@ COMMANDS: Mapping[str, str] = {
     "build": "build:build",
     "tests": "tests:tests",
     "shell": "shell:shell",
+    "cp": "copy:cp",
+    "hold": "hold:hold",
     "machine": "machine:machine",
     "pool": "pool:pool",
     "host": "host:host",

@@ -290,6 +290,14 @@ def raw() -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
+def carry(address: Address, wish: Wish, ends: Ends) -> int:
+    """The visit with these ends; its exit status."""
+    try:
+        return asyncio.run(visit(address, wish, ends))
+    except ExceptionGroup as group:
+        raise next(_known(group), group) from None
+
+
 def stand_at(address: Address, wish: Wish) -> int:
     """Visit with our own terminal, or our own pipes; the exit status."""
     try:

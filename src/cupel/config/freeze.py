@@ -166,6 +166,7 @@ def _freeze(
         env=tuple(env.items()),
         inputs=job.inputs,
         timeout=job.timeout,
+        hold=job.hold,
         needs=needs,
         voting=job.voting,
         cell=cell,

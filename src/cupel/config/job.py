@@ -30,6 +30,7 @@ from cupel.core.job import Link, Part, Service, Step
 MAIN_FILE = ".cupel.yaml"
 DEFAULT_TIMEOUT = 1800.0
 MAX_TIMEOUT = 86_400.0
+MAX_HOLD = 7_200.0
 MAX_SCRIPT = 100_000
 """Bytes of a step: Linux takes no longer argument than 128 KiB."""
 
@@ -44,6 +45,7 @@ class JobConfig:
     env: tuple[tuple[str, str], ...] = ()
     inputs: tuple[str, ...] = ()
     timeout: float = DEFAULT_TIMEOUT
+    hold: float = 0.0
     needs: tuple[str, ...] = ()
     voting: bool = True
     evidence: bool = True
@@ -226,6 +228,12 @@ TIMEOUT = Field(
     text="How long all steps together may take: `20m`, `1h30m`, `90s` or seconds; "
     "by default 30 minutes, at most 24 hours.",
 )
+HOLD = Field(
+    key="hold",
+    shape=scalar.duration(60, MAX_HOLD),
+    text="How long the machine of a failure is kept for somebody to look at (`cupel shell`), such "
+    "as `10m`; once somebody is in it, until they have left. By default it goes at once.",
+)
 ENV = Field(
     key="env",
     shape=MapOf(
@@ -309,6 +317,7 @@ class JobShape:
             INPUTS,
             EVIDENCE,
             TIMEOUT,
+            HOLD,
             ENV,
             NEEDS,
             PROJECTS,
@@ -370,6 +379,7 @@ class JobShape:
             env=tuple((key.value, value.value) for key, value in env),
             inputs=found.get(INPUTS, ()),
             timeout=found.get(TIMEOUT, DEFAULT_TIMEOUT),
+            hold=found.get(HOLD, 0.0),
             needs=tuple(need.value for need in needs),
             voting=found.get(VOTING, True),
             evidence=found.get(EVIDENCE, "inputs") != "never",

@@ -63,6 +63,8 @@ def _job(job: JobConfig) -> dict[str, Any]:
         written["inputs"] = list(job.inputs)
     if job.timeout != DEFAULT_TIMEOUT:
         written["timeout"] = quantity.duration(job.timeout)
+    if job.hold:
+        written["hold"] = quantity.duration(job.hold)
     if not job.evidence:
         written["evidence"] = "never"
     if job.projects:

@@ -33,12 +33,14 @@ INITS = ("none", "systemd")
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PoolConfig:
     """How many machines of a label there are: `ready` ones idle, `ceiling` in all, `quota` in use
-    by one project (None: no limit). One that was idle for `idle` seconds is replaced."""
+    by one project (None: no limit). One that was idle for `idle` seconds is replaced. At most
+    `holds` are held for people at a time."""
 
     ready: int = 1
     ceiling: int | None = None
     quota: int | None = None
     idle: float = 3600.0
+    holds: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,7 @@ class ServerConfig:
     result_limit: int = 256 << 20
     caches: CachesConfig = dataclasses.field(default_factory=CachesConfig)
     keep: float = 90 * DAY
+    hold_limit: float = 8 * 3600.0
     lease: float = 45.0
     webhooks: Mapping[str, WebhookConfig] = dataclasses.field(default_factory=dict)
     mail: MailConfig | None = None
@@ -188,6 +191,12 @@ QUOTA = Field(
     shape=_count("a count of machines", 10_000),
     text="How many of them one project may use at a time; by default as many as there are.",
 )
+HOLDS = Field(
+    key="holds",
+    shape=_count("a count of machines", 10_000, low=0),
+    text="How many of them may be held for people at a time (`cupel hold`); by default any number. "
+    "On a host no more than half of its slots may be, whatever the label.",
+)
 IDLE = Field(
     key="idle",
     shape=scalar.duration(60, 30 * DAY),
@@ -200,19 +209,20 @@ class PoolShape:
     """Reads how many machines of a label there are to be."""
 
     record = Record(
-        wanted="a mapping with ready, ceiling, quota and idle",
-        fields=(READY, CEILING, QUOTA, IDLE),
+        wanted="a mapping with ready, ceiling, quota, holds and idle",
+        fields=(READY, CEILING, QUOTA, HOLDS, IDLE),
     )
 
     def read(self, value: Value, problems: Problems) -> PoolConfig:
         found = self.record.read(value, problems)
         default = PoolConfig()
-        ceiling, quota = found.find(CEILING), found.find(QUOTA)
+        ceiling, quota, holds = found.find(CEILING), found.find(QUOTA), found.find(HOLDS)
         return PoolConfig(
             ready=int(found.get(READY, default.ready)),
             ceiling=None if ceiling is None else int(ceiling),
             quota=None if quota is None else int(quota),
             idle=found.get(IDLE, default.idle),
+            holds=None if holds is None else int(holds),
         )
 
     def schema(self) -> Schema:
@@ -355,7 +365,12 @@ LABELS = Field(
     text="What jobs may ask for by `machine`. These replace the default labels, `debian-12` "
     "without network and `debian-12-net` with it.",
 )
-LIMITS_RECORD = Record(wanted="a mapping of limits", fields=(LOG, ARTEFACTS, RESULTS, KEEP))
+HOLD = Field(
+    key="hold",
+    shape=scalar.duration(60, 30 * DAY),
+    text="For how long a machine may be held for somebody (`cupel hold`); 8 hours by default.",
+)
+LIMITS_RECORD = Record(wanted="a mapping of limits", fields=(LOG, ARTEFACTS, RESULTS, KEEP, HOLD))
 LIMITS = Field(key="limits", shape=LIMITS_RECORD, text="What a build may leave behind.")
 
 ROOM = Field(
@@ -429,6 +444,7 @@ def _settings(found: Found, default: ServerConfig, problems: Problems) -> Server
         webhooks=notice.webhooks(found, problems),
         mail=found.find(notice.MAIL),
         caches=_caches(found, problems),
+        hold_limit=limits.get(HOLD, default.hold_limit),
     )
 
 

@@ -21,6 +21,7 @@ from cupel.control.commands import Commands
 from cupel.control.dispatch import Dispatch
 from cupel.control.engine import Engine
 from cupel.control.feed import Feed
+from cupel.control.holds import Holds
 from cupel.control.hosts import Hosts
 from cupel.control.notices import Notices
 from cupel.control.pools import pools
@@ -103,6 +104,7 @@ class Cupel:
         self.engine = Engine(store, self.feed, clock)
         self.repositories = Repositories(state / "git")
         self.visits = Visits(store, self.engine)
+        self.holds = Holds(store, self.engine, clock, longest=config.hold_limit)
         self.states = States(self.repositories, config.labels)
         self.commands = Commands(store, self.engine, self.repositories, self._hooks, clock)
         self.notices = Notices(
@@ -161,6 +163,7 @@ class Cupel:
             group.create_task(self._keep_house(), name="housekeeping")
             group.create_task(self._miss(hosts), name="absent hosts")
             group.create_task(self.notices.run(), name="notices")
+            group.create_task(self.visits.warn(self.clock), name="holds that end soon")
 
     def application(self, pages: ASGIApp, remote: Remote | None = None) -> ASGIApp:
         """Git by its own addresses, hosts by theirs to `remote`, everything else to `pages`."""

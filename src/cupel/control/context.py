@@ -11,6 +11,7 @@ from cupel.config.server import LabelConfig
 from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
+from cupel.control.holds import Holds
 from cupel.control.views.nouns.notice import ReceiverView
 from cupel.control.visits import Visits
 from cupel.core.model import Build, Change, Policy, Project, Queue
@@ -142,6 +143,8 @@ class Context(Protocol):
     def results(self) -> ResultStore: ...
     @property
     def images(self) -> Keeper: ...
+    @property
+    def holds(self) -> Holds: ...
     @property
     def visits(self) -> Visits: ...
     @property

@@ -16,6 +16,8 @@ from cupel.core.model import (
     ChangeState,
     Item,
     ItemState,
+    Machine,
+    MachineState,
     Pipeline,
     Reason,
     Role,
@@ -171,6 +173,14 @@ class Follower:
                     for each in await causes(tx, self._logs, [build]):
                         for line in words.error(each.tests, each.failing, each.lines):
                             say(f"      {line}")
+                if build.state is BuildState.FINISHED:
+                    await self._tell_hold(tx, followed.change_id, build, say)
+
+    async def _tell_hold(self, tx: Transaction, change: int, build: Build, say: Say) -> None:
+        where = {"build_id": build.id, "state": (MachineState.HELD,)}
+        for machine in await tx.select(Machine, where):
+            if machine.held_until is not None and machine.id == build.machine_id:
+                say(messages.held(change, build, machine.held_until, f"cupel shell {build.id}"))
 
     async def _why(self, tx: Transaction, item: Item) -> list[str]:
         """For an item that has not passed: the error in a line, and whose fault that is."""

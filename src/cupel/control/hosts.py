@@ -188,6 +188,9 @@ class Hosts:
         await self._session(action.host).say(messages.Cancel(machine=action.machine_id))
 
     async def destroy(self, action: actions.DestroyMachine) -> None:
+        """Have the host delete a machine; whoever is in it is told why. Repeatable."""
+        why = action.why or "its build has ended"
+        await self._visits.end(action.machine_id, f"the machine is deleted: {why}")
         await self._session(action.host).say(messages.Destroy(machine=action.machine_id))
 
     async def drop(self, action: actions.DropCache) -> None:

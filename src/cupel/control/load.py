@@ -10,6 +10,7 @@ from cupel.core import events, evidence, history
 from cupel.core.cache import Cache, CacheState
 from cupel.core.draft import Draft
 from cupel.core.flake import Flake
+from cupel.core.hold import Hold, HoldState
 from cupel.core.model import (
     LIVE_ITEMS,
     Approval,
@@ -75,6 +76,8 @@ async def everything_live(tx: Transaction) -> list[Row]:
         *await _caches(tx),
         *await tx.select(Pool),
         *await tx.select(Quarantine, {"ended_at": None}),
+        *await tx.select(Hold, {"state": (HoldState.OPEN, HoldState.FULL)}),
+        *await tx.select(Hold, {"id": {m.hold_id for m in machines} - {None}}),
         *await tx.select(Queue),
         *await tx.select(Project),
         *await tx.select(Branch),
@@ -239,6 +242,7 @@ async def _concerning(  # noqa: C901 - one match over the union
             return [
                 *caches,
                 *known,
+                *await _holds(tx, rows),
                 *(await _tests(tx, known) if fact.findings is not None else ()),
             ]
         case events.CachesGone():
@@ -247,6 +251,17 @@ async def _concerning(  # noqa: C901 - one match over the union
         case events.CachesClearAsked():
             where = {"project_id": fact.project_id, "state": _THERE_STILL}
             return await tx.select(Cache, where)
+        case events.HoldAsked():
+            return await tx.select(Machine, {"state": (MachineState.HELD,)})
+        case events.HoldReleased():
+            return await tx.select(Hold, {"id": [fact.hold_id]})
+        case events.VisitBegan() | events.VisitEnded():
+            rows = await _on_machines(tx, [fact.machine_id])
+            holds = {row.hold_id for row in rows if isinstance(row, Machine)} - {None}
+            if not holds:
+                return rows
+            held = await tx.select(Machine, {"state": (MachineState.HELD,)})
+            return [*rows, *held, *await tx.select(Hold, {"id": holds})]
         case events.MachineGone():
             rows = await _on_machines(tx, [fact.machine_id])
             return [*rows, *await _attempts(tx, rows), *await _whose_fault(tx, rows)]
@@ -255,13 +270,7 @@ async def _concerning(  # noqa: C901 - one match over the union
             return [*rows, *await _whose_fault(tx, rows)]
         case events.MachineReady():
             return [*await _on_machines(tx, [fact.machine_id]), *await tx.select(Pool)]
-        case (
-            events.StepsChanged()
-            | events.MachineTold()
-            | events.MachineDeleteAsked()
-            | events.VisitBegan()
-            | events.VisitEnded()
-        ):
+        case events.StepsChanged() | events.MachineTold() | events.MachineDeleteAsked():
             return await _on_machines(tx, [fact.machine_id])
         case _:
             assert_never(fact)
@@ -390,6 +399,22 @@ async def _on_machines(tx: Transaction, ids: Sequence[int]) -> list[Row]:
         *machines,
         *await tx.select(Host, {"id": {machine.host_id for machine in machines}}),
         *builds,
+    ]
+
+
+async def _holds(tx: Transaction, rows: Iterable[Row]) -> list[Row]:
+    """Of builds that have ended: who wants their machines kept, and what is held already."""
+    builds = [row for row in rows if isinstance(row, Build)]
+    if not builds:
+        return []
+    items = await tx.select(Item, {"id": {build.item_id for build in builds}})
+    changes = {item.change_id for item in items} - {None}
+    return [
+        *items,
+        *await tx.select(Change, {"id": changes}),
+        *await tx.select(Hold, {"state": (HoldState.OPEN,)}),
+        *await tx.select(Machine, {"state": (MachineState.HELD,)}),
+        *await tx.select(Pool),
     ]
 
 

@@ -21,6 +21,7 @@ def pools(config: ServerConfig) -> events.PoolsSet:
                 ceiling=label.pool.ceiling,
                 quota=label.pool.quota,
                 idle=label.pool.idle,
+                holds=label.pool.holds,
                 definition=definition(name, label),
             )
             for name, label in config.labels.items()

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import structlog
 
-from cupel.control import load
+from cupel.control import holds, load
 from cupel.control.clock import Clock
 from cupel.control.engine import ID_COUNTER, Engine
 from cupel.control.feed import Feed
 from cupel.control.follow import Follower
 from cupel.control.states import States
 from cupel.core import admission, events
+from cupel.core.hold import Hold, HoldState
 from cupel.core.model import Change, ChangeState, PatchSet, Pipeline, Project
 from cupel.errors import InfraError, NotFound, UserError
 from cupel.forge import examine
@@ -80,14 +81,6 @@ class Pushes:
             refusals += await self._refuse_known(project, proposal)
             refusals += await self._refuse_depends_on(project, proposal)
             refusals += await self._refuse_misconfigured(push, proposal)
-            if proposal.review.options.hold:
-                refusals.append(
-                    Refusal(
-                        ref=proposal.review.ref,
-                        message="machines cannot be held in this version of Cupel",
-                        hint="leave out -o hold",
-                    )
-                )
         return refusals
 
     async def receive(self, push: Push, say: Say) -> Sequence[RefResult]:
@@ -180,7 +173,37 @@ class Pushes:
                     )
             land = proposal.review.options.land
             await self._engine.record(*_facts(taken, push.user if land else None))
+            if proposal.review.options.hold:
+                await self._hold(push.user, taken)
             return taken
+
+    async def _hold(self, user: str, taken: Sequence[_Taken]) -> None:
+        """Have the machine of the next build of each change that fails kept, unless one is."""
+        async with self._store.write() as tx:
+            ids = {each.change.id for each in taken}
+            asked = {
+                hold.change_id
+                for hold in await tx.select(Hold, {"state": (HoldState.OPEN,)})
+                if hold.owner == user and hold.build_id is None
+            }
+            numbers = {change: await tx.reserve(ID_COUNTER) for change in sorted(ids - asked)}
+        projects = {each.change.id: each.change.project_id for each in taken}
+        now = self._clock()
+        await self._engine.record(
+            *(
+                events.HoldAsked(
+                    hold_id=number,
+                    user=user,
+                    reason="asked for with the push",
+                    count=1,
+                    seconds=holds.SECONDS,
+                    expires_at=now + holds.WISH,
+                    project_id=projects[change],
+                    change_id=change,
+                )
+                for change, number in numbers.items()
+            )
+        )
 
     async def _number(
         self, push: Push, project: Project, proposal: Proposal, sizes: Sequence[Extent]

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from cupel.control.auth import Principal, Scope
+from cupel.control.clock import Clock
 from cupel.control.engine import Engine
 from cupel.core import events
 from cupel.core.model import (
@@ -26,6 +27,7 @@ from cupel.core.model import (
 )
 from cupel.errors import Conflict, Forbidden, InfraError, NotFound, UserError
 from cupel.host import messages
+from cupel.report.messages import ends_soon
 from cupel.store.interface import Store
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,12 @@ OWN = frozenset({Pipeline.CHECK, Pipeline.GATE})
 """The pipelines whose machines are open to those who may write; others are the administrators'."""
 
 OPEN = frozenset({MachineState.USED, MachineState.HELD})
+
+LOOKS = 1.0
+"""Seconds between two looks at whose hold ends soon."""
+
+WARNINGS = (300.0, 60.0, 10.0)
+"""So many seconds before a hold ends whoever is there is told."""
 
 MOST = 16
 """Visits of a machine at a time."""
@@ -192,6 +200,40 @@ class Visits:
     def inside(self) -> set[int]:
         """The machines in which somebody is."""
         return {visit.machine.id for visit in self._visits.values()}
+
+    async def warn(self, clock: Clock) -> None:
+        """Tell those who are in held machines in time that these will be deleted; until cancelled.
+
+        Each of `WARNINGS` is said once to each, and again if the hold was made longer meanwhile.
+        """
+        said: dict[tuple[int, float], float] = {}
+        while True:
+            await asyncio.sleep(LOOKS)
+            visits = tuple(self._visits.values())
+            said = {key: until for key, until in said.items() if key[0] in self._visits}
+            if not visits:
+                continue
+            async with self._store.read() as tx:
+                ids = {visit.machine.id for visit in visits}
+                rows = {row.id: row for row in await tx.select(Machine, {"id": ids})}
+            for visit in visits:
+                self._warn(visit, rows.get(visit.machine.id), clock(), said)
+
+    def _warn(
+        self,
+        visit: Visit,
+        machine: Machine | None,
+        now: float,
+        said: dict[tuple[int, float], float],
+    ) -> None:
+        if machine is None or machine.state is not MachineState.HELD or machine.held_until is None:
+            return
+        left = machine.held_until - now
+        due = [seconds for seconds in WARNINGS if left <= seconds]
+        news = [each for each in due if said.get((visit.number, each)) != machine.held_until]
+        if news:
+            said |= {(visit.number, each): machine.held_until for each in due}
+            visit.hear(Notice(text=ends_soon(machine.build_id, left)))
 
     async def end(self, machine: int, reason: str) -> None:
         """Let all leave a machine, and tell them why."""

@@ -91,8 +91,11 @@ class CancelBuild:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DestroyMachine:
+    """`why` is told to those who are in it."""
+
     machine_id: int
     host: str
+    why: str = ""
 
     @property
     def key(self) -> tuple[str, int]:

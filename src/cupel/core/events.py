@@ -193,6 +193,7 @@ class HostConnected:
     that we thought it had is gone.
 
     Its caches may take `cache_room` bytes, those of a project `cache_share`.
+    Those machines that it `held` are as they were; others it has from another life.
     """
 
     name: str
@@ -200,6 +201,7 @@ class HostConnected:
     labels: tuple[str, ...]
     machines: tuple[int, ...]
     detail: str | None
+    held: tuple[int, ...] = ()
     images: tuple[tuple[str, str], ...] = ()
     caches: tuple[str, ...] = ()
     cache_room: int = 0
@@ -250,6 +252,7 @@ class PoolSpec:
     ceiling: int | None
     quota: int | None
     idle: float
+    holds: int | None = None
     definition: str
 
 
@@ -307,6 +310,30 @@ class VisitEnded:
     machine_id: int
     user: str
     how: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HoldAsked:
+    """Machines are to be kept, as in `Hold`: `count` of them, each for so many seconds."""
+
+    hold_id: int
+    user: str
+    reason: str
+    count: int
+    seconds: float
+    expires_at: float
+    project_id: int | None = None
+    change_id: int | None = None
+    build_id: int | None = None
+    job: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReleased:
+    """The machines of a hold are not needed any more."""
+
+    hold_id: int
+    user: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,6 +435,8 @@ Fact = (
     | MachineDeleteAsked
     | VisitBegan
     | VisitEnded
+    | HoldAsked
+    | HoldReleased
     | StepsChanged
     | BuildFinished
     | MachineGone

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from cupel.core import caching, change, events, fleet, item, lenience, lifecycle, retry, visit
+from cupel.core import (
+    caching,
+    change,
+    events,
+    fleet,
+    holding,
+    item,
+    lenience,
+    lifecycle,
+    retry,
+    visit,
+)
 from cupel.core.draft import Draft
 from cupel.core.model import (
     Branch,
@@ -84,6 +95,10 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
             visit.began(draft, fact)
         case events.VisitEnded():
             visit.ended(draft, fact)
+        case events.HoldAsked():
+            holding.asked(draft, fact)
+        case events.HoldReleased():
+            holding.released(draft, fact)
         case events.StepsChanged():
             fleet.steps_changed(draft, fact)
         case events.BuildFinished():

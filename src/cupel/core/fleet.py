@@ -12,6 +12,7 @@ from cupel.core import (
     evidence,
     flaking,
     history,
+    holding,
     lenience,
     lifecycle,
     results,
@@ -86,6 +87,7 @@ def pools_set(draft: Draft, fact: events.PoolsSet) -> None:
             ceiling=spec.ceiling,
             quota=spec.quota,
             idle=spec.idle,
+            holds=spec.holds,
             definition=spec.definition,
         )
         draft.put(wanted)
@@ -115,6 +117,8 @@ def host_connected(draft: Draft, fact: events.HostConnected) -> None:
         if machine.host_id == host.id and machine.state is not MachineState.GONE:
             if machine.id not in fact.machines:
                 machine_gone(draft, machine.id, hosts.RESTARTED)
+            elif machine.state is MachineState.HELD and machine.id in fact.held:
+                draft.put(replace(machine, visitors=0))
             else:
                 _fail_machine(draft, machine, hosts.RESTARTED)
     for machine_id in fact.machines:
@@ -156,6 +160,7 @@ def host_lost(draft: Draft, fact: events.HostLost) -> None:
 def _fail_machine(draft: Draft, machine: Machine, why: str) -> None:
     """What ran on the machine is lost; the machine itself is still to be deleted."""
     _lose_build(draft, machine, why)
+    holding.lost(draft, machine, why)
     if machine.state in _UNDELETED:
         state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
         draft.put(replace(machine, state=state, detail=why))
@@ -265,7 +270,9 @@ def build_finished(draft: Draft, fact: events.BuildFinished) -> None:
     machine = draft.find(Machine, fact.machine_id)
     if build is not None and fact.caches:
         caching.build_finished(draft, draft.get(Build, build.id), machine, fact.caches)
-    if machine is not None and machine.state in _UNDELETED:
+    if build is not None and holding.keep(draft, draft.get(Build, build.id), fact.verdict):
+        return
+    if machine is not None and machine.state in _UNDELETED - {MachineState.HELD}:
         state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
         draft.put(replace(machine, state=state))
     elif machine is not None and machine.state is MachineState.GONE:

@@ -87,7 +87,7 @@ def _of_machines(draft: Draft) -> Iterator[Action]:
         if host.state is not HostState.CONNECTED:
             continue
         if machine.state is MachineState.DELETING:
-            yield DestroyMachine(machine_id=machine.id, host=host.name)
+            yield DestroyMachine(machine_id=machine.id, host=host.name, why=machine.detail or "")
             continue
         if machine.state is MachineState.BUILDING:
             yield MakeMachine(machine=machine, host=host.name)

@@ -15,6 +15,7 @@ from cupel.core import actions, admission, attempts, caching, demand, intents, l
 from cupel.core import host as hosts
 from cupel.core.cache import Cache, CacheState
 from cupel.core.draft import Draft
+from cupel.core.hold import Hold, HoldState
 from cupel.core.model import (
     LIVE_ITEMS,
     Build,
@@ -46,6 +47,7 @@ _TABLES: Mapping[type[Any], Mapping[tuple[Any, str], Any]] = {
     Build: lifecycle.BUILD,
     Machine: lifecycle.MACHINE,
     Cache: lifecycle.CACHE,
+    Hold: lifecycle.HOLD,
 }
 _BEGINNINGS = frozenset(
     {
@@ -57,6 +59,7 @@ _BEGINNINGS = frozenset(
         CacheState.CANDIDATE,
         CacheState.READY,
         CacheState.DROPPING,
+        HoldState.OPEN,
     }
 )
 _ON_A_MACHINE = frozenset({BuildState.STARTING, BuildState.RUNNING, BuildState.CANCELLING})
@@ -88,8 +91,33 @@ def plan(draft: Draft) -> list[str]:
         _all_or_none,
         _none_waits_in_vain,
         _drained,
+        _held,
     )
     return [wrong for check in checks for wrong in check(draft)]
+
+
+def _held(draft: Draft) -> list[str]:
+    """A held machine has an end and nothing to do; every hold ends."""
+    wrong = []
+    for machine in draft.all(Machine):
+        if machine.state is not MachineState.HELD:
+            continue
+        hold = draft.find(Hold, machine.hold_id)
+        build = draft.find(Build, machine.build_id)
+        if hold is None or hold.state is HoldState.OVER:
+            wrong.append(f"{_name(machine)} is held for nobody")
+        if machine.held_until is None or machine.held_until <= draft.now:
+            wrong.append(f"{_name(machine)} is held beyond its time")
+        if build is not None and build.state is not BuildState.FINISHED:
+            wrong.append(f"{_name(machine)} is held while build {build.id} is {build.state}")
+    for hold in draft.all(Hold):
+        mine = any(
+            machine.hold_id == hold.id and machine.state is MachineState.HELD
+            for machine in draft.all(Machine)
+        )
+        if hold.state is not HoldState.OVER and not mine and draft.now >= hold.expires_at:
+            wrong.append(f"{_name(hold)} does not end")
+    return wrong
 
 
 def rest(draft: Draft) -> list[str]:

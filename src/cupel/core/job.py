@@ -132,6 +132,9 @@ class Job:
     links: tuple[Link, ...] = ()
     caches: tuple[JobCache, ...] = ()
 
+    hold: float = 0.0
+    """Seconds for which the machine of a failure is kept for whoever comes."""
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Those of all its machines, its own first."""

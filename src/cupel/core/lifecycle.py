@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from cupel.core.cache import CacheState as Ca
+from cupel.core.hold import HoldState as H
 from cupel.core.model import BuildsetState as Bs
 from cupel.core.model import BuildState as B
 from cupel.core.model import ChangeState as C
@@ -82,6 +83,12 @@ MACHINE: Mapping[tuple[M, str], M] = {
     (M.DELETING, "gone"): M.GONE,
     # A request that crossed its host's hello made it after all: it is not used, only deleted.
     (M.GONE, "found"): M.DELETING,
+}
+
+HOLD: Mapping[tuple[H, str], H] = {
+    (H.OPEN, "fill"): H.FULL,
+    (H.OPEN, "end"): H.OVER,
+    (H.FULL, "end"): H.OVER,
 }
 
 

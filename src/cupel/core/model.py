@@ -12,6 +12,7 @@ import enum
 
 from cupel.core.cache import Cache, CacheUse
 from cupel.core.flake import Flake
+from cupel.core.hold import Hold
 from cupel.core.job import Boot as Boot
 from cupel.core.job import Job as Job
 from cupel.core.job import Link as Link
@@ -468,6 +469,9 @@ class Machine:
     """Its name in a build that has several machines; the build's `machine_id` is its own one."""
     visitors: int = 0
     """How many people's processes run on it (`visit`)."""
+    hold_id: int | None = None
+    """What it is, or was, held for (`hold`)."""
+    held_until: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -514,8 +518,9 @@ class Pool:
 
     `ready` machines are kept idle beside those that builds wait for. There are at most `ceiling`
     of the label at a time, and a project uses at most `quota` of them (None: no limit). One that
-    was ready for `idle` seconds is replaced. `definition` is a digest of what its machines are
-    made of and like; "" for a label that the configuration has no more.
+    was ready for `idle` seconds is replaced. At most `holds` are held at a time. `definition` is a
+    digest of what its machines are made of and like; "" for a label that the configuration has no
+    more.
     `arrivals` counts builds that asked for it and fades (`demand.FADE`), as of `arrivals_at`;
     those up to id `counted` are in it. `boot` is how long making one takes, a mean that fades.
     """
@@ -526,6 +531,7 @@ class Pool:
     ceiling: int | None = None
     quota: int | None = None
     idle: float = 3600.0
+    holds: int | None = None
     definition: str = ""
     arrivals: float = 0.0
     arrivals_at: float = 0.0
@@ -601,6 +607,7 @@ Row = (
     | Token
     | Artefact
     | Results
+    | Hold
     | FailedTest
     | Flake
     | Receiver

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cupel.core import admission, caching, independent, lenience, pool, queue
+from cupel.core import admission, caching, holding, independent, lenience, pool, queue
 from cupel.core.draft import Draft
 from cupel.errors import Bug
 
@@ -20,6 +20,7 @@ def decide(draft: Draft) -> None:
         if draft.version != before or queue.plan(draft):
             continue
         caching.plan(draft)
+        holding.plan(draft)
         pool.plan(draft)
         return
     raise Bug("planning does not come to rest")

@@ -25,7 +25,10 @@ PAUSES = (5.0, 30.0)
 An outage of seconds must not use up a build's attempts; another host is asked without waiting.
 """
 
-_WORKING = frozenset({MachineState.BUILDING, MachineState.READY, MachineState.USED})
+_WORKING = frozenset(
+    {MachineState.BUILDING, MachineState.READY, MachineState.USED, MachineState.HELD}
+)
+"""The states of a machine whose slot does not become free by itself soon."""
 
 
 def makes(host: Host, label: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cupel.core import events
+from cupel.core import events, holding
 from cupel.core.draft import Draft
 from cupel.core.host import VISITED
 from cupel.core.model import Build, BuildState, Machine, MachineState, Pipeline, Verdict
@@ -23,7 +23,8 @@ def began(draft: Draft, fact: events.VisitBegan) -> None:
     machine = draft.find(Machine, fact.machine_id)
     if machine is None or machine.state is MachineState.GONE:
         return
-    draft.put(replace(machine, visitors=machine.visitors + 1))
+    machine = draft.put(replace(machine, visitors=machine.visitors + 1))
+    holding.visited(draft, machine)
     build = draft.find(Build, machine.build_id)
     if build is not None and build.state is not BuildState.FINISHED:
         draft.put(replace(build, visited_by=fact.user))
@@ -34,7 +35,9 @@ def ended(draft: Draft, fact: events.VisitEnded) -> None:
     machine = draft.find(Machine, fact.machine_id)
     if machine is None:
         return
-    draft.put(replace(machine, visitors=max(machine.visitors - 1, 0)))
+    machine = draft.put(replace(machine, visitors=max(machine.visitors - 1, 0)))
+    if not machine.visitors:
+        holding.left(draft, machine)
     _tell(draft, "visit.ended", fact.how[:LONGEST], fact.user, machine)
 
 

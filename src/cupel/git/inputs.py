@@ -27,7 +27,7 @@ FORMAT = "cupel inputs 1"
 KEPT = 512
 """Digests of what patterns match in a tree that are remembered."""
 
-IRRELEVANT = frozenset({"base", "voting", "evidence", "semaphores"})
+IRRELEVANT = frozenset({"base", "voting", "evidence", "semaphores", "hold"})
 """What of a frozen job cannot change its verdict; `base` is in its name."""
 
 Patterns = tuple[str, ...]

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cupel.core import cache, lifecycle, model
+from cupel.core import cache, hold, lifecycle, model
 
 Table = Mapping[tuple[Any, str], Any]
 
@@ -75,6 +75,15 @@ _CHAPTERS: Sequence[tuple[str, str, Table, enum.StrEnum]] = (
         ),
         lifecycle.CACHE,
         cache.CacheState.CANDIDATE,
+    ),
+    (
+        "Hold",
+        (
+            "Somebody wants machines kept. It is full once all are that were asked for, and over"
+            " when their time is, when they are released or lost, or when nothing came in time."
+        ),
+        lifecycle.HOLD,
+        hold.HoldState.OPEN,
     ),
 )
 

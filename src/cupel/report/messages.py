@@ -5,6 +5,7 @@ Nothing here decides anything: the arguments are what happened, the result is ho
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from cupel.core.cache import Cache, CacheState, CacheUse
@@ -216,6 +217,18 @@ def build_line(change_id: int, build: Build, url: str, *, base: bool = False) ->
     took = f" in {(build.finished_at or began) - began:.1f} s"
     why = f": {build.reason}" if build.reason else ""
     return f"{start}: {build.verdict}{took}{attempt}{why}"
+
+
+def held(change_id: int, build: Build, until: float, command: str) -> str:
+    """Where to look at the machine of a build that has failed."""
+    at = f"{dt.datetime.fromtimestamp(until, dt.UTC):%H:%M}"
+    return f"  {change_id} {build.job}: its machine is held until {at} UTC: {command}"
+
+
+def ends_soon(build: int | None, left: float) -> str:
+    """For whoever is in a machine whose hold ends in so many seconds."""
+    when = f"{round(left / 60)} min" if left >= 90 else f"{max(round(left), 0)} s"
+    return f"this machine goes in {when}; `cupel hold {build} --reason …` keeps it longer"
 
 
 def verdict(change: Change, item: Item, url: str, why: Sequence[str] = ()) -> str:

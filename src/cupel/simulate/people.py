@@ -185,6 +185,40 @@ class People(Findings):
                 events.RetryAsked(item_id=max(numbers), job=job, everything=everything, user="ada")
             )
 
+    # Those who look into machines.
+
+    def hold(
+        self,
+        *,
+        ref: Ref | None = None,
+        count: int = 1,
+        seconds: float = 60.0,
+        within: float = 300.0,
+    ) -> int:
+        """Ask for the machines of the next builds that fail, of a change or of any."""
+        number = self._new_ids(1)
+        self.say(
+            events.HoldAsked(
+                hold_id=number,
+                user="eve",
+                reason="to look",
+                count=count,
+                seconds=seconds,
+                expires_at=self.timeline.now + within,
+                change_id=None if ref is None else ref.id,
+            )
+        )
+        return number
+
+    def release(self, hold: int) -> None:
+        self.say(events.HoldReleased(hold_id=hold, user="eve"))
+
+    def enter(self, machine: int, *, seconds: float) -> None:
+        """Somebody is in a machine for a while."""
+        self.say(events.VisitBegan(machine_id=machine, user="eve", what="a shell"))
+        left = events.VisitEnded(machine_id=machine, user="eve", how="left")
+        self.timeline.after(seconds, lambda: self.say(left))
+
     # Operators.
 
     def promote(self, *refs: Ref) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cupel.core import events, speculation
 from cupel.core.cache import JobCache
-from cupel.core.model import ChangeState, Job, Landing
+from cupel.core.model import ChangeState, Job, Landing, MachineState
 from cupel.simulate import faults
 from cupel.simulate.faults import Faults
 from cupel.simulate.findings import Ref
@@ -30,6 +30,8 @@ class Scenario:
     pushes_around: int = 0
     broken_mains: int = 0
     """How often all states fail a job for a while."""
+    holds: int = 3
+    """How often somebody wants a machine kept, and looks into one that is."""
     patience: float = 20_000.0
     """Seconds within which each change lands that does so at all."""
 
@@ -95,9 +97,27 @@ class Director:
             self._some_time(self._chance.choice((self._lose_host, self._sicken_host)))
         for _ in range(scenario.broken_mains):
             self._some_time(self._break_main)
+        for _ in range(scenario.holds):
+            self._some_time(self._hold)
+            self._some_time(self._enter)
 
     def _some_time(self, happen: Callable[[], None]) -> None:
         self._world.timeline.after(self._chance.uniform(0.0, self._scenario.seconds), happen)
+
+    # Those who look into machines.
+
+    def _hold(self) -> None:
+        chance, world = self._chance, self._world
+        ref = chance.choice(self._refs) if self._refs and chance.random() < 0.3 else None
+        seconds = chance.uniform(5.0, 300.0)
+        number = world.hold(ref=ref, count=chance.choice((1, 1, 2)), seconds=seconds)
+        if chance.random() < 0.3:
+            world.timeline.after(chance.uniform(0.0, 400.0), lambda: world.release(number))
+
+    def _enter(self) -> None:
+        held = [m.id for m in self._world.machines() if m.state is MachineState.HELD]
+        if held:
+            self._world.enter(self._chance.choice(held), seconds=self._chance.uniform(1.0, 200.0))
 
     # Authors.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cupel.core import cache, flake, model, notice, quarantine, results
+from cupel.core import cache, flake, hold, model, notice, quarantine, results
 from cupel.store.rows import Kind
 
 UNIQUE: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
@@ -36,6 +36,7 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     model.Evidence: (("key",), ("build_id",)),
     model.Machine: (("state",), ("host_id",), ("build_id",)),
     model.Host: (("name",),),
+    hold.Hold: (("state",),),
     model.Artefact: (("build_id",),),
     cache.Cache: (("state",), ("project_id",)),
     results.Results: (("project_id", "job"), ("key",)),

@@ -21,6 +21,8 @@ from cupel.control.views.fleet import host_list as host_list
 from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list
 from cupel.control.views.fleet import machine_view as machine_view
+from cupel.control.views.hold import hold_list as hold_list
+from cupel.control.views.hold import hold_view as hold_view
 from cupel.control.views.image import difference_view as difference_view
 from cupel.control.views.image import image_list as image_list
 from cupel.control.views.image import image_view as image_view
@@ -59,6 +61,8 @@ from cupel.control.views.nouns.fleet import HostView as HostView
 from cupel.control.views.nouns.fleet import LoadView as LoadView
 from cupel.control.views.nouns.fleet import MachineView as MachineView
 from cupel.control.views.nouns.fleet import PoolView as PoolView
+from cupel.control.views.nouns.hold import HeldView as HeldView
+from cupel.control.views.nouns.hold import HoldView as HoldView
 from cupel.control.views.nouns.image import ImageDifferenceView as ImageDifferenceView
 from cupel.control.views.nouns.image import ImageView as ImageView
 from cupel.control.views.nouns.item import AlternativeView as AlternativeView

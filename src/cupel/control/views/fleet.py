@@ -13,6 +13,7 @@ from cupel.control.views.nouns.view import Page
 from cupel.core import host as hosts
 from cupel.core import waiting
 from cupel.core.draft import Draft
+from cupel.core.hold import Hold
 from cupel.core.model import (
     Build,
     Buildset,
@@ -138,9 +139,13 @@ async def _machines(tx: Transaction, rows: Sequence[Machine], now: float) -> lis
     builds = await lookup.by_id(tx, Build, (row.build_id for row in rows))
     items = await lookup.by_id(tx, Item, (build.item_id for build in builds.values()))
     projects = await lookup.by_id(tx, Project, (build.project_id for build in builds.values()))
+    holds = await lookup.by_id(tx, Hold, (row.hold_id for row in rows))
     views = []
     for row in rows:
         build = builds.get(row.build_id or 0)
+        hold = holds.get(row.hold_id or 0)
+        part = f" --machine {row.part}" if row.part else ""
+        is_open = row.state in (MachineState.USED, MachineState.HELD)
         views.append(
             MachineView(
                 id=row.id,
@@ -158,6 +163,10 @@ async def _machines(tx: Transaction, rows: Sequence[Machine], now: float) -> lis
                 gone_at=row.gone_at,
                 used_at=row.used_at,
                 visitors=row.visitors,
+                hold=row.hold_id,
+                held_by=None if hold is None else hold.owner,
+                held_until=row.held_until,
+                command=f"cupel shell {row.build_id}{part}" if is_open else None,
                 boot_seconds=row.ready_at and row.ready_at - row.created_at,
                 seconds=lookup.seconds(row.created_at, row.gone_at, now) or 0.0,
             )

@@ -8,7 +8,8 @@ from cupel.core.model import HostState, MachineState
 
 class MachineView(View):
     """`boot_seconds` is from the decision to make it until it was ready. `visitors` is how many
-    processes of people run in it."""
+    processes of people run in it. One that is held is so for `held_by`, until `held_until`, by
+    hold `hold`; `command` opens a shell there."""
 
     id: int
     label: str
@@ -27,6 +28,10 @@ class MachineView(View):
     seconds: float
     used_at: float | None = None
     visitors: int = 0
+    hold: int | None = None
+    held_by: str | None = None
+    held_until: float | None = None
+    command: str | None = None
 
 
 class PoolView(View):

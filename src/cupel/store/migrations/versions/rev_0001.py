@@ -273,6 +273,26 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "subject", name=op.f("uq_histories_project_id_subject")),
     )
     op.create_table(
+        "holds",
+        sa.Column("id", ID, autoincrement=False, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("left", sa.BigInteger(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("project_id", sa.BigInteger(), nullable=True),
+        sa.Column("change_id", sa.BigInteger(), nullable=True),
+        sa.Column("build_id", sa.BigInteger(), nullable=True),
+        sa.Column("job", TEXT, nullable=True),
+        sa.Column("until_left", sa.Boolean(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("detail", TEXT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_holds")),
+    )
+    op.create_index("ix_holds_state", "holds", ["state"])
+    op.create_table(
         "hosts",
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("name", TEXT, nullable=False),
@@ -347,6 +367,8 @@ def upgrade() -> None:
         sa.Column("definition", TEXT, nullable=False),
         sa.Column("part", TEXT, nullable=False),
         sa.Column("visitors", sa.BigInteger(), nullable=False),
+        sa.Column("hold_id", sa.BigInteger(), nullable=True),
+        sa.Column("held_until", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_machines")),
     )
     op.create_index(
@@ -396,6 +418,7 @@ def upgrade() -> None:
         sa.Column("ceiling", sa.BigInteger(), nullable=True),
         sa.Column("quota", sa.BigInteger(), nullable=True),
         sa.Column("idle", sa.Double(), nullable=False),
+        sa.Column("holds", sa.BigInteger(), nullable=True),
         sa.Column("definition", TEXT, nullable=False),
         sa.Column("arrivals", sa.Double(), nullable=False),
         sa.Column("arrivals_at", sa.Double(), nullable=False),
