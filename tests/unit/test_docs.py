@@ -85,6 +85,8 @@ def check(arguments: list[str], shown: str) -> None:
     known = options(command)
     rest = iter(arguments)
     for word in rest:
+        if word == "--":  # what follows is somebody else's
+            return
         if word.startswith("-"):
             name, given, _ = word.partition("=")
             assert name in known, f"{shown}: no option {name}"

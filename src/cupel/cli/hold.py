@@ -24,6 +24,9 @@ class Asking(click.Group):
             args = ["ask", *args]
         return super().parse_args(ctx, args)
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or self.commands.get("ask")
+
 
 class Seconds(click.ParamType[float]):
     """A duration as in configurations: `2h`, `30m`."""

@@ -95,7 +95,7 @@ class DestroyMachine:
 
     machine_id: int
     host: str
-    why: str = ""
+    why: str = dataclasses.field(default="", compare=False)
 
     @property
     def key(self) -> tuple[str, int]:
