@@ -82,8 +82,8 @@ def build_finished(
 
 def _saved(draft: Draft, build: Build, machine: Machine, job: JobCache, size: int) -> None:
     state = CacheState.CANDIDATE
-    if build.verdict is not Verdict.SUCCESS:
-        state = CacheState.DROPPING
+    if build.verdict is not Verdict.SUCCESS or build.visited_by is not None:
+        state = CacheState.DROPPING  # whoever was there may have put anything into it
     elif build.pipeline in TRUSTED:
         state = CacheState.READY
     draft.put(
