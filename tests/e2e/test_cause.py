@@ -100,11 +100,11 @@ def test_the_failing_test_is_what_everybody_sees_first(server: Server, project: 
 
     # The push: right below the failure, and again with the verdict.
     failed = next(at for at, line in enumerate(lines) if "tests: failure in" in line)
-    assert FAILS.search("".join(lines[failed + 1 : failed + 4])), pushed.remote
+    assert FAILS.search(lines[failed + 1]), pushed.remote
     verdict = next(at for at, line in enumerate(lines) if "rejected in gate" in line)
     assert FAILS.search(lines[verdict + 1]), pushed.remote
     whose = next(line for line in lines[verdict:] if "the change's fault" in line)
-    assert "failed on the same state or inputs as well: build" in whose
+    assert "failed on the same inputs as well: build" in whose
     assert "passed without the change: build" in whose
 
     # The terminal.
@@ -115,7 +115,7 @@ def test_the_failing_test_is_what_everybody_sees_first(server: Server, project: 
         said = server.cli(*words).stdout.splitlines()
         assert "the change's fault" in said[0]
         assert "without the change" in said[2]
-        assert FAILS.search("".join(said[3:6])), said
+        assert FAILS.search(said[3]), said
     assert FAILS.search(
         "\n".join(server.cli("logs", "--failed", str(number)).stdout.splitlines()[:7])
     )

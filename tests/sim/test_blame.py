@@ -61,7 +61,7 @@ def test_a_rejected_change_is_shown_what_convicted_it(rules: Rules) -> None:
     assert first.proofs[0].builds == failed[1:]
     assert signs(first)[1] in (Sign.PASSED_WITHOUT, Sign.RUNS_WITHOUT)
     assert words.sentence(last).startswith(
-        f"the change's fault: failed on the same state or inputs as well: build {failed[0]}"
+        f"the change's fault: failed on the same inputs as well: build {failed[0]}"
     )
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cupel.cli import output
+from cupel.cli import output, terminal
 from cupel.cli.change import name_of
 from cupel.cli.session import Session, pass_session
 from cupel.errors import UserError
+from cupel.report import cause as words
 from cupel.web import text
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ REFRESH = 1.0
 """Seconds between two looks of `--watch`."""
 
 RECENT = 5
+CAUSES = 3
+"""Changes that failed whose errors are shown."""
+
+FAILED = ("failed", "rejected")
 AHEAD = 3
 COLUMNS = ("CHANGE", "STATE", "PROVED ON", "JOBS", "FOR", "AUTHOR", "TITLE")
 
@@ -36,7 +41,7 @@ COLUMNS = ("CHANGE", "STATE", "PROVED ON", "JOBS", "FOR", "AUTHOR", "TITLE")
 def status(session: Session, project: str | None, watch: bool, as_json: bool) -> None:
     """Show the queues: what is proved on what, and waits for what.
 
-    Those of PROJECT, or of all projects.
+    Those of PROJECT, or of all projects. Below: why the last changes that failed did.
     With --json, the queues; with --json --watch, a line of JSON whenever they change.
     """
     with session.client() as client:
@@ -47,7 +52,22 @@ def status(session: Session, project: str | None, watch: bool, as_json: bool) ->
         elif as_json:
             output.document(client.queues(project))
         else:
-            _print(client.queues(project))
+            queues = client.queues(project)
+            _print(queues)
+            _print_causes(client, queues)
+
+
+def _print_causes(client: Client, queues: Sequence[QueueView]) -> None:
+    """Of changes that fail, or were rejected lately: the error, and whose fault it is."""
+    items = [item for queue in queues for item in _items(queue) if item.status in FAILED]
+    for number in list(dict.fromkeys(item.change for item in items if item.change))[:CAUSES]:
+        for found in client.change(number).causes[:1]:
+            click.echo()
+            brief = words.brief(found.tests, found.failing, found.lines) or found.reason
+            said = f"#{number} {found.job}" + (f": {brief}" if brief else "")
+            click.echo(terminal.single(said))
+            proofs = [proof.text for proof in found.blame.proofs]
+            click.echo(f"  {terminal.single(words.whose(found.blame.text, proofs))}")
 
 
 def _print(queues: Sequence[QueueView]) -> None:

@@ -18,9 +18,9 @@ WORDS: Mapping[Blame, str] = {
 _SIGNS: Mapping[Sign, str] = {
     Sign.TRIED_AGAIN: "it was tried again: {builds}",
     Sign.GIVEN_UP: "it was lost as often as a build may be",
-    Sign.FAILED_AGAIN: "failed on the same state or inputs as well: {builds}",
+    Sign.FAILED_AGAIN: "failed on the same inputs as well: {builds}",
     Sign.FAILED_ONCE: "it was run once, so it may also be a flake",
-    Sign.PASSED_SAME: "the same job passed on the same state or inputs: {builds}",
+    Sign.PASSED_SAME: "the same job passed on the same inputs: {builds}",
     Sign.PASSED_WITHOUT: "passed without the change: {builds}",
     Sign.RUNS_WITHOUT: "without the change it got further than where it failed: {builds}",
     Sign.FAILED_WITHOUT: "failed without the change as well: {builds}",

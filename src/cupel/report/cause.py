@@ -71,7 +71,12 @@ def brief(tests: Sequence[Test], failing: int, lines: Sequence[Line]) -> str | N
 
 def blame(job: str, text: str, proofs: Sequence[str]) -> str:
     """Whose fault it is that a job did not pass, and what speaks for that."""
-    return f"{job}: {text}" + (f": {'; '.join(proofs)}" if proofs else "")
+    return f"{job}: {whose(text, proofs)}"
+
+
+def whose(text: str, proofs: Sequence[str]) -> str:
+    """The same without the job."""
+    return text + (f": {'; '.join(proofs)}" if proofs else "")
 
 
 def _cut(text: str) -> str:

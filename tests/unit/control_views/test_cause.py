@@ -130,7 +130,7 @@ def test_whose_fault_it_is_comes_with_its_proof(tmp_path: Path) -> None:
     assert found is not None
     assert found.blame.blame is Blame.CHANGE
     assert [(proof.text, proof.builds) for proof in found.blame.proofs] == [
-        ("failed on the same state or inputs as well: build 190", [190]),
+        ("failed on the same inputs as well: build 190", [190]),
         ("passed without the change: build 195", [195]),
     ]
 
@@ -139,6 +139,8 @@ def test_a_rejected_change_begins_with_what_it_was_rejected_for(tmp_path: Path) 
     (found,) = of_change(tmp_path, 19)
     assert (found.build, found.job) == (191, "lint")
     assert of_change(tmp_path / "landed", 20) == []
+    amended = (world.change(19, patch_set=2), world.patch_set(2, 19))
+    assert of_change(tmp_path / "amended", 19, *amended) == []
 
 
 def test_what_the_infrastructure_lost_is_told_where_nothing_else_is_wrong(tmp_path: Path) -> None:

@@ -80,6 +80,22 @@ def test_a_failure_behind_others_waits_to_be_believed(tmp_path: Path) -> None:
     assert item.waiting == "a job failed; believed when #21 ahead is done"
 
 
+def test_a_rerun_that_was_cancelled_leaves_the_failure_before_it(tmp_path: Path) -> None:
+    """Not a pass, though all its builds have finished."""
+    failed = world.finished(world.build(224, 122, 22, world.LINT), Verdict.FAILURE)
+    again = world.finished(world.build(225, 122, 22, world.LINT, attempt=2), Verdict.CANCELLED)
+    passed = world.finished(world.build(226, 122, 22, world.TESTS, attempt=3), Verdict.SUCCESS)
+
+    def status(name: str, *rows: Row) -> list[str]:
+        found = read(
+            tmp_path / name, lambda tx: views.queue_view(tx, "demo", "main", now=1e4), *rows
+        )
+        return [each.status for each in found.gate if each.change == 22]
+
+    assert status("again", failed, again, passed) == ["failed"]
+    assert status("once", replace(failed, verdict=Verdict.CANCELLED), passed) == ["waiting"]
+
+
 def test_a_job_that_does_not_vote_fails_nobody(tmp_path: Path) -> None:
     quiet = replace(world.LINT, voting=False)
     item = queue(

@@ -84,7 +84,7 @@ async def change_view(
     policy = projects[change.project_id].policy
     counted = counting(change, approvals, policy)
     items = await _histories(tx, change, now)
-    why = [] if logs is None else await _causes(tx, logs, items)
+    why = [] if logs is None else await _causes(tx, logs, change, items)
     return ChangeView(
         **dict(lookup.change_ref(change, projects)),
         key=change.key,
@@ -129,9 +129,13 @@ def _kept_out(draft: Draft, change: Change) -> list[str]:
     return [obstacle.text for obstacle in admission.obstacles(draft, change)]
 
 
-async def _causes(tx: Transaction, logs: LogStore, items: Sequence[HistoryView]) -> list[CauseView]:
-    """Why builds of the newest place of the change did not pass, unless it has passed or landed."""
-    if not items or items[0].item.state in (ItemState.PASSED, ItemState.LANDED):
+async def _causes(
+    tx: Transaction, logs: LogStore, change: Change, items: Sequence[HistoryView]
+) -> list[CauseView]:
+    """Why builds of the newest place of the newest patch set did not pass, unless it has."""
+    if not items or items[0].item.patch_set != change.patch_set:
+        return []
+    if items[0].item.state in (ItemState.PASSED, ItemState.LANDED):
         return []
     item = items[0].item.id
     builds = await tx.select(Build, {"item_id": item})

@@ -427,12 +427,19 @@ def _status(item: Item, buildset: Buildset | None, jobs: Sequence[JobView]) -> s
         return "waiting"
     if buildset.state in _BY_BUILDSET:
         return _BY_BUILDSET[buildset.state]
-    if any(job.voting and job.verdict in lookup.BAD for job in jobs):
+    if any(job.voting and _has_failed(job) for job in jobs):
         return "failed"
+    if any(job.voting and job.verdict is Verdict.CANCELLED for job in jobs):
+        return "waiting"
     if all(job.state == BuildState.FINISHED for job in jobs):
         return "passed"
     begun = any(job.state not in {"waiting", BuildState.QUEUED} for job in jobs)
     return "running" if begun else "waiting"
+
+
+def _has_failed(job: JobView) -> bool:
+    """A rerun that nobody waited for any more leaves what came before it."""
+    return job.verdict in lookup.BAD or (job.verdict is Verdict.CANCELLED and job.failures > 0)
 
 
 def _waiting(item: Item, status: str, jobs: Sequence[JobView], ahead: int | None) -> str | None:
