@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, str] = {
     "webhook": "webhook:webhook",
     "cache": "cache:cache",
     "init": "init:init",
+    "import": "importing:importing",
     "lint": "lint:lint",
     "explain": "explain:explain",
     "explain-plan": "explain_plan:explain_plan",

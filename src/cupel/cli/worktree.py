@@ -41,7 +41,7 @@ def read(path: Path) -> Worktree:
         raise UserError(f"{path} does not exist")
     root = _root(path.resolve())
     listing = tuple(asyncio.run(_listing(root)))
-    files = {name: _text(root / name) for name in load.config_paths(listing)}
+    files = {name: text(root / name) for name in load.config_paths(listing)}
     return Worktree(root=root, listing=listing, files=files)
 
 
@@ -82,7 +82,8 @@ def _walk(root: Path) -> list[str]:
     return sorted(found)
 
 
-def _text(path: Path) -> str:
+def text(path: Path) -> str:
+    """The beginning of a file, more than any configuration may have. Raises `UserError`."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_READ).decode(errors="replace")

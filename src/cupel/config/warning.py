@@ -85,7 +85,9 @@ def _steps(job: JobConfig) -> Iterator[Problem]:
         if report := _REPORT.search(step.run):
             message = f"results in {show(report[1])} are not collected"
             yield Problem(at, message, "write them below $CUPEL_RESULTS")
-        if variable := _OTHERS.search(step.run):
+        # BASH_ENV names what sets such variables, as `cupel import` writes it.
+        known = any(name == "BASH_ENV" for name, _ in job.env)
+        if (variable := _OTHERS.search(step.run)) and not known:
             message = f"{variable[1]} is a variable of another system and is empty here"
             yield Problem(at, message, "the variables that there are begin with CUPEL_")
 

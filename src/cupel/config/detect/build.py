@@ -142,6 +142,8 @@ def tmt(repository: Repository) -> Choice | None:
     parts = (
         Part(f"python3 -m venv {VENV}"),
         Part(f"{VENV}/bin/pip install 'tmt[report-junit]'"),
-        Part(run, _RESULTS, "test"),
+        Part(run, _RESULTS, "tmt"),
     )
-    return Choice("tmt", parts, ".fmf/version is there")
+    return Choice(
+        "tmt", parts, ".fmf/version is there", packages=("rsync",), lacks="rsync --version"
+    )
