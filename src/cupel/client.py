@@ -326,6 +326,19 @@ class Client:
             for line in response.iter_lines():
                 yield LineView.model_validate_json(line)
 
+    def events(self) -> Iterator[views.EventView]:
+        """What happens from now on, as it happens. Ends when the server stops."""
+        with (
+            self._errors(),
+            self._http.stream(
+                "GET", "/api/events/stream", timeout=httpx2.Timeout(TIMEOUT, read=TIMEOUT * 2)
+            ) as response,
+        ):
+            self._check(response)
+            for line in response.iter_lines():
+                if line.startswith("data: "):
+                    yield views.EventView.model_validate_json(line.removeprefix("data: "))
+
     def machines(self, *, gone: bool = False) -> views.Page[views.MachineView]:
         return self._get(views.Page[views.MachineView], "/api/machines", gone=gone)
 

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "run:run",
     "project": "project:project",
     "status": "status:status",
+    "top": "top:top",
     "logs": "logs:logs",
     "approve": "decision:approve",
     "withdraw": "decision:withdraw",

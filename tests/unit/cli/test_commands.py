@@ -344,3 +344,12 @@ def test_change_show_tells_a_flake(cupel: Command) -> None:
     assert "✓ success: a flake: it had failed on the same before" in (
         cupel("change", "show", "22").out
     )
+
+
+def test_top_prints_how_it_is_where_there_is_no_screen(cupel: Command) -> None:
+    said = cupel("top")
+    assert said.code == 0, said.err
+    assert "3 in the gate" in said.out
+    assert "#21" in said.out
+    assert "\x1b" not in said.out
+    assert set(json.loads(cupel("top", "--json").out)) == {"status", "queues", "hosts"}
