@@ -10,7 +10,7 @@ import pytest
 
 from cupel.control.views import blame as views
 from cupel.core.blame import BAD, Blame, Finding, Sign
-from cupel.core.model import Build, Buildset, Item, Pipeline, Role, Verdict
+from cupel.core.model import Build, Buildset, Host, Item, Machine, Pipeline, Role, Verdict
 from cupel.report import blame as words
 from cupel.simulate.findings import Ref
 from cupel.simulate.world import World, job
@@ -119,10 +119,14 @@ def test_the_infrastructure_is_tried_again_elsewhere(rules: Rules) -> None:
     assert {finding.blame for finding in found} == {Blame.INFRASTRUCTURE}
     assert {tuple(signs(finding)) for finding in found} == {(Sign.LOST, Sign.TRIED_AGAIN)}
     again = {build.id: build for build in builds}
+    hosts = {machine.id: machine.host_id for machine in world.rows.all(Machine)}
+    names = {host.id: host.name for host in world.rows.all(Host)}
     for build in builds:
         if build.verdict is Verdict.INFRA:
             (after,) = findings(world, [build])[0].proofs[1].builds
             assert again[after].attempt == build.attempt + 1
+        elif build.machine_id is not None:
+            assert names[hosts[build.machine_id]] == "south"
 
 
 def test_a_failure_with_what_was_ahead_is_not_the_changes() -> None:

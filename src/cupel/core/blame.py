@@ -57,6 +57,8 @@ class Sign(enum.StrEnum):
     FAILED_ONCE = "failed-once"
     """It was run once: nobody has looked whether it comes back."""
     PASSED_SAME = "passed-same"
+    KNOWN_FLAKES = "known-flakes"
+    """Each test that failed has both failed and passed before, with the same inputs."""
     PASSED_WITHOUT = "passed-without"
     RUNS_WITHOUT = "runs-without"
     """Without the change it got further than where it failed."""
@@ -98,7 +100,8 @@ class Known:
 
     `others` are the other builds of the job that ask the same, are of the same item, or ran on the
     commit that `state` is merged with; `states` are those of all of them, by id. `ahead` are the
-    states of changes that had not landed.
+    states of changes that had not landed. `flakes` are the builds that prove for every test which
+    failed that it is flaky; empty if one is not known to be.
     """
 
     build: Build
@@ -107,6 +110,7 @@ class Known:
     others: Sequence[Build]
     states: Mapping[int, Buildset]
     ahead: frozenset[int] = frozenset()
+    flakes: tuple[int, ...] = ()
 
 
 def find(known: Known) -> Finding | None:
@@ -177,9 +181,13 @@ def _weigh(known: Known) -> Finding:
     proofs = list(again)
     if without:
         proofs.append(_proof(Sign.PASSED_WITHOUT, [without[-1].id]))
+    if known.flakes:
+        proofs.append(_proof(Sign.KNOWN_FLAKES, known.flakes))
     is_open = known.item.pipeline is Pipeline.GATE and known.item.state in LIVE_ITEMS
     if waits or is_open:
         return _finding(Blame.UNDECIDED, *proofs, *waits, sure=False)
+    if known.flakes and not again:
+        return _finding(Blame.FLAKE, *proofs, sure=False)
     if not again:
         proofs.append(Proof(sign=Sign.FAILED_ONCE))
     if without:

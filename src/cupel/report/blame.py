@@ -21,6 +21,8 @@ _SIGNS: Mapping[Sign, str] = {
     Sign.FAILED_AGAIN: "failed on the same inputs as well: {builds}",
     Sign.FAILED_ONCE: "it was run once, so it may also be a flake",
     Sign.PASSED_SAME: "the same job passed on the same inputs: {builds}",
+    Sign.KNOWN_FLAKES: "every test that failed is known to be flaky, as it failed and passed on the"
+    " same inputs: {builds}",
     Sign.PASSED_WITHOUT: "passed without the change: {builds}",
     Sign.RUNS_WITHOUT: "without the change it got further than where it failed: {builds}",
     Sign.FAILED_WITHOUT: "failed without the change as well: {builds}",

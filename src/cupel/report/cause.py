@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
+FLAKY = "known to be flaky"
+
 LONGEST = 240
 """Characters of a line of a log that are shown where there is not much room."""
 
@@ -19,6 +21,8 @@ class Test(Protocol):
     def message(self) -> str: ...
     @property
     def place(self) -> str: ...
+    @property
+    def flaky(self) -> bool: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,7 @@ class Failing:
     name: str
     message: str
     place: str
+    flaky: bool = False
 
 
 class Line(Protocol):
@@ -46,7 +51,8 @@ def error(tests: Sequence[Test], failing: int, lines: Sequence[Line]) -> list[st
     log with their numbers."""
     said: list[str] = []
     for test in tests:
-        said += [test.name, *(f"  {part}" for part in (test.message, test.place) if part)]
+        parts = (test.message, test.place, FLAKY if test.flaky else "")
+        said += [test.name, *(f"  {part}" for part in parts if part)]
     if failing > len(tests):
         said.append(more(failing - len(tests)))
     width = len(str(max((line.number for line in lines), default=0)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from cupel.control import views
 from cupel.control.views.cause import failed_step, to_tell
 from cupel.core.blame import Blame
+from cupel.core.flake import Flake, FlakeProof
 from cupel.core.model import Buildset, BuildsetState, Conviction, Role, Row, StepResult, Verdict
 from cupel.core.results import FailedTest, Outcome, Result, Results, Tally
 from cupel.report import cause as words
@@ -116,6 +117,40 @@ def test_a_build_that_took_too_long_shows_its_log_as_well(tmp_path: Path) -> Non
     assert found is not None
     assert found.tests
     assert found.lines
+
+
+def flake(result: Result) -> Flake:
+    return Flake(
+        id=1,
+        project_id=1,
+        job="lint",
+        test=result.digest,
+        name=result.id,
+        first_seen=1.0,
+        last_seen=2.0,
+        count=1,
+        proofs=(FlakeProof(failed=4, passed=9, at=2.0),),
+        weight=1.0,
+        runs=9.0,
+        at=2.0,
+    )
+
+
+def test_a_build_of_which_every_failed_test_is_known_to_be_flaky_is_likely_a_flake(
+    tmp_path: Path,
+) -> None:
+    one = replace(RESULTS[0], tally=Tally(failed=1))  # type: ignore[type-var]
+    found = of_build(tmp_path / "all", 191, FAILED, one, failing(1, EVICTS), flake(EVICTS))
+    assert found is not None
+    assert (found.blame.blame, found.blame.text) == (
+        Blame.FLAKE,
+        "probably a flake, not the change's fault",
+    )
+    assert found.blame.proofs[0].builds == [4, 9]
+    assert words.error(found.tests, found.failing, found.lines)[-1] == "  known to be flaky"
+    some = of_build(tmp_path / "some", 191, FAILED, *RESULTS, flake(EVICTS))
+    assert some is not None
+    assert some.blame.blame is Blame.UNDECIDED
 
 
 def test_a_build_that_passed_or_runs_is_nobodys_fault(tmp_path: Path) -> None:

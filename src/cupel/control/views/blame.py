@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cupel.control.views import lookup
+from cupel.control.views import lookup, results
 from cupel.control.views.nouns.cause import BlameView, ProofText
 from cupel.core import blame
 from cupel.core.blame import Finding, Known
+from cupel.core.flake import Flake
 from cupel.core.model import Build, Buildset, BuildState, Item, ItemState, Role
+from cupel.core.results import FailedTest
 from cupel.report import blame as words
 from cupel.store.interface import Transaction
+
+_PROOFS = 3
+"""Tests of which is shown what proves that they are flaky."""
 
 _MOST = 500
 """Builds of the same question that are looked at, the newest: a pass is reused without an end."""
@@ -29,6 +34,7 @@ async def findings(tx: Transaction, builds: Iterable[Build]) -> dict[int, Findin
     others = await _others(tx, bad, items, [s.id for s in states.values() if s.commit in beneath])
     states |= await lookup.by_id(tx, Buildset, {b.buildset_id for b in others} - set(states))
     ahead = await _ahead(tx, [state for state in states.values() if state.commit in beneath])
+    flakes = await _flakes(tx, bad)
     found: dict[int, Finding] = {}
     for build in bad:
         finding = blame.find(
@@ -44,6 +50,7 @@ async def findings(tx: Transaction, builds: Iterable[Build]) -> dict[int, Findin
                 ],
                 states=states,
                 ahead=ahead,
+                flakes=flakes.get(build.id, ()),
             )
         )
         if finding is not None:
@@ -59,6 +66,29 @@ async def _ahead(tx: Transaction, beneath: Sequence[Buildset]) -> frozenset[int]
         for state in beneath
         if state.role is Role.PROOF and items[state.item_id].state is not ItemState.LANDED
     )
+
+
+async def _flakes(tx: Transaction, bad: Sequence[Build]) -> dict[int, tuple[int, ...]]:
+    """By build of which every failed test is known to be flaky, what proves it of the first few."""
+    in_short = await results.in_short(tx, (build.id for build in bad))
+    failed = await tx.select(FailedTest, {"build_id": set(in_short)}) if in_short else []
+    if not failed:
+        return {}
+    where = {
+        "project_id": {row.project_id for row in failed},
+        "job": {row.job for row in failed},
+        "test": {row.test for row in failed},
+    }
+    known = {(row.project_id, row.job, row.test): row for row in await tx.select(Flake, where)}
+    found: dict[int, tuple[int, ...]] = {}
+    for number, of in in_short.items():
+        tests = [row for row in failed if row.build_id == number and row.result.is_failed]
+        flakes = [known.get((row.project_id, row.job, row.test)) for row in tests]
+        if tests and len(tests) == of.tally.bad and None not in flakes:
+            proofs = [proof for flake in flakes if flake for proof in flake.proofs[-1:]]
+            pairs = [build for proof in proofs[:_PROOFS] for build in (proof.failed, proof.passed)]
+            found[number] = tuple(dict.fromkeys(each for each in pairs if each != number))
+    return found
 
 
 async def _others(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from cupel.control.views import blame, results
+from cupel.control.views.flake import known_flakes
 from cupel.control.views.nouns.cause import CauseView, ErrorLine, FailingTest
 from cupel.core import blame as blames
 from cupel.core.model import Build, Buildset, Role, Verdict
@@ -42,6 +43,7 @@ async def _cause(
     in_short = (await results.in_short(tx, [build.id])).get(build.id)
     failing = await results.first_failing(tx, build.id, limit=TESTS)
     tests = [each for each in failing if each.is_failed]
+    known = await known_flakes(tx, build.project_id, build.job, (each.digest for each in tests))
     lines = []
     if not tests or build.verdict is not Verdict.FAILURE:
         lines = await logs.excerpt(build.id, failed_step(build))
@@ -52,7 +54,7 @@ async def _cause(
         job=build.job,
         reason=build.reason,
         blame=blame.view(finding),
-        tests=[_test(each) for each in tests],
+        tests=[_test(each, flaky=each.digest in known) for each in tests],
         failing=len(tests) if in_short is None else in_short.tally.bad,
         lines=[
             ErrorLine(number=line.number + 1, text=line.text, found=line.found, main=line.main)
@@ -61,10 +63,13 @@ async def _cause(
     )
 
 
-def _test(result: Result) -> FailingTest:
+def _test(result: Result, *, flaky: bool) -> FailingTest:
     message = result.message or result.text.strip().partition("\n")[0]
     return FailingTest(
-        name=one_line(result.id, _MESSAGE), message=one_line(message, _MESSAGE), place=result.place
+        name=one_line(result.id, _MESSAGE),
+        message=one_line(message, _MESSAGE),
+        place=result.place,
+        flaky=flaky,
     )
 
 

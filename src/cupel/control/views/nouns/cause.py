@@ -36,11 +36,15 @@ class ErrorLine(View):
 
 
 class FailingTest(View):
-    """A test that failed, the first line of what it said, and where."""
+    """A test that failed, the first line of what it said, and where.
+
+    One that is `flaky` has both failed and passed where nothing that it depends on differed.
+    """
 
     name: str
     message: str
     place: str
+    flaky: bool
 
 
 class CauseView(View):
