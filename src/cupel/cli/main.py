@@ -55,12 +55,17 @@ COMMANDS: Mapping[str, str] = {
     "explain": "explain:explain",
     "explain-plan": "explain_plan:explain_plan",
     "schema": "schema:schema",
+    "completion": "completion:completion",
     "simulate": "simulate:simulate",
     "login": "login:login",
     "token": "token:token",
     "openapi": "openapi:openapi",
 }
 """Command → the module below `cupel.cli` and the name in it."""
+
+
+COMPLETING = "_CUPEL_COMPLETE"
+"""The variable by which a shell asks for what a word may become."""
 
 
 class Commands(click.Group):
@@ -76,6 +81,10 @@ class Commands(click.Group):
         module, _, name = place.partition(":")
         command = getattr(importlib.import_module(f"cupel.cli.{module}"), name)
         assert isinstance(command, click.Command)
+        if COMPLETING in os.environ:
+            from cupel.cli import complete
+
+            complete.attach(command, (cmd_name,))
         return command
 
 
@@ -126,7 +135,7 @@ def run(argv: Sequence[str] | None = None, session: Session | None = None) -> in
     except SystemExit as leaving:
         # Click leaves by itself when it has completed a word for a shell, and when whoever reads
         # us has seen enough, which is no failure.
-        return int(leaving.code or 0) if "_CUPEL_COMPLETE" in os.environ else Exit.OK
+        return int(leaving.code or 0) if COMPLETING in os.environ else Exit.OK
     except Exception as error:
         return _end_with(error)
     return code if isinstance(code, int) else Exit.OK

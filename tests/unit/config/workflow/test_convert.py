@@ -365,7 +365,7 @@ JOBS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b", "_", "é"]), JOBS, min_size=1), TREES)
 def test_any_workflow_is_read_and_the_outcome_can_be_loaded(jobs: object, env: object) -> None:
     text = yaml.safe_dump({"on": "push", "env": env, "jobs": jobs}, allow_unicode=True)
