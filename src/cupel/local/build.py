@@ -40,6 +40,8 @@ PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 FAILED = frozenset({"failure", "timeout"})
 """Verdicts that the job's own output may explain."""
 
+NOT_ITS_FAULT = "that is not the job's fault; `cupel doctor` says what this computer lacks"
+
 TESTS = 10
 """Failing tests that are told."""
 
@@ -354,6 +356,8 @@ class _Recorder:
         seconds = time.monotonic() - self._began
         found = await self._findings()
         error = await self._error(found) if verdict in FAILED else ()
+        if verdict == "infra":
+            error = (NOT_ITS_FAULT,)
         self.result.set_result(
             Result(
                 number=self._spec.build,

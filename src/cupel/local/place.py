@@ -102,7 +102,12 @@ def _has_machines(place: Path) -> bool:
 
 def _locked(place: Path) -> int | None:
     """A descriptor whose lock ends with the process; None if another has it."""
-    lock = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError:  # root has run something here
+        if place.stat().st_uid != os.geteuid():
+            return None
+        raise
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import shlex
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from cupel.config.server import ServerConfig
 from cupel.control import orders
 from cupel.core import key as keys
 from cupel.core.job import Job
-from cupel.errors import UserError
+from cupel.errors import InfraError, UserError
 from cupel.git import commits, snapshot
 from cupel.git.snapshot import Snapshot, Worktree
 from cupel.host.messages import MachineSpec, SourceSpec
@@ -204,6 +205,12 @@ async def _run(
     show: events.Show,
 ) -> Mapping[str, Result]:
     server = request.server
+    specs = _specs(request, jobs)
+    check_images(
+        [label for label, spec in specs.items() if namespace.find(spec) is None],
+        is_root=os.geteuid() == 0,
+        state=request.state,
+    )
     await _clear_up(request, read.held, namespace)
     async with _provider(request, read.held, namespace, jobs) as provider:
         bench = Bench(
@@ -211,7 +218,7 @@ async def _run(
             provider,
             origin,
             config=request.config,
-            specs=_specs(request, jobs),
+            specs=specs,
             left=request.artefacts or read.held / "left",
             show=show,
             visit=request.visit,
@@ -223,6 +230,15 @@ async def _run(
                 return await running.all()
         finally:
             bench.close()
+
+
+def check_images(missing: Sequence[str], *, is_root: bool, state: Path) -> None:
+    """Raise `InfraError` when images of labels are missing and can't be had, for want of root."""
+    if missing and not is_root:
+        raise InfraError(
+            f"the image of {', '.join(missing)} is not in {state}; only root can bring it there",
+            hint=f"once: sudo cupel --state {shlex.quote(str(state))} run …; then it takes no root",
+        )
 
 
 def _begun(read: Read, origin: Origin, jobs: Sequence[Job]) -> events.Begun:
@@ -275,10 +291,10 @@ def project_of(worktree: Worktree) -> str:
 
 
 def _specs(request: Request, jobs: Sequence[Job]) -> Mapping[str, MachineSpec]:
-    if request.server is not None:
-        return request.server.specs
-    config = request.config
     wanted = dict.fromkeys(label for job in jobs for label in job.labels)
+    if request.server is not None:
+        return {label: request.server.specs[label] for label in wanted}
+    config = request.config
     return {label: orders.machine_spec(label, config.labels[label]) for label in wanted}
 
 
