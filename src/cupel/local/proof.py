@@ -6,6 +6,7 @@ differs from a state in which it passed, it need not run again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -55,16 +56,19 @@ class Passes:
         return found if self._now() - at < KEPT else None
 
     def keep(self, key: str, outputs: str) -> None:
+        """Remember a pass; where that is not possible, the job will just be run again."""
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".new")
-        part.write_text(json.dumps({"at": self._now(), "outputs": outputs}))
-        part.replace(path)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".new")
+            part.write_text(json.dumps({"at": self._now(), "outputs": outputs}))
+            part.replace(path)
 
     def forget_old(self) -> None:
         for path in self._root.glob("*/*"):
-            if self._now() - path.stat().st_mtime > KEPT:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if self._now() - path.stat().st_mtime > KEPT:
+                    path.unlink()
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / key

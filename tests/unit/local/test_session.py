@@ -40,6 +40,4 @@ def test_an_image_that_only_root_can_bring_is_said_at_once(tmp_path: Path) -> No
     session.check_images(["small"], is_root=True, state=tmp_path)
     with pytest.raises(InfraError, match="the image of small is not in") as raised:
         session.check_images(["small"], is_root=False, state=tmp_path)
-    assert (
-        raised.value.hint == f"once: sudo cupel --state {tmp_path} run …; later runs take no root"
-    )
+    assert raised.value.hint == f"once: sudo cupel --state {tmp_path} run …; then it takes no root"
