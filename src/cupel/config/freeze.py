@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
@@ -155,7 +156,8 @@ def _freeze(
         base=job.name,
         label=matrix.fill(job.machine, cell),
         steps=tuple(
-            Step(
+            dataclasses.replace(
+                step,
                 name=matrix.fill(step.name, cell),
                 run=matrix.fill(step.run, cell),
                 on=step.on if len(job.parts) > 1 else "",

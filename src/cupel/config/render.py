@@ -128,10 +128,11 @@ def _link(link: Link) -> dict[str, Any]:
 def _step(step: Step) -> str | dict[str, Any]:
     if step.boot is not None:
         return ({} if step.name == boot.NAME else {"name": step.name}) | {"boot": _boot(step.boot)}
-    if step.name == first_line(step.run) and not step.on:
-        return step.run
     name = {} if step.name == first_line(step.run) else {"name": step.name}
-    return name | {"run": step.run} | ({"on": step.on} if step.on else {})
+    rest: dict[str, Any] = {"on": step.on} if step.on else {}
+    if step.failed_tests is not None:
+        rest["failed-tests"] = step.failed_tests
+    return name | {"run": step.run} | rest if name or rest else step.run
 
 
 def _boot(rule: Boot) -> dict[str, Any]:

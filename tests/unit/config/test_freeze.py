@@ -32,7 +32,7 @@ def test_a_job_is_frozen_whole() -> None:
         jobs:
           t:
             machine: "{{matrix.box}}"
-            steps: [{name: "on {{matrix.box}}", run: "run {{matrix.box}} $A"}]
+            steps: [{name: "on {{matrix.box}}", run: "run {{matrix.box}} $A", failed-tests: 7}]
             env: {A: "x{{matrix.box}}"}
             inputs: [src]
             timeout: 60
@@ -48,7 +48,7 @@ def test_a_job_is_frozen_whole() -> None:
         name="t (box=m)",
         base="t",
         label="m",
-        steps=(Step(name="on m", run="run m $A"),),
+        steps=(Step(name="on m", run="run m $A", failed_tests=7),),
         env=(("MATRIX_BOX", "m"), ("A", "xm")),
         inputs=("src",),
         timeout=60.0,
