@@ -55,6 +55,7 @@ class Dispatch:
                 | actions.RunBuild()
                 | actions.CancelBuild()
                 | actions.DestroyMachine()
+                | actions.KeepMachine()
                 | actions.DropCache()
             ):
                 return self._hosts.connections(action.host)
@@ -85,6 +86,8 @@ class Dispatch:
                 await self._hosts.run(action)
             case actions.CancelBuild():
                 await self._hosts.cancel(action)
+            case actions.KeepMachine():
+                await self._hosts.keep(action)
             case actions.DestroyMachine():
                 await self._hosts.destroy(action)
             case actions.DropCache():

@@ -187,6 +187,10 @@ class Hosts:
     async def cancel(self, action: actions.CancelBuild) -> None:
         await self._session(action.host).say(messages.Cancel(machine=action.machine_id))
 
+    async def keep(self, action: actions.KeepMachine) -> None:
+        """Have the host keep a machine that is held, also while we are away. Repeatable."""
+        await self._session(action.host).say(messages.Keep(machine=action.machine_id))
+
     async def destroy(self, action: actions.DestroyMachine) -> None:
         """Have the host delete a machine; whoever is in it is told why. Repeatable."""
         why = action.why or "its build has ended"

@@ -140,6 +140,7 @@ class Session:
                 slots=hello.slots,
                 labels=hello.labels,
                 machines=hello.machines,
+                held=hello.held,
                 detail="; ".join(hello.notes) or None,
                 images=images.images,
                 caches=images.caches,

@@ -115,4 +115,25 @@ class DropCache:
         return ("drop", self.cache_id)
 
 
-Action = PrepareState | Land | MakeMachine | RunBuild | CancelBuild | DestroyMachine | DropCache
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeepMachine:
+    """Have the host keep a machine that is held, also while the server is away."""
+
+    machine_id: int
+    host: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return ("keep", self.machine_id)
+
+
+Action = (
+    PrepareState
+    | Land
+    | MakeMachine
+    | RunBuild
+    | CancelBuild
+    | DestroyMachine
+    | KeepMachine
+    | DropCache
+)

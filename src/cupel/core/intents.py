@@ -10,6 +10,7 @@ from cupel.core.actions import (
     CancelBuild,
     DestroyMachine,
     DropCache,
+    KeepMachine,
     Land,
     MakeMachine,
     PrepareState,
@@ -88,6 +89,9 @@ def _of_machines(draft: Draft) -> Iterator[Action]:
             continue
         if machine.state is MachineState.DELETING:
             yield DestroyMachine(machine_id=machine.id, host=host.name, why=machine.detail or "")
+            continue
+        if machine.state is MachineState.HELD:
+            yield KeepMachine(machine_id=machine.id, host=host.name)
             continue
         if machine.state is MachineState.BUILDING:
             yield MakeMachine(machine=machine, host=host.name)

@@ -28,6 +28,7 @@ from cupel.host.messages import (
     Hello,
     Images,
     Judged,
+    Keep,
     Labels,
     MachineGone,
     MachineSpec,
@@ -102,12 +103,15 @@ class Agent:
         self._stock = stock
         self._stopped = False
         self._transport: Transport | None = None
+        self._kept: dict[int, Tenancy] = {}
+        """Machines that are held, while there is no session."""
 
     async def serve(self, transport: Transport) -> None:
         """Serve one server until the transport ends or `stop` is called; leave no machine behind.
 
-        Machines of an earlier life are deleted first. Raises `InfraError` when the server breaks
-        the protocol.
+        Machines of an earlier life are deleted first. Those that are held when the transport ends
+        stay for the next call, unless `let_go` comes first. Raises `InfraError` when the server
+        breaks the protocol.
         """
         self._transport = transport
         if self._stopped:
@@ -122,14 +126,34 @@ class Agent:
             self._guard,
             self._judge,
             self._stock,
+            self._kept,
         )
+        self._kept = {}
+        was_cancelled = True
         try:
             await session.purge(self._grace)
             await session.run(self._hello(session), self._grace)
+            was_cancelled = False
+        except InfraError:
+            was_cancelled = False
+            raise
         finally:
             transport.close()
             self._transport = None
+            if not was_cancelled and not self._stopped:
+                self._kept = session.release()
             await session.clear(self._grace)
+
+    async def let_go(self, after: float = 0.0) -> None:
+        """Delete, after so many seconds, what was held for a server that has not come back."""
+        await asyncio.sleep(after)
+        kept, self._kept = self._kept, {}
+        for number, tenancy in kept.items():
+            try:
+                async with asyncio.timeout(self._grace):
+                    await tenancy.vanish()
+            except TimeoutError:
+                log.error("machine stays until the next start", machine=number)
 
     def stop(self) -> None:
         """Let `serve` end soon, and from now on at once."""
@@ -143,6 +167,7 @@ class Agent:
             name=self._name,
             slots=self._slots,
             machines=tuple(session.tenancies),
+            held=tuple(number for number, each in session.tenancies.items() if each.is_kept),
             labels=self._labels,
             notes=self._notes,
             fetches=base.architecture() if self._stock is not None else "",
@@ -163,8 +188,9 @@ class _Session:
         guard: Guard | None,
         judge: Judge,
         stock: Stock | None,
+        kept: Mapping[int, Tenancy],
     ) -> None:
-        self.tenancies: dict[int, Tenancy] = {}
+        self.tenancies: dict[int, Tenancy] = dict(kept)
         self._guard = guard
         self._record = metrics.Record()
         self._watching: asyncio.Task[None] | None = None
@@ -175,7 +201,7 @@ class _Session:
         self._learned = asyncio.Event()
         self._stock = stock
         self._stocking: asyncio.Task[None] | None = None
-        self._sources = Sources(state)
+        self._sources = Sources(state, spare=kept)
         self._caches = Caches(state / "caches")
         self._load = functools.partial(protection.load, state)
         self._means = Means(
@@ -188,6 +214,8 @@ class _Session:
             caches=self._caches,
             obtain=no_stock if stock is None else stock.obtain,
         )
+        for tenancy in kept.values():
+            tenancy.move(self._means)
         self._visits = Visits(self._send)
         self._connection = protocol.HostConnection()
         self._writing = asyncio.Lock()
@@ -197,9 +225,18 @@ class _Session:
 
     async def purge(self, seconds: float) -> None:
         """Delete the machines of an earlier life; those that do not go stay known."""
-        for number in await self._means.provider.list():
-            self.tenancies[number] = Tenancy(number, None, self._means)
+        kept = dict(self.tenancies)
+        left = set(await self._means.provider.list()) - set(kept)
+        self.tenancies = {number: Tenancy(number, None, self._means) for number in left}
         await self.clear(seconds)
+        self.tenancies |= kept
+
+    def release(self) -> dict[int, Tenancy]:
+        """Hand out the machines that outlive the session."""
+        kept = {number: each for number, each in self.tenancies.items() if each.is_kept}
+        for number in kept:
+            del self.tenancies[number]
+        return kept
 
     async def clear(self, seconds: float) -> None:
         """Delete all machines, trying for some seconds; those that do not go stay known."""
@@ -221,7 +258,7 @@ class _Session:
                 self._connection.close()
                 self._visits.leave_all()
                 for tenancy in self.tenancies.values():
-                    tenancy.destroy()
+                    tenancy.leave()
             await self._end(seconds)
         if failed is not None:
             raise failed
@@ -271,6 +308,11 @@ class _Session:
                 if message.machine not in self.tenancies:
                     self._admit(group, Tenancy(message.machine, None, self._means))
                 self.tenancies[message.machine].destroy()
+            case Keep():
+                if message.machine in self.tenancies:
+                    self.tenancies[message.machine].keep()
+                else:
+                    self._start(group, self._send(MachineGone(machine=message.machine)))
             case Visit():
                 host = self.tenancies.get(message.machine)
                 self._visits.begin(message, host, functools.partial(self._start, group))
@@ -345,7 +387,8 @@ class _Session:
         task.add_done_callback(self._tasks.discard)
 
     async def _live(self, tenancy: Tenancy) -> None:
-        await tenancy.live()
+        if not await tenancy.live():
+            return
         # Forgotten before it is told: the server may fill the slot as soon as it hears of it.
         self._forget(tenancy)
         await self._send(MachineGone(machine=tenancy.number))

@@ -258,6 +258,14 @@ class Destroy:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """The machine, whose build has ended, is held for somebody: when the session ends, it stays for
+    as long as a lease, and is told in the next `Hello`. Repeatable."""
+
+    machine: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
     """Start a person's process, number `visit`, on the machine of a build, where steps begin.
 
@@ -319,12 +327,14 @@ class DropCaches:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """The first message. `machines` are those that still exist on the host, from whatever time."""
+    """The first message. `machines` are those that still exist on the host, from whatever time;
+    those that were `held` in the session before are as they were then."""
 
     version: int
     name: str
     slots: int
     machines: tuple[int, ...]
+    held: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
     """Labels that this host can make; empty: any."""
     notes: tuple[str, ...] = ()
@@ -570,6 +580,7 @@ ToHost = (
     | Run
     | Cancel
     | Destroy
+    | Keep
     | Visit
     | VisitInput
     | VisitSize

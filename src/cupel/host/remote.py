@@ -11,15 +11,16 @@ import random
 import secrets
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
-from cupel.errors import Forbidden, InfraError, UserError
+from cupel.errors import CupelError, Forbidden, InfraError, UserError
 from cupel.host import joining, messages
 from cupel.host.agent import Agent
 from cupel.host.joining import Join, Joined, Refused, Why
@@ -125,6 +126,7 @@ class Remote:
         self._now = now
         self._jitter = jitter
         self._welcome_before = False
+        self._lease = 0.0
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
@@ -137,12 +139,19 @@ class Remote:
 
         Raises `UserError` or `Forbidden` when the server does not let this host in.
         """
+        try:
+            await self._run()
+        finally:
+            await self._agent.let_go()
+
+    async def _run(self) -> None:
         while not self._stopped.is_set():
             wire = Wire(directory=self._state / "spool", now=self._now)
             try:
-                socket, joined, since = await self._join(wire, None, by=float("inf"))
+                socket, joined, since = await self._join_anew(wire)
             except _Stopped:
                 return
+            self._lease = joined.lease
             self._said = None
             self._say(f"host {self._name} serves {self._server.url}")
             self._welcome_before = True
@@ -152,6 +161,26 @@ class Remote:
                     group.create_task(self._keep(wire, socket, joined, since))
             finally:
                 wire.give_up("the host was stopped")
+
+    async def _join_anew(self, wire: Wire) -> tuple[Socket, Joined, float]:
+        """Begin a session. What is held of the one before waits for it no longer than a lease."""
+        async with asyncio.TaskGroup() as group:
+            expiring = group.create_task(self._agent.let_go(self._lease))
+            joined = await self._caught(self._join(wire, None, by=float("inf")))
+            expiring.cancel()
+        if isinstance(joined, Exception):
+            raise joined
+        return joined
+
+    @staticmethod
+    async def _caught(
+        joining: Coroutine[Any, Any, tuple[Socket, Joined, float]],
+    ) -> tuple[Socket, Joined, float] | Exception:
+        """Errors of a group of tasks come as groups; callers tell them apart by type."""
+        try:
+            return await joining
+        except (CupelError, _Stopped) as error:
+            return error
 
     async def _serve(self, wire: Wire) -> None:
         try:

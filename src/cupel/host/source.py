@@ -19,7 +19,7 @@ import os
 import shutil
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from cupel import process
@@ -60,7 +60,13 @@ class Sources:
     `now` is a clock that only goes forward, in seconds.
     """
 
-    def __init__(self, state: Path, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        spare: Collection[int] = (),
+    ) -> None:
         self.token = ""
         self._now = now
         self._mirrors = state / "mirrors"
@@ -78,8 +84,11 @@ class Sources:
         self._uses: collections.Counter[Path] = collections.Counter()
         """How many checkouts are being made of a mirror."""
         self._used_at: dict[Path, float] = {}
-        for left in (self._work, self._lent):  # by an earlier life
-            shutil.rmtree(left, ignore_errors=True)
+        lent = self._lent.iterdir() if self._lent.is_dir() else ()
+        spared = {str(number) for number in spare}
+        for left in (self._work, *lent):  # by an earlier life
+            if left.name not in spared:
+                shutil.rmtree(left, ignore_errors=True)
 
     async def mirror(self, project: str) -> Path:
         """The project's mirror, made if it is not there yet."""

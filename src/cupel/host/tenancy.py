@@ -137,10 +137,16 @@ class Tenancy:
         self._ordered = asyncio.Event()
         self._cancelled = asyncio.Event()
         self._unwanted = asyncio.Event()
+        self._over = asyncio.Event()
+        """Set when it is unwanted, or its session ends."""
+        self._kept = False
+        self._network = contextlib.AsyncExitStack()
+        """That of its machines, which lasts as long as the first: people may look into them."""
         self._place: visits.Place | None = None
         self._settled = asyncio.Event()
         if spec is None:
             self._unwanted.set()
+            self._over.set()
 
     def lend(self, build: int) -> str | None:
         """Let the machine be one of a build that has another as its own; why not, in words."""
@@ -215,6 +221,7 @@ class Tenancy:
         """Delete the machine, whatever it is doing."""
         self._cancelled.set()
         self._unwanted.set()
+        self._over.set()
         self._settled.set()
 
     async def place(self) -> visits.Place:
@@ -243,17 +250,45 @@ class Tenancy:
         """Let the machine be reported as failed, without making it."""
         self._refusal = reason
 
-    async def live(self) -> None:
-        """Make the machine, run the build, and delete the machine when that is asked for."""
-        if self._spec is not None:
+    async def live(self) -> bool:
+        """Make the machine, run the build, and delete the machine when that is asked for.
+
+        False if it stays, for the next session to go on with: it is held, and this one ends.
+        """
+        if self._spec is not None and not self._ended:
             async with _flat(), asyncio.TaskGroup() as group:
                 making = self._making = group.create_task(self._make(self._spec))
                 await self._serve(self._spec, making)
-                await self._unwanted.wait()
+        if self._spec is not None:
+            await self._over.wait()
+        if not self._unwanted.is_set() and self._kept:
+            return False
         await self.vanish()
+        return True
+
+    def keep(self) -> None:
+        """Let the machine, whose build has ended, outlive the session."""
+        self._kept = self._ended
+
+    def leave(self) -> None:
+        """The session ends: a machine that is to outlive it stays, another one is deleted."""
+        if self.is_kept:
+            self._over.set()
+        else:
+            self.destroy()
+
+    @property
+    def is_kept(self) -> bool:
+        return self._kept and not self._unwanted.is_set()
+
+    def move(self, means: Means) -> None:
+        """Go on in another session."""
+        self._means = means
+        self._over.clear()
 
     async def vanish(self) -> None:
         """Remove every trace of the machine, trying again until nothing is left. Repeatable."""
+        await self._network.aclose()
         for attempt in itertools.count():
             try:
                 self._means.sources.forget(self.number)
@@ -387,8 +422,9 @@ class Tenancy:
         for name, other in self._others.items():
             machines[name] = await other.laid_out(build)
         try:
-            async with beside.joined(self._means.provider, spec, machines, build) as joined:
-                return await self._runner(machine, build, spec, joined).run()
+            joining = beside.joined(self._means.provider, spec, machines, build)
+            joined = await self._network.enter_async_context(joining)
+            return await self._runner(machine, build, spec, joined).run()
         except UserError as error:
             return runner.Outcome(verdict="failure", reason=str(error))
 

@@ -244,9 +244,9 @@ class Bench:
                     recorder.take(message)
 
 
-async def _until(result: asyncio.Future[T], tasks: Sequence[asyncio.Future[None]]) -> T:
+async def _until(result: asyncio.Future[T], tasks: Sequence[asyncio.Future[bool]]) -> T:
     """The result; a task that ends before it does so by an error, which is raised."""
-    waiting: set[asyncio.Future[T] | asyncio.Future[None]] = {result, *tasks}
+    waiting: set[asyncio.Future[T] | asyncio.Future[bool]] = {result, *tasks}
     while not result.done():
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {result}:

@@ -6,7 +6,14 @@ import dataclasses
 from collections.abc import Callable
 
 from cupel.core import events
-from cupel.core.actions import CancelBuild, DestroyMachine, DropCache, MakeMachine, RunBuild
+from cupel.core.actions import (
+    CancelBuild,
+    DestroyMachine,
+    DropCache,
+    KeepMachine,
+    MakeMachine,
+    RunBuild,
+)
 from cupel.core.cache import CacheUse, Wanted, file_of
 from cupel.core.model import StepResult, Usage, Verdict
 from cupel.simulate.fate import Cause, Fate, Nature, by_name
@@ -66,6 +73,8 @@ class FakeHost:
         """How many times as long builds take here."""
         self.boot = 1.0
         self.machines: dict[int, _Machine] = {}
+        self.held: set[int] = set()
+        """Those that it was told to keep."""
         self.cannot_make = False
         """Whether it fails to make any machine."""
         self.made: list[int] = []
@@ -143,6 +152,11 @@ class FakeHost:
             self.machines[number].ended = True
         self._timeline.after(0.1, gone)
 
+    def keep(self, action: KeepMachine) -> None:
+        machine = self.machines.get(action.machine_id)
+        if machine is not None and machine.ended:
+            self.held.add(action.machine_id)
+
     def drop(self, action: DropCache) -> None:
         self.caches.discard(action.file)
         self._report(self, events.CachesGone(host=self.name, files=(action.file,)))
@@ -161,6 +175,7 @@ class FakeHost:
                 slots=self.slots,
                 labels=(),
                 machines=tuple(sorted(self.machines)),
+                held=tuple(sorted(self.held & self.machines.keys())),
                 detail=None,
                 images=((LABEL, self._nature.image),),
                 caches=tuple(sorted(self.caches)),
@@ -175,6 +190,7 @@ class FakeHost:
     def crash(self, *, keeping_machines: bool) -> None:
         """Stop at once. What ran is over, but the machines may still be there when it is back."""
         self.alive = self.connected = False
+        self.held.clear()
         if not keeping_machines:
             self.machines.clear()
         for machine in self.machines.values():

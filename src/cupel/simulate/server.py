@@ -16,6 +16,7 @@ from cupel.core.actions import (
     CancelBuild,
     DestroyMachine,
     DropCache,
+    KeepMachine,
     Land,
     MakeMachine,
     PrepareState,
@@ -220,6 +221,8 @@ class Server:
                 self._send(action, action.host, lambda host: host.run(action))
             case CancelBuild():
                 self._send(action, action.host, lambda host: host.cancel(action))
+            case KeepMachine():
+                self._send(action, action.host, lambda host: host.keep(action))
             case DestroyMachine():
                 self._send(action, action.host, lambda host: host.destroy(action))
             case DropCache():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
-from cupel.host import messages
+from cupel.host import agent, messages, transport
 from cupel.host.messages import (
+    BuildFinished,
     Destroy,
+    Hello,
+    Keep,
     MachineGone,
     Visit,
     VisitEnded,
@@ -17,10 +21,11 @@ from cupel.host.messages import (
     VisitRoom,
     VisitSize,
     VisitTaken,
+    Welcome,
 )
 from cupel.host.providers.interface import Size
 from fakes import provider as fakes
-from unit.host_agent.test_agent import World, play, repository
+from unit.host_agent.test_agent import LABELS, Repository, Server, World, play, repository
 
 __all__ = ["play", "repository"]
 
@@ -138,3 +143,53 @@ def test_a_visit_waits_for_what_its_build_needs(play):
         assert (await ended(world, 1)).status == 0
 
     play(scenario, WAITS)
+
+
+def test_what_is_held_outlives_its_session_and_is_visited_in_the_next(tmp_path, repository):
+    async def scenario() -> None:
+        provider = fakes.FakeProvider()
+        host = agent.Agent("here", 4, provider, tmp_path, pauses=(0.0,), grace=1.0)
+        async with session(host, provider, repository) as (world, hello):
+            assert hello.held == ()
+            for number in (1, 2):
+                await world.server.say(*world.both(number, "true"))
+                await world.server.hears(BuildFinished, number)
+            await world.server.say(Keep(machine=1), Keep(machine=7))
+            await world.server.hears(MachineGone, 7)
+            (tmp_path / "lent/1/seen").touch()
+        await until(lambda: sorted(provider.existing) == [1])
+        assert (tmp_path / "lent/1/seen").exists()
+        async with session(host, provider, repository) as (world, hello):
+            assert (hello.machines, hello.held) == ((1,), (1,))
+            await world.server.say(Visit(machine=1, visit=1), VisitInput(visit=1, data=b"exit 5"))
+            assert (await ended(world, 1)).status == 5
+            await world.server.say(Destroy(machine=1))
+            await world.server.hears(MachineGone, 1)
+            await world.server.say(*world.both(3, "true"), Keep(machine=3))
+            await world.server.hears(BuildFinished, 3)
+            await world.server.say(Keep(machine=3))
+            await world.server.say(Visit(machine=3, visit=2, argv=("cat",)))
+            await world.server.say(VisitInput(visit=2, data=b""))
+            await ended(world, 2)
+        assert list(provider.existing) == [3]
+        await host.let_go(0.01)
+        assert provider.existing == {}
+
+    asyncio.run(scenario())
+
+
+@contextlib.asynccontextmanager
+async def session(
+    host: agent.Agent, provider: fakes.FakeProvider, repository: Repository
+) -> AsyncIterator[tuple[World, Hello]]:
+    """A server that goes away, and means to come back."""
+    ours, theirs = transport.pair()
+    server = Server(theirs)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(host.serve(ours))
+        group.create_task(server.listen())
+        hello = await server.hears(Hello)
+        welcome = Welcome(version=messages.VERSION, heartbeat=60.0, token="t", labels=LABELS)
+        await server.say(welcome)
+        yield World(provider, host, server, repository), hello
+        theirs.close()
