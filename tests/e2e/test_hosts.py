@@ -263,3 +263,46 @@ def test_a_slow_line_slows_the_build_and_fills_no_memory(tmp_path: Path) -> None
         assert world.server.log(build["id"]).count("0123456789abcde") == size // 16
         assert most - before < 24 << 20
         assert build["finished_at"] - build["started_at"] > size * 8 / 4e6 / 2
+
+
+@pytest.mark.slow
+def test_people_get_into_machines_far_away_which_outlive_the_server(tmp_path: Path) -> None:
+    with fleet(tmp_path, 1) as world:
+        server = world.server
+        jobs = serving.jobs(a="echo mine > /tmp/left; false")
+        work = serving.project(server, tmp_path / "work", "p", jobs)
+        change = work.propose("Break it", {"some": "thing\n"}, "hold", "wait")
+        [build] = server.builds(change)
+
+        def inside(*command: str) -> str:
+            done = server.cli("shell", build["id"], "--", *command)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert inside("cat", "/tmp/left") == "mine\n"
+        _flood(world, build["id"])
+        server.kill()
+        server._listen = server._listen.replace("127.0.0.1", "0.0.0.0")
+        server.start()
+        world.hosts[0].is_there()
+        assert inside("cat", "/tmp/left") == "mine\n"
+        assert inside("git", "log", "-1", "--format=%s") == "Break it\n"
+        [hold] = server.get("/api/holds")
+        assert server.cli("hold", "release", hold["id"]).returncode == 0
+        machine = hold["machines"][0]["machine"]
+        wait_for(lambda: server.get(f"/api/machines/{machine}")["state"] == "gone")
+
+
+def _flood(world: Fleet, build: int) -> None:
+    """What prints without end, and is read by nobody, waits; all else goes on."""
+    state = str(world.server.state)
+    words = [sys.executable, "-m", "cupel", "--state", state, "shell", str(build), "--", "yes"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as flood:
+        assert flood.stdout is not None
+        assert flood.stdout.read(100_000).startswith(b"y\ny\n")
+        before = world.server.memory
+        done = world.server.cli("shell", build, "--", "sh", "-c", "sleep 3; echo meanwhile")
+        assert done.stdout == "meanwhile\n"
+        assert world.server.memory - before < 16 << 20
+        world.hosts[0].is_there()
+        flood.kill()

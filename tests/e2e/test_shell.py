@@ -99,6 +99,7 @@ def test_what_somebody_leaves_behind_is_hung_up_on(server: Server, project: Proj
     inside(server, build, "touch", "/tmp/go")
 
 
+@pytest.mark.slow  # the core's own tests say the same
 def test_a_visited_build_of_the_gate_proves_nothing(server: Server, project: Project) -> None:
     work = project(serving.jobs(tests=WAITS))
     change = work.propose("Wait", {"x": "x"}, "land")
@@ -128,7 +129,7 @@ def test_a_failed_machine_is_held_for_whoever_asked(server: Server, project: Pro
     with at(server, build["id"]) as terminal:
         terminal.type("cat /tmp/left\n")
         terminal.expect("broken")
-        longer = server.cli("hold", build["id"], "--for", "9s", "--reason", "a while")
+        longer = server.cli("hold", build["id"], "--for", "5s", "--reason", "a while")
         assert longer.returncode == 0, longer.stderr
         assert "held until" in longer.stdout
         terminal.type("echo still ty")
