@@ -294,6 +294,9 @@ class Idle:
         finally:
             transport.close()
 
+    async def let_go(self, after: float = 0.0) -> None:
+        """It holds nothing."""
+
     def stop(self) -> None:
         if self._transport is not None:
             self._transport.close()
