@@ -147,6 +147,8 @@ def _rows(
     for name, count in job.semaphores:
         yield "semaphore", f"{name} (of {count})", places["semaphore"]
     yield "timeout", quantity.duration(job.timeout), places["timeout"]
+    for cached in job.caches:
+        yield "cache", f"{cached.name}: {', '.join(cached.paths)}", places["cache"]
     if job.hold:
         yield "held after a failure", quantity.duration(job.hold), places["hold"]
     yield "votes", "yes" if job.voting else "no", places["voting"]

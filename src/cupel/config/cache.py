@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from cupel.config.document import Array, Scalar, Value
+from cupel.config.document import Array, Kind, Scalar, Value
 from cupel.config.pattern import PatternShape
-from cupel.config.problem import Problems, show
+from cupel.config.problem import Mark, Problems, show
 from cupel.config.scalar import Text
 from cupel.config.shape import At, Field, ListOf, Placed, Record, Refused, Schema, attempt
 from cupel.core.cache import JobCache
@@ -134,6 +134,12 @@ class CacheShape:
 
     def schema(self) -> Schema:
         return {"anyOf": [self._path.schema(), self.record.schema()]}
+
+
+def one(path: str) -> JobCache:
+    """The cache of a good path that stands by itself."""
+    read = PathShape().read(Scalar(at=Mark(""), text=path, kind=Kind.TEXT), Problems())
+    return JobCache(name=_name(read), paths=(read,))
 
 
 class CachesShape:

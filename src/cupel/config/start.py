@@ -20,6 +20,9 @@ _HEAD = """\
 """
 
 _MACHINE = "A label: what the machine is. `cupel pool list` has all that the server offers."
+_CACHE = (
+    "What builds of landed changes have fetched, later ones find there; the verdict is the same."
+)
 _STEPS = (
     "Each step is a script for bash, which ends at the first command that fails. The machine is "
     "new, and nobody uses it after this build."
@@ -66,6 +69,10 @@ def _job(choice: Choice, detected: Detected) -> Iterator[str]:
     yield f"  {job.name}:"
     yield from _comment(f"Chosen because {choice.why}. {_MACHINE}")
     yield f"    machine: {_scalar(job.machine)}"
+    if choice.caches:
+        yield from _comment(_CACHE)
+        paths = ", ".join(choice.caches)
+        yield f"    cache: {paths if len(choice.caches) == 1 else f'[{paths}]'}"
     if job.env:
         yield "    env:"
         yield from (f"      {key}: {_scalar(value)}" for key, value in job.env)

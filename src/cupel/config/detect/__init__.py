@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from cupel.config import cache
 from cupel.config.detect import build, node, python
 from cupel.config.detect.choice import Choice, Part, Repository
 from cupel.config.job import MAIN_FILE, JobConfig, first_line
@@ -88,6 +89,7 @@ def _config(choice: Choice, machine: str, parts: tuple[Part, ...]) -> ProjectCon
         machine=machine,
         steps=tuple(Step(name=each.name or first_line(each.run), run=each.run) for each in parts),
         env=choice.env,
+        caches=tuple(cache.one(path) for path in choice.caches),
         at=at,
         machine_at=at,
     )

@@ -32,6 +32,7 @@ def cargo(repository: Repository) -> Choice | None:
         "Cargo.toml is there",
         packages=("cargo", "rustc", "gcc", "libc6-dev"),
         lacks="cargo --version",
+        caches=("~/.cargo/registry",),
     )
 
 
@@ -46,6 +47,7 @@ def go(repository: Repository) -> Choice | None:
         "go.mod is there",
         packages=("golang-go", "gcc", "libc6-dev"),
         lacks="go version",
+        caches=("~/go/pkg/mod",),
     )
 
 
@@ -66,6 +68,7 @@ def maven(repository: Repository) -> Choice | None:
         "pom.xml is there",
         packages=("default-jdk-headless",) if own else ("maven", "default-jdk-headless"),
         lacks="javac -version" if own else "mvn --version",
+        caches=("~/.m2/repository",),
     )
 
 
@@ -84,6 +87,7 @@ def gradle(repository: Repository) -> Choice | None:
         f"{built} and gradlew are there",
         packages=("default-jdk-headless",),
         lacks="javac -version",
+        caches=("~/.gradle/caches",),
     )
 
 

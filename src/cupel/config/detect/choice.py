@@ -33,6 +33,8 @@ class Choice(NamedTuple):
     packages: tuple[str, ...] = ()
     lacks: str = ""
     env: tuple[tuple[str, str], ...] = ()
+    caches: tuple[str, ...] = ()
+    """Directories of what is fetched, which later builds get."""
 
     @property
     def network(self) -> bool:

@@ -10,6 +10,7 @@ from cupel.config.detect.choice import Choice, Part, Repository, table
 
 MARKERS = ("package.json",)
 
+_PNPM = ("~/.npm", "~/.local/share/pnpm/store")
 _RESULTS = "Results as JUnit in $CUPEL_RESULTS are shown test by test."
 
 
@@ -20,6 +21,7 @@ class _Manager(NamedTuple):
     test: str
     arguments: str
     """What stands between the script and arguments for it."""
+    caches: tuple[str, ...] = ("~/.npm",)
 
 
 def script(repository: Repository) -> Choice | None:
@@ -33,19 +35,24 @@ def script(repository: Repository) -> Choice | None:
     manager = _manager(repository, str(package.get("packageManager", "")))
     parts = (Part(manager.install), _tested(manager, command, package))
     why = "package.json has a test script"
-    return Choice("test", parts, why, packages=("nodejs", "npm"), lacks="npm --version")
+    packages = ("nodejs", "npm")
+    return Choice("test", parts, why, True, packages, "npm --version", caches=manager.caches)
 
 
 def _manager(repository: Repository, named: str) -> _Manager:
     if named.startswith("pnpm@") or "pnpm-lock.yaml" in repository.paths:
         run = "npx --yes corepack@0 pnpm" if named else "npx --yes pnpm@9"
         frozen = " --frozen-lockfile" if "pnpm-lock.yaml" in repository.paths else ""
-        return _Manager(f"{run} install{frozen}", f"{run} run test", "")
+        return _Manager(f"{run} install{frozen}", f"{run} run test", "", _PNPM)
     if named.startswith("yarn@") and not named.startswith("yarn@1"):
         run = "npx --yes corepack@0 yarn"
-        return _Manager(f"{run} install --immutable", f"{run} test", "")
+        return _Manager(
+            f"{run} install --immutable", f"{run} test", "", ("~/.npm", "~/.yarn/berry/cache")
+        )
     if named.startswith("yarn@") or "yarn.lock" in repository.paths:
-        return _Manager("npx --yes yarn@1 install --frozen-lockfile", "npx --yes yarn@1 test", "")
+        run = "npx --yes yarn@1"
+        caches = ("~/.npm", "~/.cache/yarn")
+        return _Manager(f"{run} install --frozen-lockfile", f"{run} test", "", caches)
     locked = {"package-lock.json", "npm-shrinkwrap.json"} & repository.paths
     return _Manager("npm ci" if locked else "npm install", "npm test", "--")
 

@@ -74,7 +74,7 @@ def _made(
         Part(f"{VENV}/bin/pip install {packages}"),
         last._replace(run=f"{VENV}/bin/{last.run}", name=name),
     )
-    return Choice(name, parts, why, env=env)
+    return Choice(name, parts, why, env=env, caches=("~/.cache/pip",))
 
 
 def tests(repository: Repository) -> Choice | None:
