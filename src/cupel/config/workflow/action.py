@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from cupel.config.document import Scalar
 from cupel.config.problem import Mark, show
 from cupel.config.workflow import tree
+from cupel.config.workflow.caching import TOOLS, Caches
 from cupel.config.workflow.note import Code, Notes
 from cupel.config.workflow.shell import Writer
 
@@ -27,6 +28,7 @@ class Used:
     given: Mapping[str, Scalar]
     writer: Writer
     notes: Notes
+    caches: Caches
 
     def bare(self, key: str) -> str:
         """An input, for use between double quotes."""
@@ -77,7 +79,7 @@ def python(version: str = "") -> str:
 
 def _setup_python(used: Used) -> Script:
     used.note_options("architecture", "check-latest", "freethreaded")
-    _note_cache(used)
+    _keep(used)
     version = used.bare("python-version")
     if "\n" in version.strip():
         version = version.split()[0]
@@ -102,22 +104,25 @@ def node(version: str = "") -> str:
 
 def _setup_node(used: Used) -> Script:
     used.note_options("registry-url", "architecture", "check-latest", "always-auth")
-    _note_cache(used)
+    _keep(used)
     version = used.bare("node-version").strip()
     if not version and used.bare("node-version-file"):
         return node(f'$(tr -d v < "{used.bare("node-version-file")}")')
     return node(f'"{version}"' if version else "")
 
 
-def _note_cache(used: Used) -> None:
+def _keep(used: Used) -> None:
+    """What actions that set a tool up keep for it."""
     if used.bare("cache") not in ("", "false"):
-        used.notes.add(used.at, Code.CACHE, f"{used.name} keeps no cache of {used.bare('cache')}")
+        used.caches.of_tool(used.bare("cache"), used.at)
 
 
 def _debian(command: str, packages: str, *versions: str) -> Callable[[Used], Script]:
     """What Debian's packages are enough for; a version is noted, since it may be another."""
 
     def convert(used: Used) -> Script:
+        if used.bare("cache") in TOOLS:
+            _keep(used)
         for key in versions:
             if used.bare(key) not in ("", "stable", "oldstable"):
                 message = f"{used.name} with {key} {show(used.bare(key))}: Debian's is taken"
@@ -128,6 +133,8 @@ def _debian(command: str, packages: str, *versions: str) -> Callable[[Used], Scr
 
 
 def _uv(used: Used) -> Script:
+    if used.bare("enable-cache") == "true":
+        used.caches.of_tool("uv", used.at)
     version = f"=={used.bare('version')}" if re.match(r"\d", used.bare("version")) else ""
     return (
         f"python3 -m venv /tmp/uv && /tmp/uv/bin/pip install -q 'uv{version}'\n"
@@ -141,7 +148,16 @@ def _pnpm(used: Used) -> Script:
 
 
 def _cache(used: Used) -> Script:
-    used.notes.add(used.at, Code.CACHE, f"{used.name} keeps nothing of {show(used.bare('path'))}")
+    path, key = used.given.get("path"), used.given.get("key")
+    if path is None or "${{" in path.text:
+        used.notes.add(used.at, Code.CACHE, f"{used.name} of {show(path.text if path else '')}")
+    else:
+        used.caches.written(path.text, key.text if key else "", used.writer, used.at)
+    return None
+
+
+def _rust_cache(used: Used) -> Script:
+    used.caches.of_tool("rust", used.at)
     return None
 
 
@@ -222,7 +238,7 @@ _ACTIONS: Mapping[str, Callable[[Used], Script]] = {
     "actions/cache": _cache,
     "actions/cache/restore": _cache,
     "actions/cache/save": _cache,
-    "swatinem/rust-cache": _cache,
+    "swatinem/rust-cache": _rust_cache,
     "actions/upload-artifact": _upload,
     "actions/download-artifact": _download,
 }

@@ -11,6 +11,7 @@ from cupel.config.job import DEFAULT_TIMEOUT, MAX_TIMEOUT, JobConfig
 from cupel.config.matrix import Cell
 from cupel.config.problem import Mark, show
 from cupel.config.workflow import cells, expression, service, tree
+from cupel.config.workflow.caching import Caches
 from cupel.config.workflow.cells import Cells, Dynamic
 from cupel.config.workflow.expression import Known, Name, Unknown, Unreadable
 from cupel.config.workflow.note import Code, Notes
@@ -193,7 +194,9 @@ class _Converting:
             directory=self._default("working-directory"),
             exports=tuple(dynamic),
         )
-        steps = Converter(self._writer, self._notes, defaults).steps(self._get("steps"))
+        caches = Caches(self._notes)
+        converter = Converter(self._writer, self._notes, defaults, caches)
+        steps = converter.steps(self._get("steps"))
         self._note_rest()
         if not steps:
             message = f"nothing is left of the job {show(self._name)}"
@@ -209,6 +212,7 @@ class _Converting:
             steps=tuple(steps),
             env=tuple({"CI": "true", **env}.items()),
             timeout=self._timeout(),
+            caches=tuple(caches.found.values()),
             voting=self._voting(),
             matrix=self._cells.matrix,
             parts=(own, *(part for part, _ in served)) if served else (),

@@ -49,7 +49,7 @@ TODO: dict[Code, str] = {
     Code.ACTION: "write what it does as a script",
     Code.OPTION: "write what the option does as a script",
     Code.VERSION: "give the server a label whose image has that version",
-    Code.CACHE: "what every build fetches belongs into the image: docs/how-to/define-an-image.md",
+    Code.CACHE: "write `cache` by hand: docs/how-to/keep-caches.md",
     Code.ARTEFACT: "copy from $CUPEL_NEEDS/JOB what that job left in $CUPEL_ARTIFACTS",
     Code.SHELL: "write the script for bash",
     Code.OUTPUTS: "leave a file in $CUPEL_ARTIFACTS, and read it below $CUPEL_NEEDS",

@@ -10,6 +10,7 @@ from cupel.config.document import Scalar, Table, Value
 from cupel.config.job import VARIABLE, first_line
 from cupel.config.problem import Mark, show
 from cupel.config.workflow import action, expression, tree
+from cupel.config.workflow.caching import Caches
 from cupel.config.workflow.expression import Call, Literal, Name, Not, Pair, Tree, Unknown
 from cupel.config.workflow.note import Code, Notes
 from cupel.config.workflow.shell import Writer, condition
@@ -68,6 +69,7 @@ class Converter:
     writer: Writer
     notes: Notes
     defaults: Defaults
+    caches: Caches
 
     def steps(self, value: Value | None) -> list[Step]:
         """Those that are carried over, after what they need of a runner of GitHub.
@@ -137,7 +139,12 @@ class Converter:
         name = tree.text(uses).partition("@")[0]
         inputs = {key.lower(): value for key, value in tree.pairs(tree.get(item, "with"))}
         used = action.Used(
-            name=name, at=uses.at, given=inputs, writer=self.writer, notes=self.notes
+            name=name,
+            at=uses.at,
+            given=inputs,
+            writer=self.writer,
+            notes=self.notes,
+            caches=self.caches,
         )
         known, script = action.convert(used)
         if not known:

@@ -197,6 +197,32 @@ def test_what_runners_have_is_set_up_where_scripts_use_it() -> None:
     assert list(job("steps: [{run: make}]").files) == [".cupel.yaml"]
 
 
+def test_what_actions_keep_are_caches() -> None:
+    made = job("""
+        strategy: {matrix: {py: [1, 2]}}
+        steps:
+          - uses: actions/setup-python@v5
+            with: {python-version: 3.x, cache: pip}
+          - uses: actions/setup-go@v5
+            with: {cache: true}
+          - uses: Swatinem/rust-cache@v2
+          - uses: actions/cache@v4
+            with:
+              path: |
+                ~/.ccache
+                out/deps
+              key: ${{ runner.os }}-cc-${{ matrix.py }}-${{ hashFiles('**/CMakeLists.txt') }}
+          - run: make ${{ matrix.py }}
+    """)
+    assert made.notes == ()
+    found = {cache.name: cache for cache in made.config.jobs["a"].caches}
+    assert found["pip"].paths == ("/root/.cache/pip",)
+    assert found["rust"].files == ("Cargo.lock",)
+    assert found["Linux-cc"].paths == ("/root/.ccache", "out/deps")
+    assert found["Linux-cc"].files == ("**/CMakeLists.txt",)
+    assert found["Linux-cc"].texts == ("Linux-cc-{{matrix.py}}",)
+
+
 def test_services_are_machines_whose_labels_are_named() -> None:
     made = job("""
         services:
@@ -232,7 +258,10 @@ NAMED = [
     ("uses: ./.github/workflows/x.yml", ["5 reusable"]),
     ("steps: [{run: x}, {uses: us/own@v1}]", ["5 action"]),
     ("steps: [{run: x}, {uses: ./local}]", ["5 action"]),
-    ("steps: [{run: x}, {uses: actions/cache@v4, with: {path: p}}]", ["5 cache"]),
+    ("steps: [{run: x}, {uses: actions/cache@v4, with: {path: /etc}}]", ["5 cache"]),
+    ("steps: [{run: x}, {uses: actions/cache@v4, with: {path: p, key: '${{ github.sha }}'}}]",
+     ["5 cache"]),
+    ("steps: [{run: x}, {uses: actions/setup-python@v5, with: {cache: new}}]", ["5 cache"]),
     ("steps: [{run: x}, {uses: actions/checkout@v4, with: {repository: a/b}}]", ["5 option"]),
     ("steps: [{run: x}, {uses: actions/setup-go@v5, with: {go-version: 1.22}}]", ["5 version"]),
     ("steps: [{run: x}, {uses: actions/download-artifact@v4, with: {name: n}}]", ["5 artefact"]),
@@ -312,7 +341,7 @@ def test_real_workflows(path: Path) -> None:
     assert [each.name for each in frozen(made)] == names[path.stem]
     named = {
         "pluggy": {"action", "artefact", "empty", "needs", "runner"},
-        "anyio": {"action", "cache", "condition", "empty", "needs", "option", "outputs", "runner"},
+        "anyio": {"action", "condition", "empty", "needs", "option", "outputs", "runner"},
     }
     assert {note.code for note in made.notes} == named[path.stem]
 
