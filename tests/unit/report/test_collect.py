@@ -82,6 +82,29 @@ def test_a_file_that_is_cut_says_so() -> None:
     assert "it is too large, so the end is not read; 2 results" in made.notices[0]
 
 
+def test_a_place_of_odd_text_is_harmless_too() -> None:
+    text = "a  b \u202e\t.py:3: Error"
+    bad = f'<testcase name="a"><failure>{text}</failure></testcase>'
+    [only] = reading.read(bad)[0]
+    assert only.file is not None
+    assert results.one_line(only.file, 500) == only.file
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('E   File.py:3: x\n  File "tests/t.py", line 7, in f\nE   ValueError', "tests/t.py:7"),
+        ("/usr/lib/x.c:3:1: note\nsrc/lib.rs:12:5", "src/lib.rs:12"),
+        ("    at f (node:internal/x.js:1:1)\n    at g (/build/src/a/b.js:9:3)", "a/b.js:9"),
+        ("at java.base/x.y(Z.java:3)\nat org.junit.A(B.java:1)\nat a.b.C.d(C.java:4)", "C.java:4"),
+        ("see https://example.org:8080/x and 12:30:01", ""),
+    ],
+)
+def test_where_a_test_failed_is_found_in_its_text(text: str, place: str) -> None:
+    [only] = reading.read(f"<testcase><failure><![CDATA[{text}]]></failure></testcase>")[0]
+    assert only.place == place
+
+
 def test_there_are_only_so_many_notices() -> None:
     made = reading.collected(*["<testsuite>"] * 50)
     assert len(made.notices) == results.MOST_NOTICES

@@ -82,7 +82,7 @@ class Kept:
         found: list[Result] = []
         for block in range(first // BLOCK, -(-last // BLOCK) if last > first else 0):
             start = block * BLOCK
-            found += self._block(block)[max(first - start, 0) : last - start]
+            found += _results(self._rows(block)[max(first - start, 0) : last - start])
         return found
 
     def of(self, outcome: str, first: int, count: int) -> list[Result]:
@@ -104,11 +104,16 @@ class Kept:
     def matching(self, part: str) -> Iterator[Result]:
         """Those whose id contains a text, whatever the case; all are looked at."""
         part = part.casefold()
-        return (each for each in self if part in each.id.casefold())
+        for block in range(len(self._blocks) - 1):
+            rows = self._rows(block)
+            # Few of many: only these are made results, whose id is then looked at.
+            with _whole():
+                likely = [row for row in rows if part in f"{row[0]}::{row[1]}".casefold()]
+            yield from (each for each in _results(likely) if part in each.id.casefold())
 
     def __iter__(self) -> Iterator[Result]:
         for block in range(len(self._blocks) - 1):
-            yield from self._block(block)
+            yield from _results(self._rows(block))
 
     def __enter__(self) -> Self:
         return self
@@ -119,11 +124,10 @@ class Kept:
     def close(self) -> None:
         self._file.close()
 
-    def _block(self, number: int) -> list[Result]:
+    def _rows(self, number: int) -> list[list[Any]]:
         start, end = self._blocks[number : number + 2]
         with _whole():
-            rows = json.loads(zlib.decompress(self._at(start, end - start)))
-            return [_result(row) for row in rows]
+            return list(json.loads(zlib.decompress(self._at(start, end - start))))
 
     def _entry(self, index: int) -> tuple[bytes, int]:
         found: tuple[bytes, int] = _ENTRY.unpack(
@@ -151,6 +155,11 @@ def _row(result: Result) -> list[Any]:
     while row[-1] is None or row[-1] is False or row[-1] == "":
         row.pop()
     return row
+
+
+def _results(rows: Sequence[list[Any]]) -> list[Result]:
+    with _whole():
+        return [_result(row) for row in rows]
 
 
 def _result(row: list[Any]) -> Result:

@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 
+from cupel.core import results
 from cupel.core.results import Result
 
 SOURCE = "/build/src/"
@@ -22,7 +23,7 @@ _LONGEST = 400
 
 _LAST = (
     # pytest: `tests/test_x.py:12: AssertionError`
-    re.compile(r"^([^\s:()\"'][^:()\"']{0,300}\.\w{1,8}):(\d{1,9}): \w"),
+    re.compile(r"^((?!E  )[^\s:()\"'][^:()\"']{0,300}\.\w{1,8}):(\d{1,9}): \w"),
     # Python: `  File "tests/test_x.py", line 12, in test`
     re.compile(r"^\s*File \"([^\"]{1,300})\", line (\d{1,9})"),
 )
@@ -67,7 +68,8 @@ def _places(
         for line in lines:
             match = pattern.search(line)
             if match is not None and not _LIBRARY.search(line):
-                yield own(match.group(1)), int(match.group(2)) or None
+                file = results.one_line(match.group(1), results.LONGEST_PATH)
+                yield own(file), int(match.group(2)) or None
 
 
 def _same(one: str, other: str) -> bool:
