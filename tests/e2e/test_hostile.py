@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import urllib.parse
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cupel.host.providers import oom
 from e2e import server as serving
 from e2e.conftest import Project
 from e2e.server import Server
@@ -45,10 +47,17 @@ def test_a_fork_bomb_stays_in_its_machine(server: Server, project: Project) -> N
 
 def test_eating_all_memory_is_said(server: Server, project: Project) -> None:
     build = build_of(
-        project, server, "python3 -c \"x = bytearray(1 << 30); x[::4096] = b'x'*(1<<18)\""
+        project,
+        server,
+        "sleep 60 & python3 -c \"x = bytearray(1 << 30); x[::4096] = b'x'*(1<<18)\"",
     )
     assert build["verdict"] == "failure"
     assert "killed for memory: limit 256 MiB" in build["reason"]
+    if os.access(oom.KMSG, os.R_OK):
+        assert "; it was python3, which had 2" in build["reason"], build["reason"]
+        log = server.log(build["id"])
+        assert "killed for memory: python3, which had 2" in log
+        assert " sleep" in log[log.index("beside it ran:") :]
 
 
 def test_filling_the_disk_fails_the_build(server: Server, project: Project) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from cupel.errors import InfraError, UserError
 from cupel.host.messages import LinkSpec, MachineSpec
 from cupel.host.providers.interface import Machine, Process, Progress, Size, Stream, Usage
+from cupel.host.providers.oom import Killed
 
 OOM = "out of memory"
 """An exit of a script: the kernel kills its process for memory."""
@@ -76,6 +77,7 @@ class FakeProvider:
         self.fault: str | None = None
         """What a script that kills the machine is to blame for."""
         self.records: Mapping[str, Path] = {}
+        self.casualties: Sequence[Killed] = ()
 
     def shares(self, spec: MachineSpec) -> bool:
         return self.sharing
@@ -225,6 +227,9 @@ class FakeMachine:
 
     async def fault(self) -> str | None:
         return self._provider.fault if self._gone else None
+
+    def casualties(self) -> Sequence[Killed]:
+        return self._provider.casualties
 
     def records(self) -> Mapping[str, Path]:
         return self._provider.records

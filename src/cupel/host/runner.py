@@ -57,6 +57,9 @@ LOOK_SECONDS = 10.0
 
 LOOKED = "still running"
 
+_BESIDE = 10
+"""Processes that are named beside one that was killed, the largest."""
+
 ARTEFACT_SECONDS = 600.0
 
 RECORDS = ".machine"
@@ -267,7 +270,7 @@ class Runner:
                 status = await self._execute(step)
         except InfraError:
             if self.usage(step).oom_kills > before.oom_kills:
-                return _failure(self._out_of_memory())
+                return _failure(await self._out_of_memory(step))
             raise
         finally:
             after = self.usage(step)
@@ -286,9 +289,11 @@ class Runner:
         killed = after.oom_kills > before.oom_kills
         if status == 0:
             if killed:
-                await self._remark(f"a process was {self._out_of_memory()}")
+                await self._remark(f"a process was {await self._out_of_memory(step)}")
             return SUCCESS
-        return _failure(self._out_of_memory() if killed else f"step {step.name!r} {_ended(status)}")
+        if killed:
+            return _failure(await self._out_of_memory(step))
+        return _failure(f"step {step.name!r} {_ended(status)}")
 
     async def _execute(self, step: StepSpec) -> int:
         process = await self._machine_of(step).exec(
@@ -412,10 +417,20 @@ class Runner:
         own = next(iter(self._machines), "")
         return environment(self._build, name or own)
 
-    def _out_of_memory(self) -> str:
-        peak = self.usage().memory_peak
-        known = f", peak {size(peak)}" if peak is not None else ""
-        return f"killed for memory: limit {size(self._memory)}{known}"
+    async def _out_of_memory(self, step: StepSpec) -> str:
+        """That the kernel has killed something, and what; what else ran is put into the log."""
+        usage = self.usage(step)
+        peak = f", peak {size(usage.memory_peak)}" if usage.memory_peak is not None else ""
+        said = f"killed for memory: limit {size(self._memory)}{peak}"
+        killed = self._machine_of(step).casualties()
+        if not killed:
+            return said
+        last = killed[-1]
+        lines = [f"{size(each)} {name}" for name, each in last.others[:_BESIDE]]
+        if lines:
+            head = f"killed for memory: {last.name}, which had {size(last.memory)}; beside it ran:"
+            await self._remark("\n  ".join([head, *lines]), self._parts.get(step.on, 0))
+        return f"{said}; it was {last.name}, which had {size(last.memory)}"
 
 
 def environment(build: BuildSpec, name: str) -> dict[str, str]:

@@ -58,6 +58,7 @@ from cupel.host.messages import (
     Welcome,
 )
 from cupel.host.providers.interface import Stream
+from cupel.host.providers.oom import Killed
 from cupel.image import base
 from fakes import provider as fakes
 
@@ -396,6 +397,25 @@ def test_a_step_killed_for_memory_says_so(play):
         finished = await world.finish(1, "hungry")
         reason = "killed for memory: limit 64 MiB, peak 1 MiB"
         assert (finished.verdict, finished.reason) == ("failure", reason)
+
+    play(scenario, {"hungry": fakes.Script(exit=fakes.OOM)})
+
+
+def test_who_was_killed_for_memory_is_named_and_what_ran_beside_it_is_in_the_log(play):
+    async def scenario(world: World) -> None:
+        world.provider.casualties = [
+            Killed(name="python3", memory=60 << 20, others=(("make", 3 << 20), ("sh", 1 << 20)))
+        ]
+        finished = await world.finish(1, "hungry")
+        assert finished.reason == (
+            "killed for memory: limit 64 MiB, peak 1 MiB; it was python3, which had 60 MiB"
+        )
+        (said,) = [each.data.decode() for each in world.server.of(Output) if each.stream == "cupel"]
+        assert said.splitlines() == [
+            "killed for memory: python3, which had 60 MiB; beside it ran:",
+            "  3 MiB make",
+            "  1 MiB sh",
+        ]
 
     play(scenario, {"hungry": fakes.Script(exit=fakes.OOM)})
 

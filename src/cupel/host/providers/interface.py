@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 from cupel.host.messages import LinkSpec, MachineSpec
+from cupel.host.providers.oom import Killed
 
 T = TypeVar("T")
 
@@ -158,6 +159,10 @@ class Machine(Protocol):
 
         None for a machine that goes on, and for one that was lost in any other way.
         """
+        ...
+
+    def casualties(self) -> Sequence[Killed]:
+        """What its kernel has killed in it for want of memory, as far as that can be known."""
         ...
 
     def records(self) -> Mapping[str, Path]:

@@ -204,6 +204,13 @@ class Group:
             return None, None
         return sum(read for read, _ in known), sum(written for _, written in known)
 
+    @property
+    def path(self) -> str | None:
+        """What the kernel calls it in every hierarchy: the part that nobody else's has."""
+        if not self.tops:
+            return None
+        return f"/{self.tops[0].parent.name}/{self.tops[0].name}"
+
     def oom_kills(self) -> int:
         if self.memory is None:
             return 0

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from pathlib import Path
 
 from cupel.errors import InfraError
-from cupel.host.providers import archive
+from cupel.host.providers import archive, oom
 from cupel.host.providers.inside import plan as plans
 from cupel.host.providers.inside import terminal, wire
 from cupel.host.providers.inside.plan import Plan
@@ -18,6 +18,7 @@ from cupel.host.providers.interface import Size, Stream, Usage
 from cupel.host.providers.namespace import cgroups
 from cupel.host.providers.namespace.process import NamespaceProcess, NamespaceTalk
 from cupel.host.providers.namespace.shell import Shell
+from cupel.host.providers.oom import Killed
 
 TERMINAL_SECONDS = 10.0
 """How long a machine may take to make a terminal."""
@@ -270,6 +271,10 @@ class NamespaceMachine:
 
     async def fault(self) -> str | None:
         return None  # the kernel is the host's: what runs in it can't end it
+
+    def casualties(self) -> Sequence[Killed]:
+        path = self._group.path
+        return [] if path is None else oom.parse(oom.kernel_log(), path)
 
     def records(self) -> Mapping[str, Path]:
         return {}

@@ -15,10 +15,11 @@ from pathlib import Path
 from cupel import logger
 from cupel.config.egress import Allowed, Ports
 from cupel.errors import InfraError, UserError
-from cupel.host.providers import archive
+from cupel.host.providers import archive, oom
 from cupel.host.providers.interface import Size, Usage
 from cupel.host.providers.namespace import cgroups
 from cupel.host.providers.namespace.machine import ENVIRONMENT
+from cupel.host.providers.oom import Killed
 from cupel.host.providers.vm.port import VmProcess
 from cupel.host.providers.vm.qemu import Accelerator, Shape
 from cupel.host.providers.vm.running import SETTLE, Running
@@ -213,6 +214,10 @@ class VmMachine:
         except (InfraError, OSError) as error:
             log.warning("no memory dump", machine=self.id, error=str(error))
             target.unlink(missing_ok=True)
+
+    def casualties(self) -> Sequence[Killed]:
+        self.running.console.drain()
+        return oom.parse(self.running.console.tail)
 
     def records(self) -> Mapping[str, Path]:
         self.running.console.drain()
