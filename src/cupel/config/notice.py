@@ -20,7 +20,7 @@ from cupel.core.notice import Wish
 
 SECURITIES = ("starttls", "tls", "none")
 
-MAIL_EVENTS = ("item.rejected", "change.landed")
+MAIL_EVENTS = ("item.rejected", "change.landed", "hold.ending")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,8 +195,8 @@ DOMAINS = Field(
 MAIL_WISH = dataclasses.replace(
     EVENTS,
     text="Which events the author of a change is told of; by default "
-    + " and ".join(f"`{name}`" for name in MAIL_EVENTS)
-    + ".",
+    + ", ".join(f"`{name}`" for name in MAIL_EVENTS)
+    + ". Of holds only those who asked for them are told.",
 )
 GATHER = Field(
     key="gather",

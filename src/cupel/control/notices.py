@@ -49,6 +49,9 @@ GATHER = 0.2
 KEPT = 30 * 86_400.0
 """Seconds for which finished deliveries are kept."""
 
+MOST_KEPT = 50_000
+"""So many of them are kept at most."""
+
 _ROUND = 3600.0
 """Seconds between two rounds of forgetting."""
 
@@ -180,8 +183,7 @@ class Notices:
         address, wait = "", 0.0
         if receiver == notice.MAIL:
             assert self._mail is not None
-            author = "" if view.change is None else view.change.author
-            found = mail.address_of(author, self._mail.domains)
+            found = mail.address_of(_concerned(view), self._mail.domains)
             if found is None:
                 return None
             address, wait = found, self._mail.gather
@@ -381,13 +383,18 @@ class Notices:
             await asyncio.sleep(_ROUND)
 
     async def forget(self) -> None:
-        """Forget deliveries that were finished long ago."""
+        """Forget deliveries that were finished long ago, and the oldest of too many."""
         before = self._clock() - KEPT
         over = {"state": {DeliveryState.DELIVERED, DeliveryState.FAILED}}
         while True:
             async with self._store.write() as tx:
+                surplus = await tx.count(Delivery, over) - MOST_KEPT
                 rows = await tx.select(Delivery, over, order="finished_at", limit=BATCH)
-                old = [row.id for row in rows if (row.finished_at or before) < before]
+                old = [
+                    row.id
+                    for number, row in enumerate(rows)
+                    if number < surplus or (row.finished_at or before) < before
+                ]
                 await tx.delete(Delivery, old)
             if len(old) < BATCH:
                 return
@@ -426,6 +433,18 @@ async def _more(news: Subscription) -> bool:
     return True
 
 
+def _concerned(view: views.NoticeView) -> str:
+    """Whom mail about an event goes to, as `Name <mail>`: a change's author, who may be nobody.
+
+    Who asked for a hold is known by the name of a token, which has no address; if they pushed the
+    change, its author is as good.
+    """
+    if view.change is None:
+        return ""
+    personal = view.event in notice.PERSONAL
+    return "" if personal and view.user != view.change.owner else view.change.author
+
+
 def _fact(view: views.NoticeView) -> letters.Fact:
     """What a letter needs to know of an event."""
     change, item = view.change, view.item
@@ -441,7 +460,7 @@ def _fact(view: views.NoticeView) -> letters.Fact:
         title="" if change is None else change.title,
         patch_set=0 if change is None else change.patch_set,
         landed_commit=None if change is None else change.landed_commit,
-        page=view.url if change is None else change.url,
+        page=view.url if change is None or view.build is not None else change.url,
         errors=tuple(view.errors),
         reports=tuple(
             (each.context, each.state, each.description)

@@ -30,6 +30,9 @@ from cupel.core.model import (
 VISIT = 2 * 3600.0
 """Seconds for which a machine is kept at most that nobody asked for, once somebody is in it."""
 
+NEAR = 600.0
+"""Seconds before its end at which it is told that a hold ends."""
+
 UNASKED = frozenset({Verdict.FAILURE, Verdict.TIMEOUT})
 """How a build ends whose machine is kept for whoever asked for those of a job or a change."""
 
@@ -238,10 +241,24 @@ def _let_go(draft: Draft, machine: Machine) -> None:
     elif machine.held_until is None or draft.now >= machine.held_until:
         why = "the time of its hold is over"
     else:
+        _tell_of_end(draft, hold, machine)
         return
     state = lifecycle.step(lifecycle.MACHINE, machine.state, "delete")
     draft.put(replace(machine, state=state, detail=why))
     draft.tell("machine.deleting", why, machine_id=machine.id, build_id=machine.build_id)
+
+
+def _tell_of_end(draft: Draft, hold: Hold, machine: Machine) -> None:
+    """Once for each end, some time before it; that of a short hold is no news."""
+    until, build = machine.held_until, draft.find(Build, machine.build_id)
+    if until is None or machine.ending_told == until or until - draft.now > NEAR:
+        return
+    draft.put(replace(machine, ending_told=until))
+    if build is None or build.machine_id != machine.id or hold.seconds < 2 * NEAR:
+        return
+    about = {**_at(build), "machine_id": machine.id}
+    minutes = round((until - draft.now) / 60)
+    draft.tell("hold.ending", f"{build.job}: {minutes} min left", user=hold.owner, **about)
 
 
 def _is_of(machine: Machine, hold: Hold) -> bool:

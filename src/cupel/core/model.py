@@ -472,6 +472,8 @@ class Machine:
     hold_id: int | None = None
     """What it is, or was, held for (`hold`)."""
     held_until: float | None = None
+    ending_told: float | None = None
+    """The `held_until` of which it was told that it is near."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,12 +25,18 @@ EVENTS: Mapping[str, str] = {
     "build.started": "a build has its machine and runs",
     "build.finished": "a build ended",
     "build.reused": "a job need not run: a build with the same inputs has passed",
+    "machine.held": "a machine is kept after its build for somebody to look at",
+    "hold.ending": "a machine that is held is deleted in ten minutes",
+    "hold.ended": "a hold is over",
     "branch.moved": "a guarded branch was moved around the gate",
     "queue.closed": "a queue was closed",
     "queue.opened": "a queue was opened again",
     "host.lost": "a host is out of reach",
 }
 """Every event that can be told of, and what it says. The names are those of the event table."""
+
+PERSONAL = frozenset({"machine.held", "hold.ending", "hold.ended"})
+"""Events that concern nobody but whoever they are about."""
 
 MAIL = "mail"
 """The name of the receiver that mail is."""

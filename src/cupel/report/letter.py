@@ -18,6 +18,9 @@ _WORDS = {
     "item.passed": "passed {pipeline}",
     "item.rejected": "was rejected in {pipeline}",
     "item.removed": "left {pipeline}",
+    "machine.held": "has a machine that is held",
+    "hold.ending": "has a held machine that is deleted soon",
+    "hold.ended": "has no held machine any more",
 }
 _BAD = frozenset({"failure", "error", "skipped"})
 
@@ -70,7 +73,9 @@ def _story(fact: Fact) -> list[str]:
     lines.append(f"Change {fact.change}, patch set {fact.patch_set}, {fact.what}.")
     if fact.landed_commit is not None and fact.event == "change.landed":
         lines.append(f"{fact.branch} of {fact.project} is at {fact.landed_commit}.")
-    if fact.why:
+    if fact.event.startswith("hold.") and fact.text:
+        lines.append(f"{line(fact.text)[:LONGEST_LINE]}.")
+    elif fact.why:
         lines.append(f"{line(fact.why)[:LONGEST_LINE]}.")
     bad = [each for each in fact.reports if each[1] in _BAD]
     if bad and fact.event == "item.rejected":

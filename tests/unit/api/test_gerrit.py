@@ -1,10 +1,13 @@
 import base64
+import contextlib
 import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cupel.api import gerrit
 from cupel.api.gerrit import GUARD, Query, parse
@@ -49,6 +52,17 @@ def test_what_git_review_does_not_ask_is_refused_in_words(text: str) -> None:
     with pytest.raises(UserError, match="does not understand") as caught:
         parse(text)
     assert "git-review" in (caught.value.hint or "")
+
+
+@given(st.text(max_size=80))
+def test_any_query_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(UserError):
+        parse(text)
+
+
+@pytest.mark.parametrize("value", ["%00", "%ff", "branch:%00", "topic:%ed%a0%80", "I" + "0" * 65])
+def test_a_strange_query_is_an_answer(tmp_path: Path, value: str) -> None:
+    assert get(tmp_path, f"/changes/?q={value}").status_code in (200, 400)
 
 
 def test_an_unreadable_query_is_an_answer_too(tmp_path: Path) -> None:

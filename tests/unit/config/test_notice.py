@@ -2,6 +2,7 @@ import textwrap
 
 import pytest
 
+from cupel.config import notice as configuration
 from cupel.config import server
 from cupel.core import notice
 from cupel.errors import ConfigError
@@ -44,7 +45,7 @@ def test_the_mail_server_has_a_port(text: str, place: tuple[str, int]) -> None:
     found = read(f"mail: {{server: {text}, from: cupel@example.org}}").mail
     assert found is not None
     assert (found.server, found.port) == place
-    assert (found.security, found.wish.events) == ("starttls", ("item.rejected", "change.landed"))
+    assert (found.security, found.wish.events) == ("starttls", configuration.MAIL_EVENTS)
 
 
 @pytest.mark.parametrize(("security", "port"), [("tls", 465), ("none", 25), ("starttls", 587)])

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from cupel.config.notice import MailConfig, WebhookConfig
+from cupel.control import notices as control
 from cupel.control.notices import Notices
 from cupel.core import notice
 from cupel.core.model import BuildsetState, Event, Verdict
@@ -279,6 +280,25 @@ def test_old_deliveries_are_forgotten(tmp_path: Path, outside: Outside) -> None:
     run(tmp_path, ask)
 
 
+def test_of_too_many_deliveries_the_oldest_are_forgotten(
+    tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "MOST_KEPT", 1)
+
+    async def ask(world: World) -> None:
+        told = notices(world)
+        await told.prepare()
+        for number in (20, 21, 22):
+            world.time += 1
+            await happen(world, "change.landed", change_id=number)
+            await told.record()
+            await told.send_next("chat")
+        await told.forget()
+        assert [row.change_id for row in await deliveries(world)] == [22]
+
+    run(tmp_path, ask)
+
+
 def test_a_receiver_that_hangs_delays_nobody_else(
     tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,6 +482,26 @@ def test_a_mail_server_that_is_away_gets_it_later(tmp_path: Path, outside: Outsi
         world.time = due
         assert await told.send_mail("mail") is None
         assert len(outside.mails) == 2
+
+    run(tmp_path, ask)
+
+
+@pytest.mark.parametrize(("owner", "count"), [("ada", 1), ("eve", 0)])
+def test_of_a_hold_only_who_asked_for_it_gets_mail(
+    tmp_path: Path, outside: Outside, owner: str, count: int
+) -> None:
+    async def ask(world: World) -> None:
+        told = notices(world, mail=replace(MAIL, wish=Wish(events=("hold.ending",)), gather=0.0))
+        await told.prepare()
+        await happen(
+            world, "hold.ending", item_id=22, build_id=223, user=owner, text="tests: 10 min left"
+        )
+        await told.record()
+        await told.send_mail("mail")
+        assert len(outside.mails) == count
+        assert all("#22 has a held machine that is deleted soon" in each for each in outside.mails)
+        assert all("10 min left." in each for each in outside.mails)
+        assert all("/builds/223" in each for each in outside.mails)
 
     run(tmp_path, ask)
 

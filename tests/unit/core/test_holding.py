@@ -258,3 +258,37 @@ def test_a_held_machine_can_be_deleted_by_hand() -> None:
     core.hear(events.MachineDeleteAsked(machine_id=number, user="root"))
     assert destroyed(core) == [number]
     assert hold(core).state is HoldState.OVER
+
+
+def endings(core: Core) -> list[str]:
+    return [event.text for event in core.told if event.kind == "hold.ending"]
+
+
+def test_before_a_hold_ends_it_is_told_once_and_again_when_it_is_longer() -> None:
+    core, [number] = running()
+    ask(core, job="tests")
+    core.finish(number, Verdict.FAILURE)
+    core.now += HOUR - holding.NEAR - 5
+    core.step()
+    assert endings(core) == []
+    core.now += 6
+    core.step()
+    core.step()
+    assert endings(core) == ["tests: 10 min left"]
+    (told,) = [event for event in core.told if event.kind == "hold.ending"]
+    assert (told.user, told.machine_id) == ("eve", number)
+    ask(core, 9001, build_id=core.builds()[0].id)
+    core.step()
+    assert len(endings(core)) == 1
+    core.now += HOUR - 60
+    core.step()
+    assert len(endings(core)) == 2
+
+
+def test_the_end_of_a_short_hold_is_no_news() -> None:
+    core, [number] = running()
+    ask(core, job="tests", seconds=300.0)
+    core.finish(number, Verdict.FAILURE)
+    core.step()
+    assert machine(core, number).state is MachineState.HELD
+    assert endings(core) == []

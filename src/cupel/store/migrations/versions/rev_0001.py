@@ -369,6 +369,7 @@ def upgrade() -> None:
         sa.Column("visitors", sa.BigInteger(), nullable=False),
         sa.Column("hold_id", sa.BigInteger(), nullable=True),
         sa.Column("held_until", sa.Double(), nullable=True),
+        sa.Column("ending_told", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_machines")),
     )
     op.create_index(
