@@ -106,7 +106,9 @@ class Cupel:
         self.visits = Visits(store, self.engine)
         self.holds = Holds(store, self.engine, clock, longest=config.hold_limit)
         self.states = States(self.repositories, config.labels)
-        self.commands = Commands(store, self.engine, self.repositories, self._hooks, clock)
+        self.commands = Commands(
+            store, self.engine, self.repositories, self._hooks, clock, images.catalogue.exists
+        )
         self.notices = Notices(
             store=store,
             feed=self.feed,

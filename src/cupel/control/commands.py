@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,10 @@ class Commands:
         repositories: Repositories,
         hooks: Path,
         clock: Clock,
+        has_image: Callable[[str], bool],
     ) -> None:
         self._store = store
+        self._has_image = has_image
         self._engine = engine
         self._repositories = repositories
         self._hooks = hooks
@@ -328,9 +330,16 @@ class Commands:
 
     async def _retry(self, fact: events.RetryAsked) -> None:
         async with self._store.read() as tx:
-            refusal = retry.refusal(await load.to_retry(tx, fact.item_id), fact)
+            draft = await load.to_retry(tx, fact.item_id)
+        refusal = retry.refusal(draft, fact)
         if refusal is not None:
             raise Conflict(refusal.text, hint=refusal.hint)
+        for image, build in retry.images(draft, fact).items():
+            if not self._has_image(image):
+                raise Conflict(
+                    f"the image that build {build} had is gone: {image}",
+                    hint="push the change again: it is run on the image that its label has now",
+                )
         await self._engine.record(fact)
 
     async def quarantine(

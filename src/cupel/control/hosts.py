@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Sequence
@@ -163,6 +164,8 @@ class Hosts:
             raise InfraError(f"label {machine.label} is not in the server's configuration")
         session = self._session(action.host)
         spec = self._spec(session.fetches, machine.label, label)
+        if machine.pinned:
+            spec = dataclasses.replace(spec, digest=machine.pinned, coming=False)
         await session.say(messages.Make(machine=machine.id, spec=spec))
 
     async def run(self, action: actions.RunBuild) -> None:

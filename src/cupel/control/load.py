@@ -291,11 +291,15 @@ async def _to_retry(tx: Transaction, item_id: int) -> list[Row]:
     items = await tx.select(Item, {"id": [item_id]})
     changes = {item.change_id for item in items if item.change_id is not None}
     state = {item.buildset_id for item in items}
+    builds = await tx.select(Build, {"buildset_id": state})
+    machines = {build.machine_id for build in builds} - {None}
     return [
         *items,
+        *builds,
+        *await tx.select(Machine, {"id": machines}),
+        *await tx.select(Host),
         *await _in_line(tx, {item.project_id for item in items}, changes),
         *await tx.select(Buildset, {"id": state}),
-        *await tx.select(Build, {"buildset_id": state}),
     ]
 
 

@@ -15,6 +15,11 @@ def counting(buildset: Buildset, builds: Iterable[Build]) -> list[Build]:
     return [build for build in builds if build.id > after.get(build.job, 0)]
 
 
+def image(buildset: Buildset, job: str) -> str:
+    """The image that further attempts at the job have to have; empty: its label's."""
+    return next((again.image for again in buildset.again if again.job == job), "")
+
+
 def was_asked(buildset: Buildset, job: str) -> bool:
     """Whether somebody wanted the job once more."""
     return any(again.job == job for again in buildset.again)

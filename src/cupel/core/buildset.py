@@ -291,6 +291,7 @@ def _new_build(
         purpose=purpose,
         key=evidence.awaited(draft, buildset, job),
         parts=job.parts,
+        image=attempts.image(buildset, job.name),
     )
     draft.tell("build.queued", job.name, **_about(item, build))
     return draft.put(build)

@@ -193,7 +193,8 @@ def machine_ready(draft: Draft, fact: events.MachineReady) -> None:
     state = lifecycle.step(lifecycle.MACHINE, machine.state, "ready")
     draft.put(replace(machine, state=state, image=fact.image, detail=None, ready_at=draft.now))
     hosts.made(draft, draft.get(Host, machine.host_id), machine.label)
-    _image_seen(draft, draft.get(Host, machine.host_id), machine.label, fact.image)
+    if not machine.pinned:
+        _image_seen(draft, draft.get(Host, machine.host_id), machine.label, fact.image)
     demand.booted(draft, machine.label, fact.seconds)
     draft.tell("machine.ready", machine.label, machine_id=machine.id)
 

@@ -327,6 +327,9 @@ def _machine_changed(old: Row | None, new: Machine, after: Draft) -> Iterator[st
     if isinstance(old, Machine):
         if old.host_id != new.host_id or old.build_id not in (None, new.build_id):
             yield f"{_name(new)} was given away twice"
+        build = after.find(Build, new.build_id)
+        if build is not None and build.image not in ("", new.image):
+            yield f"{_name(new)} is made of {new.image}, but {_name(build)} asks for {build.image}"
         if old.build_id != new.build_id and old.state is not MachineState.READY:
             yield f"{_name(new)} was given to build {new.build_id} when it was {old.state}"
         return
@@ -516,6 +519,8 @@ def _none_waits_in_vain(draft: Draft) -> Iterator[str]:
         for build in draft.all(Build):
             if build.state is not BuildState.QUEUED or build.label != machine.label:
                 continue
+            if machine.image != build.image if build.image else machine.pinned:
+                continue  # it asks for another image, or the machine is for who asks for that
             if room.may_go(host, build) and room.in_the_way(build) is None:
                 yield f"{_name(build)} waits beside {_name(machine)}"
 
@@ -524,7 +529,7 @@ def _waits_beside_all(room: Room, several: list[Build]) -> Iterator[str]:
     """The only build that needs several machines does not wait where all of them are ready."""
     ready: dict[str, list[Machine]] = {}
     for machine in room.there:
-        if machine.state is MachineState.READY:
+        if machine.state is MachineState.READY and not machine.pinned:
             ready.setdefault(machine.label, []).append(machine)
     for build in several if len(several) == 1 else ():
         for host in together.usable(room, build):

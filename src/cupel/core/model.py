@@ -305,10 +305,14 @@ class Item:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """Somebody wanted a job once more: its builds up to the id `after` do not count any more."""
+    """Somebody wanted a job once more: its builds up to the id `after` do not count any more.
+
+    `image` is the digest of the one that it had, and has again; empty where it had none.
+    """
 
     job: str
     after: int
+    image: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,6 +403,8 @@ class Build:
     visited_by: str | None = None
     caches: tuple[CacheUse, ...] = ()
     but_for: tuple[str, ...] = ()
+    image: str = ""
+    """The digest of what its machine has to be made of; empty: of what its label has."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -467,6 +473,9 @@ class Machine:
     """That of its label when it was ordered (`Pool.definition`)."""
     part: str = ""
     """Its name in a build that has several machines; the build's `machine_id` is its own one."""
+    pinned: str = ""
+    """The digest of the image that it was ordered with, for a build that asks for that one; empty:
+    that of its label."""
     visitors: int = 0
     """How many people's processes run on it (`visit`)."""
     hold_id: int | None = None

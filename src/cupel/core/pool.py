@@ -14,7 +14,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from cupel.core import demand, lifecycle, together
+from cupel.core import demand, evidence, lifecycle, together
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -45,10 +45,12 @@ def plan(draft: Draft) -> None:
     _clear(draft)
     room = Room(draft)
     fleet = _Fleet(draft, room)
-    if any(room.slots.values()) or any(fleet.ready.values()):
+    if any(room.slots.values()) or any(fleet.ready.values()) or fleet.pinned:
         queued = [build for build in draft.all(Build) if build.state is BuildState.QUEUED]
         waiting = _hand_over(fleet, queued)
         _make_for(fleet, waiting)
+    for machine in fleet.pinned:
+        _delete(draft, machine, "nobody waits for it")
     _keep_ready(fleet)
 
 
@@ -93,6 +95,9 @@ class _Fleet:
         self.room = room
         self.ready: defaultdict[str, list[Machine]] = defaultdict(list)
         self.building: defaultdict[str, list[Machine]] = defaultdict(list)
+        self.pinned: list[Machine] = []
+        """Ready machines of images that their labels may not have any more, for who asked so."""
+        self.pinned_coming: list[Machine] = []
         self.place: dict[int, Host] = {}
         """The host of each build that needs several machines."""
         self.kept: dict[int, list[Machine]] = {}
@@ -101,12 +106,20 @@ class _Fleet:
         """The hosts on which some are kept: for one build on each."""
         for machine in room.there:
             if hosts.takes_more(draft.get(Host, machine.host_id), draft.now):
-                if machine.state is MachineState.READY:
+                if machine.pinned:
+                    self._keep_pinned(machine)
+                elif machine.state is MachineState.READY:
                     self.ready[machine.label].append(machine)
                 elif machine.state is MachineState.BUILDING and self.is_current(machine):
                     self.building[machine.label].append(machine)
         for machines in self.ready.values():
             machines.sort(key=lambda each: (not self.is_current(each), each.ready_at, each.id))
+
+    def _keep_pinned(self, machine: Machine) -> None:
+        if machine.state is MachineState.READY:
+            self.pinned.append(machine)
+        elif machine.state is MachineState.BUILDING:
+            self.pinned_coming.append(machine)
 
     def is_current(self, machine: Machine) -> bool:
         return is_current(self.draft, self.room.pools.get(machine.label), machine)
@@ -124,8 +137,8 @@ class _Fleet:
     def host(self, machine: Machine) -> Host:
         return self.draft.get(Host, machine.host_id)
 
-    def order(self, label: str, host: Host) -> None:
-        """Have a machine made."""
+    def order(self, label: str, host: Host, *, pinned: str = "") -> None:
+        """Have a machine made, of the image that its label has or of the one that is `pinned`."""
         pool = self.room.pools.get(label)
         self.room.make(host, label)
         machine = self.draft.put(
@@ -139,6 +152,7 @@ class _Fleet:
                 detail=None,
                 created_at=self.draft.now,
                 definition="" if pool is None else pool.definition,
+                pinned=pinned,
             )
         )
         self.draft.tell("machine.building", f"{label} on {host.name}", machine_id=machine.id)
@@ -217,13 +231,22 @@ def _hand_over(fleet: _Fleet, queued: Sequence[Build]) -> list[Build]:
 
 def _pick(fleet: _Fleet, build: Build) -> Machine | None:
     """The ready machine for the build, if it may have one now."""
-    room, machines = fleet.room, fleet.ready.get(build.label)
+    room, machines = fleet.room, _fitting(fleet, build)
     if not machines or room.in_the_way(build) is not None:
         return None
     if not room.has_been_lost(build):
         return machines[0]
     fit = [machine for machine in machines if room.may_go(fleet.host(machine), build)]
     return min(fit, key=lambda each: room.has_failed(fleet.host(each), build), default=None)
+
+
+def _fitting(fleet: _Fleet, build: Build) -> list[Machine]:
+    """The ready machines of the build's label, best first, and of its image if it asks for one."""
+    ready = fleet.ready.get(build.label, [])
+    if not build.image:
+        return ready
+    pinned = [machine for machine in fleet.pinned if machine.label == build.label]
+    return [machine for machine in [*pinned, *ready] if machine.image == build.image]
 
 
 def _is_last_resort(room: Room, host: Host, build: Build) -> bool:
@@ -271,7 +294,7 @@ def _make_all(fleet: _Fleet, build: Build) -> None:
 
 
 def _use(fleet: _Fleet, machine: Machine, build: Build) -> None:
-    fleet.ready[machine.label].remove(machine)
+    (fleet.pinned if machine.pinned else fleet.ready[machine.label]).remove(machine)
     _begin(fleet, machine, build, "")
 
 
@@ -311,6 +334,10 @@ def _make_for(fleet: _Fleet, waiting: Iterable[Build]) -> None:
             continue
         if room.in_the_way(build) is not None:
             continue
+        if build.image and build.image != evidence.image_of(draft, build.label):
+            if _claim_pinned(fleet, build):
+                room.use(build)
+            continue
         if not room.has_been_lost(build):
             if _claim(fleet, build.label, None):
                 room.use(build)
@@ -322,6 +349,23 @@ def _make_for(fleet: _Fleet, waiting: Iterable[Build]) -> None:
         fit = [h for h in room.hosts if room.has_failed(h, build) and room.may_go(h, build)]
         if room.in_the_way(build) is None and _claim(fleet, build.label, fit):
             room.use(build)
+
+
+def _claim_pinned(fleet: _Fleet, build: Build) -> bool:
+    """Whether a machine will come of an image that the label has not, or not any more."""
+    room = fleet.room
+    for machine in fleet.pinned_coming:
+        if (machine.label, machine.pinned) == (build.label, build.image):
+            fleet.pinned_coming.remove(machine)
+            return True
+    if room.is_full(build.label):
+        return _make_way_elsewhere(fleet, build.label, set())
+    host = room.most(build.label)
+    if host is not None:
+        fleet.order(build.label, host, pinned=build.image)
+        return True
+    asked = [host for host in room.hosts if room.is_asked(host, build.label)]
+    return _make_way(fleet, build.label, asked)
 
 
 def _claim_elsewhere(fleet: _Fleet, build: Build) -> bool:

@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import replace
 
-from cupel.core import admission, attempts, change, events, item, lifecycle
+from cupel.core import admission, attempts, change, events, evidence, item, lifecycle
 from cupel.core.draft import Draft
 from cupel.core.model import (
     LIVE_ITEMS,
@@ -28,6 +28,7 @@ from cupel.core.model import (
     ChangeState,
     Item,
     ItemState,
+    Machine,
     Pipeline,
     Project,
     Verdict,
@@ -53,7 +54,7 @@ def asked(draft: Draft, fact: events.RetryAsked) -> None:
         return
     state = draft.get(Buildset, present.buildset_id)
     wanted = chosen(state, draft.builds(state.id), fact.job, everything=fact.everything)
-    state = replace(state, again=_merged(state, wanted))
+    state = replace(state, again=_merged(draft, state, wanted))
     draft.tell("item.retried", ", ".join(wanted), **item.about(present), user=fact.user)
     if present.state not in LIVE_ITEMS:
         state = _revive(draft, present, state)
@@ -76,9 +77,35 @@ def _revive(draft: Draft, present: Item, state: Buildset) -> Buildset:
     return replace(state, state=again, finished_at=None)
 
 
-def _merged(state: Buildset, wanted: dict[str, int]) -> tuple[Again, ...]:
-    after = {again.job: again.after for again in state.again} | wanted
-    return tuple(Again(job=job, after=number) for job, number in sorted(after.items()))
+def _merged(draft: Draft, state: Buildset, wanted: dict[str, int]) -> tuple[Again, ...]:
+    known = {again.job: again for again in state.again}
+    for job, number in wanted.items():
+        image = _image_had(draft, draft.get(Build, number)) or attempts.image(state, job)
+        known[job] = Again(job=job, after=number, image=image)
+    return tuple(again for _, again in sorted(known.items()))
+
+
+def _image_had(draft: Draft, build: Build) -> str:
+    """What the machine of a build was made of. Of several machines each has its label's image."""
+    machine = draft.find(Machine, build.machine_id)
+    return "" if machine is None or build.parts else machine.image or ""
+
+
+def images(draft: Draft, fact: events.RetryAsked) -> dict[str, int]:
+    """The images that builds would run on again though their labels have others by now, each with
+    the last build that had it."""
+    present = draft.get(Item, fact.item_id)
+    state = draft.find(Buildset, present.buildset_id)
+    if state is None or _has_left_gate(present):
+        return {}
+    builds = draft.builds(state.id)
+    found: dict[str, int] = {}
+    for number in chosen(state, builds, fact.job, everything=fact.everything).values():
+        build = draft.get(Build, number)
+        had = _image_had(draft, build)
+        if had and had != evidence.image_of(draft, build.label):
+            found[had] = number
+    return found
 
 
 def chosen(

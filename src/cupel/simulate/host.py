@@ -98,7 +98,7 @@ class FakeHost:
         number = action.machine.id
         if number in self.machines:
             return
-        machine = self.machines[number] = _Machine(self._nature.image)
+        machine = self.machines[number] = _Machine(action.machine.pinned or self._nature.image)
         self.made.append(number)
         slow = self._nature.chance.random() < self.faults.slow
         boot = self.boot * (100.0 if slow else 1.0)

@@ -78,7 +78,9 @@ def ask(directory: Path, asked: Callable[[Commands, MemoryStore], Awaitable[T]],
         clock = itertools.count(10).__next__
         engine = Engine(store, Feed(), clock)
         repositories = Repositories(directory / "git")
-        return await asked(Commands(store, engine, repositories, directory, clock), store)
+        return await asked(
+            Commands(store, engine, repositories, directory, clock, lambda image: True), store
+        )
 
     return asyncio.run(run())
 

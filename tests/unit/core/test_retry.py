@@ -7,8 +7,19 @@ from dataclasses import replace
 import pytest
 
 from cupel.core import events, retry
-from cupel.core.actions import PrepareState
-from cupel.core.model import Build, Buildset, Item, ItemState, Job, Pipeline, Purpose, Verdict
+from cupel.core.actions import MakeMachine, PrepareState, RunBuild
+from cupel.core.model import (
+    Build,
+    Buildset,
+    Host,
+    Item,
+    ItemState,
+    Job,
+    MachineState,
+    Pipeline,
+    Purpose,
+    Verdict,
+)
 from unit.core.making import Core, job
 
 TESTS, LINT = job("tests"), job("lint")
@@ -221,3 +232,53 @@ def test_a_state_that_comes_out_differently_is_not_proved() -> None:
     )
     core.step()
     assert core.item(7, Pipeline.CHECK).detail == "the state cannot be made again as it was"
+
+
+def rolled(core: Core, image: str) -> None:
+    """The label has another image from now on."""
+    core.hear(events.HostSeen(name="host", images=(("debian-12", image),)))
+
+
+def test_it_runs_on_the_image_that_it_had_whatever_its_label_has_by_now() -> None:
+    core = checked(TESTS, **FAILED)
+    rolled(core, "sha256:new")
+    fact = ask(core.item(7, Pipeline.CHECK))
+    assert retry.images(core.draft(), fact) == {"sha256:image": core.builds()[0].id}
+    core.hear(fact)
+    core.prepare()
+    [made] = [each for each in core.step() if isinstance(each, MakeMachine)]
+    assert made.machine.pinned == "sha256:image"
+    core.push(8)
+    core.prepare()
+    other = [each for each in core.step() if isinstance(each, MakeMachine)]
+    assert [each.machine.pinned for each in other if each != made] == [""]
+    core.ready(made.machine.id)
+    [run] = [each for each in core.step() if isinstance(each, RunBuild)]
+    assert (run.machine.image, run.build.purpose) == ("sha256:image", Purpose.ASKED)
+    assert dict(core.draft().all(Host)[0].images) == {"debian-12": "sha256:new"}
+
+
+def test_a_machine_of_an_old_image_is_for_nobody_else() -> None:
+    core = checked(TESTS, **FAILED)
+    rolled(core, "sha256:new")
+    core.hear(ask(core.item(7, Pipeline.CHECK)))
+    core.prepare()
+    [made] = [each for each in core.step() if isinstance(each, MakeMachine)]
+    core.hear(events.Abandoned(change_id=7, user="ada"))
+    core.step()
+    core.push(8)
+    core.prepare()
+    core.step()
+    core.ready(made.machine.id)
+    core.step()
+    assert core.machine(made.machine.id).state is MachineState.DELETING
+
+
+def test_where_the_label_has_the_same_image_any_machine_of_it_will_do() -> None:
+    core = checked(TESTS, **FAILED)
+    fact = ask(core.item(7, Pipeline.CHECK))
+    assert retry.images(core.draft(), fact) == {}
+    core.hear(fact)
+    core.prepare()
+    [made] = [each for each in core.step() if isinstance(each, MakeMachine)]
+    assert made.machine.pinned == ""

@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("visited_by", TEXT, nullable=True),
         sa.Column("caches", sa.JSON(), nullable=False),
         sa.Column("but_for", sa.JSON(), nullable=False),
+        sa.Column("image", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
     op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
@@ -366,6 +367,7 @@ def upgrade() -> None:
         sa.Column("used_at", sa.Double(), nullable=True),
         sa.Column("definition", TEXT, nullable=False),
         sa.Column("part", TEXT, nullable=False),
+        sa.Column("pinned", TEXT, nullable=False),
         sa.Column("visitors", sa.BigInteger(), nullable=False),
         sa.Column("hold_id", sa.BigInteger(), nullable=True),
         sa.Column("held_until", sa.Double(), nullable=True),
