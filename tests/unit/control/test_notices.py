@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -110,10 +112,10 @@ def test_a_new_receiver_is_told_from_now_on(tmp_path: Path, outside: Outside) ->
     async def ask(world: World) -> None:
         told = notices(world)
         await told.prepare()
-        await told.record()
+        await told.recorder.record()
         assert await deliveries(world) == []
         await happen(world, "change.landed", change_id=20)
-        await told.record()
+        await told.recorder.record()
         (row,) = await deliveries(world)
         assert (row.event, row.state, row.key) == (
             "change.landed", DeliveryState.PENDING, "msg_1",
@@ -130,8 +132,8 @@ def test_every_event_is_recorded_once_whatever_crashes(tmp_path: Path, outside: 
             await happen(world, "machine.ready")
             again = notices(world)  # as after a crash: nothing is kept but the store
             await again.prepare()
-            await again.record()
-            await again.record()
+            await again.recorder.record()
+            await again.recorder.record()
         assert [row.change_id for row in await deliveries(world)] == [20, 21, 22]
 
     run(tmp_path, ask)
@@ -149,10 +151,10 @@ def test_a_record_that_fails_on_the_way_is_made_again(
             async def broken(*args: object) -> None:
                 raise OSError("the disk is full")
 
-            patch.setattr(told, "_keep", broken)
+            patch.setattr(told.recorder, "_keep", broken)
             with pytest.raises(OSError, match="disk"):
-                await told.record()
-        await told.record()
+                await told.recorder.record()
+        await told.recorder.record()
         assert len(await deliveries(world)) == 1
 
     run(tmp_path, ask)
@@ -165,14 +167,14 @@ def test_the_order_of_events_is_the_order_of_deliveries(tmp_path: Path, outside:
         kinds = ["change.pushed", "change.approved", "change.landed"]
         for kind in kinds:
             await happen(world, kind, change_id=21)
-        await told.record()
+        await told.recorder.record()
         outside.answers = [BAD]
-        due = await told.send_next("chat")
+        due = await told.sender.send_next("chat")
         assert due == world.time + notice.INTERVALS[0]
-        assert await told.send_next("chat") == due
+        assert await told.sender.send_next("chat") == due
         assert outside.events == ["change.pushed"], "those behind it wait"
         world.time = due
-        while await told.send_next("chat") is not None:
+        while await told.sender.send_next("chat") is not None:
             pass
         assert outside.events == ["change.pushed", *kinds]
         assert [headers["webhook-id"] for _, _, headers in outside.got] == [
@@ -187,14 +189,14 @@ def test_when_it_is_tried_again_survives_a_restart(tmp_path: Path, outside: Outs
         told = notices(world)
         await told.prepare()
         await happen(world, "change.landed", change_id=20)
-        await told.record()
+        await told.recorder.record()
         outside.answers = [BAD, BAD]
-        await told.send_next("chat")
+        await told.sender.send_next("chat")
         world.time += notice.INTERVALS[0]
-        due = await told.send_next("chat")
+        due = await told.sender.send_next("chat")
         again = notices(world)
         await again.prepare()
-        assert await again.send_next("chat") == due == world.time + notice.INTERVALS[1]
+        assert await again.sender.send_next("chat") == due == world.time + notice.INTERVALS[1]
         (row,) = await deliveries(world)
         assert (row.tried, [each.error for each in row.attempts]) == (2, ["no answer"] * 2)
         (shown,) = await again.receivers()
@@ -211,14 +213,14 @@ def test_without_its_secret_nothing_is_sent_until_it_is_there(
         (world.state / "secret").unlink()
         await told.prepare()
         await happen(world, "change.landed", change_id=20)
-        await told.record()
-        await told.send_next("chat")
+        await told.recorder.record()
+        await told.sender.send_next("chat")
         (row,) = await deliveries(world)
         assert "secret cannot be read" in (row.attempts[0].error or "")
         assert outside.got == []
         (world.state / "secret").write_text("another long secret")
         world.time += notice.INTERVALS[0]
-        await told.send_next("chat")
+        await told.sender.send_next("chat")
         assert outside.events == ["change.landed"]
 
     run(tmp_path, ask)
@@ -231,15 +233,15 @@ def test_what_was_refused_is_sent_again_by_hand_with_the_same_id(
         told = notices(world)
         await told.prepare()
         await happen(world, "change.landed", change_id=20)
-        await told.record()
+        await told.recorder.record()
         (row,) = await deliveries(world)
         with pytest.raises(Conflict, match="still to be sent"):
             await told.redeliver(row.id)
         outside.answers = [replace(BAD, status=404, refused=True)]
-        await told.send_next("chat")
+        await told.sender.send_next("chat")
         assert (await deliveries(world))[0].state is DeliveryState.FAILED
         await told.redeliver(row.id)
-        await told.send_next("chat")
+        await told.sender.send_next("chat")
         assert (await deliveries(world))[0].state is DeliveryState.DELIVERED
         assert {headers["webhook-id"] for _, _, headers in outside.got} == {"msg_1"}
         with pytest.raises(NotFound):
@@ -255,7 +257,7 @@ def test_what_waits_for_a_receiver_that_is_no_more_is_given_up(
         told = notices(world)
         await told.prepare()
         await happen(world, "change.landed", change_id=20)
-        await told.record()
+        await told.recorder.record()
         await notices(world, webhooks={}).prepare()
         assert [row.state for row in await deliveries(world)] == [DeliveryState.FAILED]
         async with world.store.read() as tx:
@@ -269,10 +271,10 @@ def test_old_deliveries_are_forgotten(tmp_path: Path, outside: Outside) -> None:
         told = notices(world)
         await told.prepare()
         await happen(world, "change.landed", change_id=20)
-        await told.record()
-        await told.send_next("chat")
+        await told.recorder.record()
+        await told.sender.send_next("chat")
         await happen(world, "change.landed", change_id=21)
-        await told.record()
+        await told.recorder.record()
         world.time += 31 * 86_400.0
         await told.forget()
         assert [row.change_id for row in await deliveries(world)] == [21]
@@ -291,8 +293,8 @@ def test_of_too_many_deliveries_the_oldest_are_forgotten(
         for number in (20, 21, 22):
             world.time += 1
             await happen(world, "change.landed", change_id=number)
-            await told.record()
-            await told.send_next("chat")
+            await told.recorder.record()
+            await told.sender.send_next("chat")
         await told.forget()
         assert [row.change_id for row in await deliveries(world)] == [22]
 
@@ -339,7 +341,7 @@ def test_what_goes_wrong_here_is_tried_again_and_ends_nothing(
             tried += 1
             raise ZeroDivisionError
 
-        monkeypatch.setattr(told, "record", broken)
+        monkeypatch.setattr(told.recorder, "record", broken)
         running = asyncio.create_task(told.run())
         await asyncio.sleep(0.1)
         assert (tried, running.done()) == (1, False)
@@ -363,8 +365,8 @@ def sent(tmp_path: Path, outside: Outside) -> Callable[..., dict[str, Any]]:
             await told.prepare()
             await world.put(*rows)
             await happen(world, kind, **about)
-            await told.record()
-            await told.send_next("chat")
+            await told.recorder.record()
+            await told.sender.send_next("chat")
             return outside.got[-1][1]
 
         return run(tmp_path, ask)
@@ -453,12 +455,12 @@ def test_mail_is_gathered_and_goes_to_the_author(tmp_path: Path, outside: Outsid
         await told.prepare()
         await happen(world, "item.rejected", item_id=19, change_id=19)
         await happen(world, "item.rejected", item_id=19, change_id=19)
-        await told.record()
-        due = await told.send_mail("mail")
+        await told.recorder.record()
+        due = await told.sender.send_mail("mail")
         assert due == world.time + 30.0
         assert outside.mails == []
         world.time = due
-        assert await told.send_mail("mail") is None
+        assert await told.sender.send_mail("mail") is None
         (only,) = outside.mails
         assert "To: ada@example.com" in only
         assert "#19 was rejected in gate: Change 19" in only
@@ -473,14 +475,14 @@ def test_a_mail_server_that_is_away_gets_it_later(tmp_path: Path, outside: Outsi
         told = notices(world, webhooks={}, mail=replace(MAIL, gather=0.0))
         await told.prepare()
         await happen(world, "item.rejected", item_id=19, change_id=19)
-        await told.record()
+        await told.recorder.record()
         outside.answers = [BAD]
-        due = await told.send_mail("mail")
+        due = await told.sender.send_mail("mail")
         assert due == world.time + notice.INTERVALS[0]
-        assert await told.send_mail("mail") == due
+        assert await told.sender.send_mail("mail") == due
         assert len(outside.mails) == 1
         world.time = due
-        assert await told.send_mail("mail") is None
+        assert await told.sender.send_mail("mail") is None
         assert len(outside.mails) == 2
 
     run(tmp_path, ask)
@@ -496,8 +498,8 @@ def test_of_a_hold_only_who_asked_for_it_gets_mail(
         await happen(
             world, "hold.ending", item_id=22, build_id=223, user=owner, text="tests: 10 min left"
         )
-        await told.record()
-        await told.send_mail("mail")
+        await told.recorder.record()
+        await told.sender.send_mail("mail")
         assert len(outside.mails) == count
         assert all("#22 has a held machine that is deleted soon" in each for each in outside.mails)
         assert all("10 min left." in each for each in outside.mails)
@@ -511,7 +513,44 @@ def test_nobody_outside_of_the_domains_gets_mail(tmp_path: Path, outside: Outsid
         told = notices(world, mail=replace(MAIL, domains=("example.org",)))
         await told.prepare()
         await happen(world, "item.rejected", item_id=19, change_id=19)
-        await told.record()
+        await told.recorder.record()
         assert await deliveries(world, "mail") == []
 
     run(tmp_path, ask)
+
+
+def test_a_server_that_stops_waits_for_no_mail_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, free = threading.Event(), threading.Event()
+
+    def hang(*about: object) -> Attempt:
+        asked.set()
+        free.wait(30)
+        return GOOD
+
+    async def ask(world: World) -> None:
+        monkeypatch.setattr(mail, "send", hang)
+        told = notices(world, webhooks={}, mail=replace(MAIL, gather=0.0))
+        await told.prepare()
+        await happen(world, "item.rejected", item_id=19, change_id=19)
+        running = asyncio.create_task(told.run())
+        await asyncio.to_thread(asked.wait, 10)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    began = time.monotonic()
+    try:
+        run(tmp_path, ask)
+        assert asked.is_set()
+        assert time.monotonic() - began < 10
+    finally:
+        free.set()
+
+
+@pytest.mark.parametrize("kind", notice.EVENTS)
+def test_every_event_can_be_told_also_without_what_it_is_about(
+    sent: Callable[..., dict[str, Any]], kind: str
+) -> None:
+    body = sent(kind=kind, text="it happened")
+    assert (body["event"], body["text"], body["url"]) == (kind, "it happened", "http://cupel.test/")

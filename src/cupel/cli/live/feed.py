@@ -32,6 +32,9 @@ LOGS = 1.0
 TAIL = 200
 """Lines of a log that are kept."""
 
+_BROKEN = (CupelError, ValueError)
+"""What a server that is away, or ends in the midst of an answer, leads to."""
+
 
 class Feed:
     """Two threads: one listens for events, one asks. `tell` is called with each new snapshot."""
@@ -68,7 +71,7 @@ class Feed:
 
     def _listen(self) -> None:
         while not self._over.is_set():
-            with suppress(CupelError), self._connect() as client:
+            with suppress(*_BROKEN), self._connect() as client:
                 for _ in client.events():
                     self._news.set()
                     self._wake.set()
@@ -79,8 +82,8 @@ class Feed:
             try:
                 with self._connect() as client:
                     self._ask_on(client)
-            except CupelError as error:
-                self._snapshot = replace(self._snapshot, trouble=error.message)
+            except _BROKEN as error:
+                self._snapshot = replace(self._snapshot, trouble=str(error).partition("\n")[0])
                 self._tell(self._snapshot)
                 self._over.wait(AGAIN)
 
