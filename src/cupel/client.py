@@ -383,6 +383,10 @@ class Client:
         with self._errors():
             self._check(self._http.delete(f"/api/hosts/{_part(name)}"))
 
+    def notes(self, *, change: int | None = None, build: int | None = None) -> views.NotesView:
+        path = f"/api/changes/{change}" if build is None else f"/api/builds/{build}"
+        return self._get(views.NotesView, f"{path}/notes")
+
     def caches(self, project: str | None = None) -> list[views.CacheView]:
         return self._get(list[views.CacheView], "/api/caches", project=project)
 

@@ -13,6 +13,7 @@ from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
 from cupel.control.notices import Notices
+from cupel.control.states import Repositories
 from cupel.host.messages import HostLoad
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
@@ -64,6 +65,7 @@ class Served:
     logs: LogStore
     artefacts: ArtefactStore
     results: ResultStore
+    repositories: Repositories
     auth: Auth
     images: Keeper
     notices: Notices
@@ -82,6 +84,7 @@ def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Serve
         logs=LogStore(state / "logs"),
         artefacts=ArtefactStore(state / "artefacts"),
         results=ResultStore(state / "results"),
+        repositories=Repositories(state / "git"),
         auth=Auth(store, clock),
         notices=told(store, state, clock),
         images=Keeper(Catalogue(state / "images"), named=()),

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "change": "change:change",
     "build": "build:build",
     "tests": "tests:tests",
+    "notes": "notes:notes",
     "shell": "shell:shell",
     "cp": "copy:cp",
     "hold": "hold:hold",

@@ -12,6 +12,7 @@ from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
 from cupel.control.holds import Holds
+from cupel.control.states import Repositories
 from cupel.control.views.nouns.notice import ReceiverView
 from cupel.control.visits import Visits
 from cupel.core.model import Build, Change, Policy, Project, Queue
@@ -141,6 +142,8 @@ class Context(Protocol):
 
     @property
     def results(self) -> ResultStore: ...
+    @property
+    def repositories(self) -> Repositories: ...
     @property
     def images(self) -> Keeper: ...
     @property

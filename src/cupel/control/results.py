@@ -11,10 +11,11 @@ import structlog
 
 from cupel import process
 from cupel.core import results
-from cupel.core.results import Findings, Tally
+from cupel.core.results import Annotation, Findings, Tally
 from cupel.errors import InfraError
 from cupel.report.results import findings
-from cupel.report.results.store import ResultStore, Spool
+from cupel.report.results.notes import Notes
+from cupel.report.results.store import SUFFIX, ResultStore, Spool
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,15 @@ class Reader:
             return _with(found, "there is more than may be read; the rest was left out")
         return found
 
+    async def keep_printed(self, build_id: int, found: Sequence[Annotation]) -> None:
+        """Keep what a build has printed of lines."""
+        if found:
+            notes = Notes(annotations=tuple(found))
+            try:
+                await asyncio.to_thread(self._store.keep_notes, build_id, notes, printed=True)
+            except InfraError as error:
+                log.warning("annotations are lost", build=build_id, error=str(error))
+
     async def _read(self, build_id: int, spool: Spool, machines: Sequence[str]) -> Findings | None:
         assert spool.directory is not None
         out = spool.directory / "kept"
@@ -68,6 +78,7 @@ class Reader:
             why = told.err.decode(errors="replace").strip().splitlines()
             log.warning("reading results failed", build=build_id, why=why[-1:] or told.exit_status)
             raise InfraError("reading them took more time or memory than there is for it")
+        await asyncio.to_thread(self._store.take_notes, build_id, out.with_suffix(SUFFIX))
         if not told.out:
             return None
         found = findings.parse(told.out)

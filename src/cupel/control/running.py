@@ -11,6 +11,7 @@ from cupel.core.model import StepResult, Usage, Verdict
 from cupel.errors import InfraError
 from cupel.host import messages
 from cupel.log.append import LogWriter
+from cupel.report.results.said import Scanner
 from cupel.report.results.store import Spool
 
 
@@ -30,6 +31,8 @@ class Running:
     machines: tuple[str, ...] = ()
     """Their names, if it has several, its own first."""
     steps: dict[int, StepResult] = dataclasses.field(default_factory=dict)
+    said: Scanner = dataclasses.field(default_factory=Scanner)
+    """What it says of lines in what it prints."""
     stored: tuple[tuple[str, int, str], ...] = ()
     spoilt: tuple[Verdict, str] | None = None
 
@@ -56,6 +59,7 @@ class Running:
 
     def print(self, step: int, stream: str, at: float, data: bytes, part: int = 0) -> None:
         """Add to the log; one that lacks anything is as good as none."""
+        self.said.feed(step, stream, part, data)
         if self.spoilt is None:
             try:
                 self.log.append(step, stream, at, data, part)

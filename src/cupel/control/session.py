@@ -329,6 +329,7 @@ class Session:
 
     async def _finish(self, running: Running, message: messages.BuildFinished) -> None:
         running.close()
+        await self._results.keep_printed(running.build_id, running.said.end())
         found = await self._results.read(running.build_id, running.results, running.machines)
         now = self._clock()
         verdict, reason = running.judged(*_verdict(message))

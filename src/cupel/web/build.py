@@ -43,6 +43,7 @@ async def build(
     async with here.server.store.read() as tx:
         shown = await views.build_view(tx, id, now=now, logs=here.server.logs)
         failing = await views.first_failing(tx, shown.reused_from or id, limit=FAILING)
+        notes = await views.build_notes(tx, here.server.results, here.server.repositories.root, id)
     logs = here.server.logs
     names = shown.machines or [""]
     used = chart.of([(name, logs.metrics(id, part)) for part, name in enumerate(names)])
@@ -57,6 +58,7 @@ async def build(
         headings=chart.HEADINGS,
         blame=BLAME[shown.verdict] if shown.verdict else "",
         failing=failing,
+        notes=notes,
         part=log.part(
             logs.reader(id),
             shown.steps,

@@ -75,6 +75,7 @@ async def change(request: fastapi.Request, id: int) -> Response:
         shown = await views.change_view(tx, id, now=now, logs=here.server.logs)
         project = await views.project_view(tx, shown.project, url=here.server.url)
         again = await views.retriable(tx, id)
+        notes = await views.change_notes(tx, here.server.results, here.server.repositories.root, id)
     return await here.page(
         request,
         "change.html",
@@ -87,6 +88,7 @@ async def change(request: fastapi.Request, id: int) -> Response:
             for entry in shown.items
         ),
         again=again,
+        notes=notes,
     )
 
 

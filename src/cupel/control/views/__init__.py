@@ -27,6 +27,8 @@ from cupel.control.views.image import difference_view as difference_view
 from cupel.control.views.image import image_list as image_list
 from cupel.control.views.image import image_view as image_view
 from cupel.control.views.label import label_list as label_list
+from cupel.control.views.notes import build_notes as build_notes
+from cupel.control.views.notes import change_notes as change_notes
 from cupel.control.views.notice import delivery_list as delivery_list
 from cupel.control.views.notice import delivery_view as delivery_view
 from cupel.control.views.nouns.build import ArtefactView as ArtefactView
@@ -70,6 +72,9 @@ from cupel.control.views.nouns.item import ItemView as ItemView
 from cupel.control.views.nouns.item import JobView as JobView
 from cupel.control.views.nouns.item import ProofView as ProofView
 from cupel.control.views.nouns.label import LabelView as LabelView
+from cupel.control.views.nouns.notes import AnnotationView as AnnotationView
+from cupel.control.views.nouns.notes import FileCoverageView as FileCoverageView
+from cupel.control.views.nouns.notes import NotesView as NotesView
 from cupel.control.views.nouns.notice import BranchStatusView as BranchStatusView
 from cupel.control.views.nouns.notice import DeliveryRef as DeliveryRef
 from cupel.control.views.nouns.notice import DeliveryView as DeliveryView

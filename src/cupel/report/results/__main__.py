@@ -16,7 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from cupel.report.results import findings, kept
+from cupel.report.results import findings, kept, notes
+from cupel.report.results import store as notes_of
 from cupel.report.results.collect import Collector
 from cupel.report.results.source import Malformed, Source
 
@@ -45,16 +46,19 @@ def main(out: Path, packed: list[tuple[str, Path]]) -> None:
     What is to be known of it goes to stdout; nothing if there were no results at all.
     """
     collector = Collector()
+    noted = notes.Collector(collector.tell)
     try:
         for machine, path in packed:
             with path.open("rb") as file:
-                take(collector, machine, file)
+                take(collector, machine, file, noted)
     except TooSlow as error:
         collector.tell("results", str(error))
     except MemoryError:
         collector.tell("results", "there is too little memory to read them")
     # From here on the work is bounded by what was read.
     signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    if (left := noted.notes) is not None:
+        out.with_suffix(notes_of.SUFFIX).write_bytes(notes.packed(left))
     if not collector.has_read:
         return
     ordered = collector.ordered()
@@ -64,12 +68,14 @@ def main(out: Path, packed: list[tuple[str, Path]]) -> None:
     json.dump(findings.plain(found), sys.stdout)
 
 
-def take(collector: Collector, machine: str, file: BinaryIO) -> None:
+def take(
+    collector: Collector, machine: str, file: BinaryIO, noted: notes.Collector | None = None
+) -> None:
     """Read the files in a tar, which may end anywhere, in the order of their names."""
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in sorted(_files(collector, machine, tar), key=lambda each: each.name):
-                _take_file(collector, machine, tar, member)
+                _take_file(collector, machine, tar, member, noted)
     except _BROKEN:
         collector.tell(f"{machine}results", "they are not a tar")
 
@@ -88,13 +94,18 @@ def _files(collector: Collector, machine: str, tar: tarfile.TarFile) -> list[tar
 
 
 def _take_file(
-    collector: Collector, machine: str, tar: tarfile.TarFile, member: tarfile.TarInfo
+    collector: Collector,
+    machine: str,
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    noted: notes.Collector | None,
 ) -> None:
     content = tar.extractfile(member)
     assert content is not None
     source = Source(f"{machine}{member.name.removeprefix('./')}", content, LARGEST_FILE)
     try:
-        collector.take(source)
+        if noted is None or not noted.take(source):
+            collector.take(source)
     except _BROKEN:
         collector.tell(source.name, "it is cut off")
 

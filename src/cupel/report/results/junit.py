@@ -51,7 +51,7 @@ def read(source: Source) -> Iterator[Result]:
     reader.line = lambda: parser.CurrentLineNumber
     fed = 0
     try:
-        for piece in _utf8(source):
+        for piece in utf8(source):
             fed += len(piece)
             parser.Parse(piece, False)
             yield from reader.take()
@@ -215,7 +215,7 @@ class _Reader:
 _ROOTS = frozenset({"testsuites", "testsuite", "testcase", "testrun", "testResults"})
 
 
-def _utf8(source: Source) -> Iterator[bytes]:
+def utf8(source: Source) -> Iterator[bytes]:
     """The document in UTF-8, whatever it says that it is in, with what XML lets nobody write
     replaced by U+FFFD."""
     decoder = codecs.getincrementaldecoder(_encoding(source.head))("replace")

@@ -8,8 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from cupel.core.results import MOST_ANNOTATIONS
 from cupel.errors import InfraError, NotFound
 from cupel.report.results.kept import Kept
+from cupel.report.results.notes import Notes, packed, unpacked
+
+SUFFIX = ".notes"
+"""Of files that say something of lines."""
 
 _BLOCK = 512
 """Bytes of a header in a tar; an empty directory is one, and zeros."""
@@ -81,6 +86,38 @@ class ResultStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             file.replace(path)
 
+    def keep_notes(self, build_id: int, notes: Notes, *, printed: bool = False) -> None:
+        """Keep what was said of lines: in files, or in what a build has `printed`."""
+        with _disk():
+            path = self._notes(build_id, printed=printed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_suffix(".new")
+            new.write_bytes(packed(notes))
+            new.replace(path)
+
+    def take_notes(self, build_id: int, file: Path) -> None:
+        """Take over a file of notes as that of a build, if there is one. Raises `InfraError`."""
+        if file.exists():
+            with _disk():
+                path = self._notes(build_id, printed=False)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(path)
+
+    def notes(self, build_id: int) -> Notes:
+        """What is known of lines, of both; nothing if nothing was said."""
+        found = [self._read_notes(build_id, printed=printed) for printed in (True, False)]
+        annotations = tuple(each for notes in found for each in notes.annotations)
+        return Notes(annotations=annotations[:MOST_ANNOTATIONS], coverage=found[1].coverage)
+
+    def _read_notes(self, build_id: int, *, printed: bool) -> Notes:
+        try:
+            return unpacked(self._notes(build_id, printed=printed).read_bytes())
+        except FileNotFoundError:
+            return Notes()
+
+    def _notes(self, build_id: int, *, printed: bool) -> Path:
+        return self._path(build_id).with_suffix(".printed" if printed else SUFFIX)
+
     def open(self, build_id: int) -> Kept:
         """The results of a build, to be closed. Raises `NotFound` if there are none any more."""
         try:
@@ -94,6 +131,8 @@ class ResultStore:
     def delete(self, build_id: int) -> None:
         """Forget the results of a build. Repeatable."""
         self._path(build_id).unlink(missing_ok=True)
+        for printed in (False, True):
+            self._notes(build_id, printed=printed).unlink(missing_ok=True)
 
     def _path(self, build_id: int) -> Path:
         return self._root / str(build_id // 1000) / str(build_id)
