@@ -3,7 +3,8 @@
 It is looked at by one more process of the machine, in whatever provider; that is bash and nothing
 else, since a machine whose time is over may have no room for more. Programs that can tell where
 they are, are then asked to: Python by SIGABRT (its `faulthandler`, which `PYTHONFAULTHANDLER`
-switches on, prints the stack of each thread), Java by SIGQUIT. They print it into the log.
+switches on, prints the stack of each thread), Java by SIGQUIT. They print it into the log. What of
+the machine itself is written in Python does not have that variable, and is left alone.
 """
 
 from __future__ import annotations
@@ -27,12 +28,17 @@ for each in [0-9]*; do
     line="${words[*]}"
     printf '%s\0%s\0%s\0%s\0' "$stat" "$wchan" "${line:0:4000}" "${stack[*]}"
     case "${words[0]##*/}" in
-    python*) pythons+=("$each") ;;
+    python*)
+        vars=()
+        { mapfile -d '' -t vars <"$each/environ"; } 2>/dev/null
+        for var in "${vars[@]}"; do
+            case "$var" in PYTHONFAULTHANDLER=?*) pythons+=("$each") ;; esac
+        done ;;
     java) javas+=("$each") ;;
     esac
 done
 [ "${#javas[@]}" -eq 0 ] || kill -QUIT "${javas[@]}"
-[ -z "$PYTHONFAULTHANDLER" ] || [ "${#pythons[@]}" -eq 0 ] || kill -ABRT "${pythons[@]}"
+[ "${#pythons[@]}" -eq 0 ] || kill -ABRT "${pythons[@]}"
 """.strip()
 """Prints its own pid, the uptime, and four texts for each process, all ended by NUL."""
 

@@ -144,7 +144,7 @@ def _texts(lines: Iterable[Line]) -> list[_Text]:
 
 
 def _hits(texts: Sequence[_Text]) -> list[_Hit]:
-    hinted = [at for at, line in enumerate(texts) if rules.HINT.search(line.text)]
+    hinted = [at for at, line in enumerate(texts) if rules.hints(line.text)]
     if len(hinted) > 2 * HINTED:
         hinted = hinted[:HINTED] + hinted[-HINTED:]
     hits = _tracebacks(texts)

@@ -78,12 +78,19 @@ CASES = {
     "pytest": (PYTEST, ["assert [1, 3]", "FAILED tests/test_cache.py::test_evicts"]),
     "traceback": (TRACEBACK, ['main.py", line 4, in run', "json.loads(text)", "JSONDecodeError"]),
     "gcc": (GCC, ["parse.c:41:12: error", "return lenght;"]),
-    "rustc": (RUST, ["error[E0308]", "src/lib.rs:3:5"]),
+    "rustc": (RUST, ["error[E0308]", "src/lib.rs:3:5", '"three"']),
     "go build": (GO, ["./cache.go:14:9:"]),
     "tsc": ("src/a.ts(3,7): error TS2322: Type 'string' is not assignable.", ["TS2322"]),
     "javac": ("src/A.java:3: error: ';' expected\n    int a\n         ^\n1 error", ["A.java:3"]),
     "mypy": ("a.py:3: error: Name 'b' is not defined  [name-defined]\nFound 1 error", ["a.py:3"]),
-    "ruff": ("src/a.py:1:8: F401 `os` imported but unused", ["F401"]),
+    "flake8": ("src/a.py:1:8: F401 'os' imported but unused", ["F401"]),
+    "ruff": (
+        "F401 [*] `os` imported but unused\n --> a.py:1:8\n  |\n1 | import os",
+        ["F401", "1:8"],
+    ),
+    "java": ('Exception in thread "main" java.lang.Error: x\n\tat B.main(B.java:1)', ["B.java:1"]),
+    "ctest": ("1/2 Test #1: bad ......***Failed    0.01 sec\n    Start 2: good", ["***Failed"]),
+    "module": ("/usr/bin/python3: No module named pytest", ["No module named pytest"]),
     "linker": ("/usr/bin/ld: a.o: in function `main':\na.c:3: undefined reference to `f'", ["`f'"]),
     "go test": (
         "--- FAIL: TestGet (0.00s)\n    cache_test.go:9: got 1\nFAIL",
@@ -247,7 +254,7 @@ def test_a_line_that_a_rule_is_for_is_not_passed_over(name: str) -> None:
     """Rules are only tried on lines that have a hint."""
     for line in CASES[name][0].splitlines():
         if any(rule.pattern.search(line) for rule in rules.RULES):
-            assert rules.HINT.search(line)
+            assert rules.hints(line)
 
 
 # Of logs as they are kept.
@@ -300,4 +307,4 @@ def test_a_hostile_log_is_read_in_no_time(tmp_path: Path, line: bytes) -> None:
     writer.close()
     began = time.process_time()
     assert len(excerpt.of(store.reader(1), 0)) <= excerpt.MOST
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 5.0
