@@ -5,13 +5,22 @@ A server says where its lines go when it starts; a command that may never log sa
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from collections.abc import Callable
 from typing import Any
 
-_preparations: list[Callable[[], None]] = []
-"""What is still to be done before the first line."""
+
+@dataclasses.dataclass(slots=True)
+class _Settings:
+    """`level` is that from which on lines are logged at all; `prepare` comes before the first."""
+
+    level: int = logging.NOTSET
+    prepare: Callable[[], None] | None = None
+
+
+_settings = _Settings()
 
 
 class Logger:
@@ -21,29 +30,36 @@ class Logger:
         self._name = name
 
     def info(self, event: str, **values: Any) -> None:
-        self._log("info", event, values)
+        self._log(logging.INFO, event, values)
 
     def warning(self, event: str, **values: Any) -> None:
-        self._log("warning", event, values)
+        self._log(logging.WARNING, event, values)
 
     def error(self, event: str, **values: Any) -> None:
-        self._log("error", event, values)
+        self._log(logging.ERROR, event, values)
 
-    def _log(self, level: str, event: str, values: dict[str, Any]) -> None:
+    def _log(self, level: int, event: str, values: dict[str, Any]) -> None:
+        if level < _settings.level:
+            return
         import structlog
 
-        while _preparations:
-            _preparations.pop()()
-        getattr(structlog.get_logger(self._name), level)(event, **values)
+        if _settings.prepare is not None:
+            prepare, _settings.prepare = _settings.prepare, None
+            prepare()
+        getattr(structlog.get_logger(self._name), _METHODS[level])(event, **values)
+
+
+_METHODS = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 
 
 def of(name: str) -> Logger:
     return Logger(name)
 
 
-def later(prepare: Callable[[], None]) -> None:
-    """Have this done before the first line is logged."""
-    _preparations.append(prepare)
+def later(level: int) -> None:
+    """Log from this level on, `plainly`, and load nothing for that before there is a line."""
+    _settings.level = level
+    _settings.prepare = lambda: plainly(level)
 
 
 def plainly(level: int = logging.INFO) -> None:

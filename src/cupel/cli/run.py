@@ -150,7 +150,7 @@ def run(
 
     from cupel import logger
 
-    logger.later(lambda: logger.plainly(logging.ERROR))
+    logger.later(logging.ERROR)
     if jobs and pipeline:
         raise click.UsageError("say jobs, or --pipeline")
     if release:

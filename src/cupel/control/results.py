@@ -7,9 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-import structlog
-
-from cupel import process
+from cupel import logger, process
 from cupel.core import results
 from cupel.core.results import Annotation, Findings, Tally
 from cupel.errors import InfraError
@@ -17,7 +15,7 @@ from cupel.report.results import findings
 from cupel.report.results.notes import Notes
 from cupel.report.results.store import SUFFIX, ResultStore, Spool
 
-log = structlog.get_logger(__name__)
+log = logger.of(__name__)
 
 AT_ONCE = 2
 """Builds whose results are read at a time; others wait for their turn."""

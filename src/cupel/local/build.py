@@ -393,7 +393,7 @@ class _Recorder:
 
     async def _findings(self) -> Findings | None:
         """What the job's tests said; None if they left nothing."""
-        if self._spool is None or self._results is None:
+        if self._spool is None or self._results is None or not self._spool.parts():
             return None
         from cupel.control import results
 
