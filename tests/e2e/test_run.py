@@ -1,4 +1,4 @@
-"""`cupel run` beside a server: the same image, the same environment, the same files, the same end."""
+"""`cupel run` beside a server: the same image, the same environment, the same files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from e2e.server import Server
 
 pytestmark = pytest.mark.e2e
 
-LOOK = "env | sort; id; umask; ulimit -a; ls -la . | sed 's/ [A-Z][a-z][a-z] .*:.. / /'; git log -1 --format=%T"
+LOOK = (
+    "env | sort; id; umask; ulimit -a; git log -1 --format=%T; "
+    "ls -la . | sed 's/ [A-Z][a-z][a-z] .*:.. / /'"
+)
 DIFFERS = ("CUPEL_BUILD=", "CUPEL_CHANGE=", "CUPEL_COMMIT=", "CUPEL_PATCH_SET=", "CUPEL_PIPELINE=",
            "HOSTNAME=", "PWD=", "OLDPWD=")  # fmt: skip
 """What the documentation says is not the same; and the number of a machine, in its name."""

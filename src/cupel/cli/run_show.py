@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import collections
 import contextlib
 import dataclasses
 import json
@@ -18,6 +20,9 @@ from cupel.local import events
 
 TICK = 0.2
 """Seconds between two looks of the progress line at the clock."""
+
+WIDEST = 64 << 10
+"""Bytes of a line after which the rest is shown on a line of its own."""
 
 _WORDS = {"success": "passed", "failure": "failed", "timeout": "took too long", "infra": "was lost"}
 _NAMES = {
@@ -53,20 +58,23 @@ def showing(*, as_json: bool) -> Iterator[Shown]:
 class Json:
     """Each event as an object on a line of its own."""
 
+    def __init__(self) -> None:
+        self._decoders: collections.defaultdict[tuple[str, str, str], codecs.IncrementalDecoder] = (
+            collections.defaultdict(lambda: codecs.getincrementaldecoder("utf-8")("replace"))
+        )
+        """By job, part and stream: a character may come in two pieces."""
+
+    def _text(self, event: events.Printed) -> str:
+        return self._decoders[event.job, event.part, event.stream].decode(event.data)
+
     def show(self, event: events.Event) -> None:
         told: dict[str, object] = {"event": _NAMES[type(event)]}
         for field in dataclasses.fields(event):
             value = getattr(event, field.name)
-            told[field.name] = _plain(value)
+            told[field.name] = dataclasses.asdict(value) if isinstance(value, Tally) else value
+        if isinstance(event, events.Printed):
+            told["data"] = self._text(event)
         print(json.dumps(told, ensure_ascii=False), flush=True)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value
 
 
 @dataclasses.dataclass(slots=True)
@@ -179,7 +187,9 @@ class Lines:
         *lines, rest = (job.pending.pop(of, b"") + event.data).split(b"\n")
         for line in lines:
             self._print_of(event.job, event.part, event.stream, line)
-        if rest:
+        if len(rest) > WIDEST:
+            self._print_of(event.job, event.part, event.stream, rest)
+        elif rest:
             job.pending[of] = rest
 
     def _flush(self, name: str) -> None:

@@ -149,14 +149,14 @@ async def _git(
     return done
 
 
-async def take(worktree: Worktree, repo: Path) -> Snapshot:
+async def take(worktree: Worktree, repo: Path, *, without: Path | None = None) -> Snapshot:
     """What stands in the working tree now: files that git tracks, and those it does not ignore.
 
-    `repo` is made anew. Where nothing differs from what is committed, the commit is that one.
-    Raises `UserError` when git can't add a file.
+    What is below `without` is left out. `repo` is made anew. Where nothing differs from what is
+    committed, the commit is that one. Raises `UserError` when git can't add a file.
     """
     _lay(worktree, repo)
-    tree, tags = await asyncio.gather(_write_tree(worktree, repo), _tags(worktree))
+    tree, tags = await asyncio.gather(_write_tree(worktree, repo, without), _tags(worktree))
     head = worktree.head
     dirty = head is None or tree != head[1]
     made = head is None or dirty or worktree.partial
@@ -198,14 +198,16 @@ def _quoted(path: str) -> str:
     return f'"{escaped}"'
 
 
-async def _write_tree(worktree: Worktree, repo: Path) -> str:
+async def _write_tree(worktree: Worktree, repo: Path, without: Path | None) -> str:
     index = repo / "index"
     with contextlib.suppress(FileNotFoundError):
         # With its time: by that git tells which files may have changed since in the same moment.
         shutil.copy2(worktree.index, index)
     env = {"GIT_INDEX_FILE": str(index), "GIT_OBJECT_DIRECTORY": str(repo / "objects")}
     quiet = ("-c", "advice.addEmbeddedRepo=false", "-c", "core.safecrlf=false")
-    add = ("add", "--all", "--", ":/")
+    add = ["add", "--all", "--", ":/"]
+    if without is not None and without.is_relative_to(worktree.root):
+        add.append(f":(exclude,top,literal){without.relative_to(worktree.root)}")
     added = await _git(worktree.root, *quiet, *add, env=env, check=False)
     if added.exit_status != 0:
         said = added.err.decode(errors="replace").strip()[-2000:]

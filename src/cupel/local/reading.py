@@ -32,7 +32,7 @@ async def read(path: Path, state: Path, commit: str | None = None) -> AsyncItera
     with place.hold(state, worktree.root) as held:
         repo = held / "tree.git"
         if commit is None:
-            taken = await snapshot.take(worktree, repo)
+            taken = await snapshot.take(worktree, repo, without=state.resolve())
         else:
             taken = await snapshot.committed(worktree, commit, repo)
         listing = await commits.list_files(repo, taken.commit)

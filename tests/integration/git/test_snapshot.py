@@ -143,6 +143,23 @@ def test_a_shallow_clone_has_no_history_to_offer(tree: Path) -> None:
     assert git(mirror, "show", f"{state.commit}:kept") == "two"
 
 
+def test_our_own_state_in_the_tree_is_left_out(tree: Path) -> None:
+    async def both() -> Snapshot:
+        repo = tree / "state/run/x/tree.git"
+        return await snapshot.take(await snapshot.find(tree), repo, without=tree / "state")
+
+    assert not asyncio.run(both()).dirty
+
+
+def test_a_linked_work_tree(tree: Path) -> None:
+    linked = tree.parent / "linked"
+    git(tree, "worktree", "add", "--quiet", "-b", "other", str(linked))
+    (linked / "kept").write_text("there\n")
+    state = take(linked)
+    assert git(state.repo, "show", f"{state.commit}:kept") == "there"
+    assert not take(tree).dirty
+
+
 def test_submodules_stay_links(tree: Path) -> None:
     git(
         tree, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tree), "module"
