@@ -9,10 +9,14 @@ import pytest
 
 from cupel.config.server import ServerConfig
 from cupel.control import app
+from cupel.core import results
 from cupel.core.model import BuildsetState, BuildState, Evidence, ItemState
+from cupel.core.results import FailedTest, Outcome, Result, Results
+from cupel.errors import NotFound
 from cupel.git import repository
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
+from cupel.report.results import kept
 from cupel.store.memory import MemoryStore
 from unit.core import making
 
@@ -35,6 +39,41 @@ def test_old_passes_are_forgotten_and_young_ones_kept(tmp_path: Path) -> None:
             return [row.id for row in await tx.select(Evidence)]
 
     assert asyncio.run(run()) == [2 * app._BATCH, 2 * app._BATCH + 1]
+
+
+def test_results_are_let_go_with_the_logs_of_their_build(tmp_path: Path) -> None:
+    old = making.build(1, state=BuildState.FINISHED, finished_at=1.0)
+    young = making.build(2, state=BuildState.FINISHED, finished_at=9.0)
+    bad = Result(suite="s", name="t", outcome=Outcome.FAILED)
+
+    async def run() -> list[int]:
+        store = MemoryStore()
+        config = ServerConfig(slots=1)
+        images = Keeper(Catalogue(tmp_path / "images"), named=())
+        cupel = app.Cupel(
+            state=tmp_path, config=config, store=store, clock=lambda: 0.0, url="", inner="",
+            images=images,
+        )  # fmt: skip
+        for build in (old, young):
+            summary = Results(
+                id=build.id, project_id=1, job="j", key=None, tally=results.tally([bad]),
+                notices=(), at=1.0,
+            )  # fmt: skip
+            row = results.failed_test(summary, bad, id=100 + build.id)
+            async with store.write() as tx:
+                await tx.put([build, summary, row])
+            with (tmp_path / "out").open("wb") as file:
+                kept.write(file, [bad], summary.tally)
+            cupel.results.keep(build.id, tmp_path / "out")
+        await cupel._let_go(5.0)
+        with pytest.raises(NotFound):
+            cupel.results.open(1)
+        cupel.results.open(2).close()
+        async with store.read() as tx:
+            assert len(await tx.select(Results)) == 2
+            return [row.build_id for row in await tx.select(FailedTest)]
+
+    assert asyncio.run(run()) == [2]
 
 
 def test_a_pass_is_forgotten_before_its_artefacts_are() -> None:

@@ -114,6 +114,22 @@ def test_what_node_writes() -> None:
     assert (todo.outcome, todo.message) == (Outcome.SKIPPED, "to do: some day")
 
 
+JEST = """<testsuites name="jest tests"><testsuite name="math"><testcase classname="math breaks"
+ name="math breaks" time="0.002"><failure>Error: expect(received).toBe(expected)
+
+Expected: 3
+    at Object.toBe (/build/src/sum.test.js:1:106)
+    at call (/build/src/node_modules/jest-circus/x.js:1834:28)</failure></testcase></testsuite>
+<testcase classname="math breaks" name="math breaks"/></testsuites>"""
+
+
+def test_what_jest_writes() -> None:
+    bad, other = reading.read(JEST)[0]
+    assert (bad.id, bad.place) == ("math::math breaks", "sum.test.js:1")
+    assert bad.message == "Error: expect(received).toBe(expected)"
+    assert other.id == "math breaks::math breaks"
+
+
 def test_a_suite_that_could_not_be_set_up_is_an_error_of_its_own() -> None:
     text = (
         '<testsuite name="s"><error message="no database">x</error><testcase name="a"/></testsuite>'

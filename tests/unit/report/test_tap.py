@@ -46,6 +46,49 @@ not ok 4 - sub
 """
 
 
+VITEST = """TAP version 13
+1..2
+not ok 1 - sum.test.js # time=8.35ms {
+    1..1
+    not ok 1 - math # time=7.67ms {
+        1..2
+        ok 1 - adds # time=2.08ms
+        not ok 2 - breaks # time=4.36ms
+            ---
+            error:
+                name: "AssertionError"
+                message: "expected 2 to be 3 // Object.is equality"
+            at: "/build/src/sum.test.js:1:106"
+            ...
+    }
+}
+not ok 2 - empty.js {
+}
+"""
+
+MOCHA = """
+ok 1 suite ok
+not ok 2 suite bad
+  boom
+  Error: boom
+      at Context.<anonymous> (m.spec.cjs:1:71)
+1..2
+"""
+
+
+def test_what_vitest_prints_in_braces() -> None:
+    breaks, empty, adds = reading.read(VITEST, name="v.tap")[0]
+    assert (breaks.id, breaks.place) == ("v > sum.test.js > math::breaks", "sum.test.js:1")
+    assert breaks.message == "expected 2 to be 3 // Object.is equality"
+    assert (adds.name, empty.id) == ("adds", "v::empty.js")
+
+
+def test_what_mocha_prints_below_a_point() -> None:
+    bad = reading.read(MOCHA, name="m")[0][0]
+    assert (bad.message, bad.place) == ("boom", "m.spec.cjs:1")
+    assert "Error: boom" in bad.text
+
+
 def test_what_node_prints() -> None:
     found, notices = reading.read(NODE, name="unit.tap")
     assert notices == []

@@ -99,19 +99,20 @@ class _Case:
     def result(self) -> Result:
         get = self.attributes.get
         own = get("classname") or get("class") or ""
-        if own == "test":  # what Node.js calls every class
+        if own in ("test", get("name")):  # Node.js calls every class so; jest-junit as the test
             own = self.suite.get("name", own)
         text = self.text or self.output
         states = {get("status", "").lower(), get("result", "").lower()}
         if self.is_todo or (self.outcome is Outcome.PASSED and _NOT_RUN & states):
             self.outcome = Outcome.SKIPPED
+        shown = "" if self._is_plain else text.text
         return Result(
             suite=own or self.suite.get("name", ""),
             name=get("name") or own or "(no name)",
             outcome=self.outcome,
             seconds=sources.seconds(get("time")),
-            message=self.message,
-            text="" if self._is_plain else text.text,
+            message=self.message or _first_line(shown),
+            text=shown,
             file=get("file") or self.suite.get("file"),
             line=sources.number(get("line") or get("lineno")),
             flaky=self.flaky,
@@ -120,6 +121,10 @@ class _Case:
     @property
     def _is_plain(self) -> bool:
         return not self.flaky and self.outcome in (Outcome.PASSED, Outcome.SKIPPED)
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "")
 
 
 class _Reader:

@@ -40,9 +40,13 @@ def read(source: Source) -> Iterator[Result]:
 
 @dataclasses.dataclass(slots=True)
 class _Level:
-    """A stream of test points: the outermost, or the subtests of a point."""
+    """A stream of test points: the outermost, or the subtests of a point.
+
+    `point` is the one that they are of, if it stands before them, as `not ok 1 - name {` does.
+    """
 
     name: str
+    point: Result | None = None
     planned: int | None = None
     seen: int = 0
     failed: bool = False
@@ -55,6 +59,7 @@ class _Reader:
         self._levels = [_Level("")]
         self._ended: _Level | None = None
         self._titles: dict[int, str] = {}
+        self._opened: dict[int, Result] = {}
         self._point: Result | None = None
         self._about = Clip()
         self._block: int | None = None
@@ -79,12 +84,18 @@ class _Reader:
         depth = min(indent // 4, DEEPEST)
         if bare.startswith("#"):
             yield from self._comment(bare, depth)
+        elif bare.rstrip() == "}":
+            yield from self._flush()
+            yield from self._close(depth)
+            yield from self._opened_in_vain(depth)
         elif indent % 4 == 0 and (plan := _PLAN.match(bare)) is not None:
             yield from self._flush()
             yield from self._plan(plan, depth)
         elif indent % 4 == 0 and (point := _POINT.match(bare)) is not None:
             yield from self._flush()
             yield from self._test(point, depth)
+        elif indent and bare and self._point is not None and self._point.is_failed:
+            self._about.add(f"{text}\n")  # as Mocha prints it
 
     def finish(self, *, is_cut: bool) -> Iterator[Result]:
         yield from self._flush()
@@ -124,22 +135,38 @@ class _Reader:
         inner, self._ended = self._ended, None
         if inner is not None and inner.seen and (outcome is not Outcome.FAILED or inner.failed):
             return
-        name = name or f"test {number or level.seen}"
-        self._point = dataclasses.replace(self._result(name, outcome, message), seconds=seconds)
+        is_open = name.endswith("{")
+        name = name.removesuffix("{").rstrip() or f"test {number or level.seen}"
+        point = dataclasses.replace(self._result(name, outcome, message), seconds=seconds)
+        if is_open:
+            self._opened[len(self._levels) - 1] = point
+        else:
+            self._point = point
 
     def _go_to(self, depth: int) -> Iterator[Result]:
         """Begin or end subtests, so that the innermost level is at this depth."""
         if depth < len(self._levels) - 1:
             yield from self._close(depth)
         while (inside := len(self._levels)) <= depth:
-            # Its name stands before it, as deep as the point that ends it.
-            self._levels.append(_Level(self._titles.pop(inside - 1, "")))
+            # Its name stands before it, as deep as the point that ends it, or in that point.
+            point = self._opened.pop(inside - 1, None)
+            title = self._titles.pop(inside - 1, "")
+            self._levels.append(_Level(title if point is None else point.name, point))
 
     def _close(self, depth: int) -> Iterator[Result]:
         while len(self._levels) - 1 > depth:
             yield from self._check(self._levels[-1])
-            self._ended = self._levels.pop()
-            self._levels[-1].failed |= self._ended.failed
+            ended = self._levels.pop()
+            self._levels[-1].failed |= ended.failed
+            self._ended = ended if ended.point is None else None
+            if ended.point is not None and ended.point.is_failed and not ended.failed:
+                yield ended.point
+
+    def _opened_in_vain(self, depth: int) -> Iterator[Result]:
+        """A point in whose braces nothing stood."""
+        point = self._opened.pop(depth, None)
+        if point is not None:
+            yield point
 
     def _check(self, level: _Level) -> Iterator[Result]:
         """Whether as many ran as were planned: a program that died ran fewer."""
@@ -184,7 +211,7 @@ def _described(point: Result, about: str) -> Result:
     said = [fields.get(key, "") for key in ("message", "error")]
     message = next((each for each in said if each not in _NOTHING), lines[0] if lines else "")
     file, line = fields.get("file") or fields.get("fileName"), sources.number(fields.get("line"))
-    at = _LOCATION.fullmatch(fields.get("location", ""))
+    at = _LOCATION.fullmatch(fields.get("location") or fields.get("at", ""))
     if file is None and at is not None:
         file, line = at.group(1), sources.number(at.group(2))
     return dataclasses.replace(
