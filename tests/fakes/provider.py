@@ -74,6 +74,7 @@ class FakeProvider:
         self.progress: Sequence[str] = ()
         self.notes: Sequence[str] = ()
         self.sharing = True
+        self.lays = True
         self.fault: str | None = None
         """What a script that kills the machine is to blame for."""
         self.records: Mapping[str, Path] = {}
@@ -214,6 +215,10 @@ class FakeMachine:
         data = packed.getvalue()
         for at in range(0, len(data), 1000):
             yield data[at : at + 1000]
+
+    @property
+    def lays(self) -> bool:
+        return self._provider.lays
 
     async def lay(self, image: Path, paths: Sequence[str]) -> None:
         self.must_be_there()

@@ -6,11 +6,13 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from unit.report import test_gotest, test_junit, test_subunit, test_tap
+from unit.host import test_caches
+from unit.report import test_gotest, test_junit, test_notes, test_subunit, test_tap
 
 SECONDS = 60
 SEEDS = {
@@ -25,18 +27,30 @@ SEEDS = {
 """By the reader's number, as `results.one_input` chooses it."""
 
 
+OF_LINES = {
+    0: (test_notes.COBERTURA, test_notes.LCOV, test_notes.sarif_of(test_notes.result())),
+    1: ("::error file=a.py,line=1,title=x%2C::y%0A\n",),
+    2: (test_caches.files({"a/b": b"x"}), test_caches.special("l", b"2", linkname="a")),
+    3: ("+++ a\n@@ -1 +1,2 @@\n+a\n+b\n",),
+}
+"""By the reader's number, as `notes.one_input` chooses it."""
+
+
 @pytest.mark.slow
-def test_the_readers_of_results_survive_a_fuzzer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("harness", "all_seeds"), [("results.py", SEEDS), ("notes.py", OF_LINES)])
+def test_the_readers_survive_a_fuzzer(
+    harness: str, all_seeds: Mapping[int, Sequence[str | bytes]], tmp_path: Path
+) -> None:
     if importlib.util.find_spec("atheris") is None:
         pytest.skip("atheris is not installed: .venv/bin/pip install atheris")
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    for reader, seeds in SEEDS.items():
+    for reader, seeds in all_seeds.items():
         for number, seed in enumerate(seeds):
             data = seed.encode() if isinstance(seed, str) else seed
             (corpus / f"{reader}-{number}").write_bytes(bytes([0x80 | reader]) + data)
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("results.py"), corpus,
+        [sys.executable, Path(__file__).with_name(harness), corpus,
          f"-max_total_time={SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
          f"-artifact_prefix={tmp_path}/"],
         capture_output=True, text=True, errors="replace", check=False,

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from cupel.errors import UserError
+from cupel.host.caches.build import Keeping
 from cupel.host.caches.store import Caches
-from cupel.host.messages import MachineSpec
+from cupel.host.messages import BuildSpec, CacheSpec, MachineSpec, SourceSpec
 from cupel.host.providers.interface import Machine, Provider
 from integration import provider_contract
 from integration.provider_contract import machine_of, run, succeed
@@ -128,6 +129,34 @@ class CacheContract:
 
         provider_contract.play(self.provider, tmp_path / "state", scenario)
 
+    def test_a_build_saves_what_it_has_changed_and_nothing_else(self, tmp_path: Path) -> None:
+        async def scenario(provider: Provider) -> None:
+            caches = Caches(tmp_path / "caches")
+            spec = CacheSpec(name="c", paths=("c", "/root/.c"), save="1.c", limit=LIMIT)
+            async with machine_of(provider, self.spec()) as machine:
+                lines = await said(machine, caches, spec, script="cd /build/src; ls")
+                assert lines[1] == "cache c: not saved: there is no directory c or /root/.c"
+                lines = await said(
+                    machine, caches, spec, script="mkdir /build/src/c; touch /build/src/c/a"
+                )
+                assert lines[0] == "cache c: nothing is there to restore"
+                assert lines[1].startswith("cache c: saved, ")
+            again = CacheSpec(
+                name="c", paths=spec.paths, restore="1.c", origin=1, exact=True, save="2.c",
+                if_changed=True, limit=LIMIT,
+            )  # fmt: skip
+            for number, script, what in (
+                (2, "cat /build/src/c/a", "not saved: nothing has changed in it"),
+                (3, "rm /build/src/c/a", "saved, "),
+            ):
+                async with machine_of(provider, self.spec(), number) as machine:
+                    lines = await said(machine, caches, again, script=f"sleep 0.02; {script}")
+                    assert lines[0].startswith("cache c: restored from build 1, ")
+                    assert lines[1].startswith(f"cache c: {what}")
+            assert caches.names() == ("1.c", "2.c")
+
+        provider_contract.play(self.provider, tmp_path / "state", scenario)
+
     def test_a_path_through_a_link_is_refused(self, tmp_path: Path) -> None:
         async def scenario(provider: Provider) -> None:
             caches = Caches(tmp_path / "caches")
@@ -141,3 +170,20 @@ class CacheContract:
                 assert (await run(machine, "test -e /etc/passwd"))[0] == 0
 
         provider_contract.play(self.provider, tmp_path / "state", scenario)
+
+
+async def said(machine: Machine, caches: Caches, *specs: CacheSpec, script: str) -> list[str]:
+    """What the log of a build says of its caches that runs a script between."""
+    lines: list[str] = []
+
+    async def tell(line: str) -> None:
+        lines.append(line)
+
+    source = SourceSpec(url="", ref="", commit="", branch="main")
+    build = BuildSpec(build=1, project="p", job="j", source=source, steps=(), caches=specs)
+    keeping = Keeping(machine, build, caches, tell)
+    await succeed(machine, "mkdir -p /build/src")
+    await keeping.restore()
+    await succeed(machine, script)
+    await keeping.save()
+    return lines

@@ -11,7 +11,7 @@ from cupel.errors import CupelError, UserError
 from cupel.host.caches.store import Caches
 from cupel.host.messages import BuildSpec, CacheSpec, CacheUse
 from cupel.host.providers import archive
-from cupel.host.providers.interface import Bootable, Machine
+from cupel.host.providers.interface import Machine
 
 SOURCE = "/build/src"
 
@@ -41,6 +41,9 @@ class Keeping:
 
     async def restore(self) -> None:
         """Give the machine what there is. Raises `InfraError` when it is gone."""
+        if self._build.caches and not self._machine.lays:
+            await self._tell("caches: there are none on this machine")
+            return
         for spec in self._build.caches:
             use = await self._restore(spec)
             self._uses[spec.name] = use
@@ -56,7 +59,7 @@ class Keeping:
 
     async def _restore(self, spec: CacheSpec) -> CacheUse:
         use = CacheUse(name=spec.name)
-        if isinstance(self._machine, Bootable) or not spec.restore:
+        if not spec.restore:
             return use
         image = self._caches.find(spec.restore)
         if image is None:
@@ -78,7 +81,7 @@ class Keeping:
     async def save(self) -> None:
         """Keep what the build, which has passed, left."""
         for spec in self._build.caches:
-            if spec.save and not isinstance(self._machine, Bootable):
+            if spec.save and self._machine.lays:
                 use = self._uses[spec.name]
                 try:
                     saved = await self._save(spec, use)

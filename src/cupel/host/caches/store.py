@@ -83,12 +83,13 @@ class Caches:
         """
         target = self._path(name)
         self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if shutil.disk_usage(self._incoming).free < limit + _LEAST_FREE:
+        room = shutil.disk_usage(self._incoming).free - _LEAST_FREE
+        if room <= 0:
             raise InfraError("the disk has too little room")
         incoming = self._incoming / name
         try:
             with incoming.open("x+b") as file:
-                await self._pack(directories, file.fileno(), limit)
+                await self._pack(directories, file.fileno(), min(limit, room))
                 size = os.fstat(file.fileno()).st_size
             incoming.rename(target)
             await asyncio.to_thread(_sync, self._directory)

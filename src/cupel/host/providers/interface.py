@@ -144,6 +144,11 @@ class Machine(Protocol):
         """
         ...
 
+    @property
+    def lays(self) -> bool:
+        """Whether `lay` can work on it at all."""
+        ...
+
     async def lay(self, image: Path, paths: Sequence[str]) -> None:
         """Show directory `N` of an image (erofs) at the Nth path, by copy-on-write, from now on.
 

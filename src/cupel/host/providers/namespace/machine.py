@@ -243,6 +243,10 @@ class NamespaceMachine:
             async for piece in pieces:
                 yield piece
 
+    @property
+    def lays(self) -> bool:
+        return self._owner is not None  # without ids of its own, the agent is not root
+
     async def lay(self, image: Path, paths: Sequence[str]) -> None:
         if self._destroyed:
             raise InfraError(f"machine {self.id} is gone")

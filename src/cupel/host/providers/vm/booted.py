@@ -59,6 +59,10 @@ class BootedMachine(VmMachine):
         finally:
             came.unlink(missing_ok=True)
 
+    @property
+    def lays(self) -> bool:
+        return False
+
     async def lay(self, image: Path, paths: Sequence[str]) -> None:
         self._check()
         raise UserError(f"machine {self.id} runs a system of its own: it is laid out by that")

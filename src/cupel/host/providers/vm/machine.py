@@ -154,6 +154,10 @@ class VmMachine:
             async for piece in pieces:
                 yield piece
 
+    @property
+    def lays(self) -> bool:
+        return True
+
     async def lay(self, image: Path, paths: Sequence[str]) -> None:
         self._check()
         self._layers += 1
