@@ -150,7 +150,7 @@ def test_pages_are_complete_without_scripts(tmp_path: Path) -> None:
         assert await page.locator(".queue > li").count() == 7
         assert await page.get_by_text("Evict the least recently used").is_visible()
         await page.get_by_role("link", name="tests (python=3.11) failed").click()
-        assert await page.get_by_text("The change failed this job").is_visible()
+        assert await page.get_by_text("Not decided").is_visible()
         assert await page.locator("#log .l").count() == 25 - 1
         await page.locator("#L4 > a").click()
         assert page.url.endswith("#L4")

@@ -22,14 +22,12 @@ router = fastapi.APIRouter(
     include_in_schema=False, route_class=PageRoute, dependencies=[site.READER]
 )
 
-BLAME: Mapping[Verdict, str] = {
+ENDED: Mapping[Verdict, str] = {
     Verdict.SUCCESS: "Passed",
-    Verdict.FAILURE: "The change failed this job",
-    Verdict.TIMEOUT: "It took longer than its time limit",
-    Verdict.INFRA: "The infrastructure failed, not the change",
     Verdict.CANCELLED: "It was cancelled",
     Verdict.SKIPPED: "It was skipped",
 }
+"""How a build ended that is nobody's fault; of others, whose it is comes first."""
 
 
 @router.get("/builds/{id}")
@@ -56,7 +54,7 @@ async def build(
         build=shown,
         used=used,
         headings=chart.HEADINGS,
-        blame=BLAME[shown.verdict] if shown.verdict else "",
+        ended=ENDED.get(shown.verdict, "") if shown.verdict else "",
         failing=failing,
         notes=notes,
         part=log.part(
