@@ -74,6 +74,8 @@ class Served:
     loads: dict[str, HostLoad] = dataclasses.field(default_factory=dict)
     feed: Feed = dataclasses.field(default_factory=Feed)
     commands: Asked = dataclasses.field(default_factory=Asked)
+    visits: Any = None
+    holds: Any = None
 
 
 def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Served:

@@ -257,11 +257,12 @@ class Visits:
             raise Conflict(f"{MOST} are in machine {machine.id} already")
         number = next(self._numbers)
         visit = Visit(number, machine, principal.user, say)
+        message = _message(number, machine.id, wish)
         fact = events.VisitBegan(machine_id=machine.id, user=principal.user, what=wish.text)
         await self._engine.record(fact)
         self._visits[number], self._hosts[number] = visit, host
         try:
-            await say(_message(number, machine.id, wish))
+            await say(message)
         except BaseException:
             await self.leave(visit)
             raise
