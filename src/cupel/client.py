@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-import json
-import os
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +22,7 @@ from cupel.api.nouns import (
     TokenView,
 )
 from cupel.control import views
+from cupel.directory import START, Address, is_local
 from cupel.errors import Bug, Conflict, CupelError, Forbidden, InfraError, NotFound, UserError
 from cupel.host.messages import MachineSpec
 
@@ -35,60 +31,7 @@ T = TypeVar("T")
 TIMEOUT = 30.0
 """Seconds without a byte after which a request is given up; a followed log may stay silent."""
 
-FILE = "client.json"
-"""In the state directory: the URL and the token of the server that runs there."""
-
 _ERRORS: Mapping[int, type[CupelError]] = {403: Forbidden, 404: NotFound, 409: Conflict}
-
-START = "start it with `cupel up`, or say where it is with --url or CUPEL_URL"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where a server is, and with which token to speak to it."""
-
-    url: str
-    token: str | None
-
-
-def find(
-    *, url: str | None, token: str | None, state: Path, env: Mapping[str, str] = os.environ
-) -> Address:
-    """The server to speak to: as said, else CUPEL_URL and CUPEL_TOKEN, else the one of `state`.
-
-    The token of the state directory is never sent to another server than its own. Raises
-    `InfraError` when no server is known, `UserError` when what is known cannot be used.
-    """
-    here = _here(state)
-    url = url or env.get("CUPEL_URL") or (here.url if here else None)
-    if url is None:
-        raise InfraError(f"no Cupel has been started on {state}", hint=START)
-    url = _checked(url)
-    token = token or env.get("CUPEL_TOKEN")
-    if token is None and here is not None and here.url == url:
-        token = here.token
-    return Address(url=url, token=token)
-
-
-def _here(state: Path) -> Address | None:
-    """What the server of a state directory left for its owner."""
-    file = state / FILE
-    try:
-        kept = json.loads(file.read_text())
-        return Address(url=_checked(str(kept["url"])), token=str(kept["token"]))
-    except FileNotFoundError:
-        return None
-    except PermissionError:
-        raise UserError(f"{file} belongs to somebody else", hint="use --url and --token") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{file} cannot be read", hint="`cupel up` writes it anew") from None
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UserError(f"{url!r} is not the URL of a server", hint="such as http://127.0.0.1:8470")
-    return url.rstrip("/")
 
 
 class Client:
@@ -103,7 +46,7 @@ class Client:
         self._http = http or httpx2.Client(
             base_url=address.url,
             timeout=timeout,
-            trust_env=not _is_local(address.url),  # a proxy cannot reach this computer's loopback
+            trust_env=not is_local(address.url),  # a proxy cannot reach this computer's loopback
         )
         self._http.headers["User-Agent"] = f"cupel/{cupel.__version__}"
         if address.token is not None:
@@ -536,11 +479,3 @@ def _error(problem: Problem) -> CupelError:
 def _part(name: str) -> str:
     """A name as one part of a path."""
     return quote(name, safe="")
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -20,7 +20,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from cupel import client, logger
+from cupel import directory, logger
 from cupel.api import app as api
 from cupel.config import server as configuration
 from cupel.config.image import ImageConfig
@@ -192,7 +192,7 @@ async def _greet(cupel: Cupel, inner: str, say: Say) -> None:
 
 async def _owner_token(cupel: Cupel, inner: str, user: str) -> str:
     """The token that the command line uses, kept where only its owner can read it."""
-    file = cupel.state / client.FILE
+    file = cupel.state / directory.FILE
     secret = None
     with contextlib.suppress(FileNotFoundError, json.JSONDecodeError, KeyError):
         secret = json.loads(file.read_text())["token"]

@@ -24,7 +24,7 @@ from cupel.artefact import tar
 from cupel.artefact.tar import Kind
 from cupel.cli import terminal, visit
 from cupel.cli.session import Session, pass_session
-from cupel.client import Address
+from cupel.directory import Address
 from cupel.errors import InfraError, UserError
 
 LIMIT = 4 << 30

@@ -12,7 +12,8 @@ import click
 from cupel import directory
 
 if TYPE_CHECKING:
-    from cupel.client import Address, Client
+    from cupel.client import Client
+    from cupel.directory import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +32,7 @@ class Session:
 
     def address(self) -> Address:
         """The server to speak to. Raises InfraError when none is known."""
-        from cupel import client
-
-        return client.find(url=self.url, token=self.token, state=self.directory)
+        return directory.find(url=self.url, token=self.token, state=self.directory)
 
     def client(self, *, timeout: float | None = None) -> Client:
         """One that speaks to that server, which must answer in that many seconds. Raises InfraError

@@ -21,9 +21,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from cupel import errors
-from cupel.client import Address
+from cupel.directory import Address, is_local
 from cupel.errors import Conflict, CupelError, Forbidden, InfraError, NotFound, UserError
-from cupel.host.remote import is_loopback
 
 PIECE = 32 << 10
 PING = 15.0
@@ -105,7 +104,7 @@ async def _connected(address: Address, build: int) -> AsyncIterator[ClientConnec
             max_queue=4,
             ping_interval=None,
             close_timeout=1.0,
-            proxy=None if is_loopback(parts.hostname or "") else True,
+            proxy=None if is_local(address.url) else True,
         )
     except websockets.InvalidStatus as refused:
         raise _refusal(address, refused) from refused

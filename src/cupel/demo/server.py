@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cupel import client
+from cupel import directory
 from cupel.client import Client
 from cupel.errors import InfraError
 
@@ -28,7 +28,7 @@ async def running(state: Path, settings: str = "", *, slots: int = SLOTS) -> Asy
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     (state / "cupel.yaml").write_text(f"slots: {slots}\n{settings}")
-    known = state / client.FILE
+    known = state / directory.FILE
     known.unlink(missing_ok=True)
     with (state / "up.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
@@ -37,7 +37,7 @@ async def running(state: Path, settings: str = "", *, slots: int = SLOTS) -> Asy
         )  # fmt: skip
     try:
         await _answers(process, state, known)
-        with Client(client.find(url=None, token=None, state=state, env={})) as found:
+        with Client(directory.find(url=None, token=None, state=state, env={})) as found:
             yield found
     finally:
         if process.returncode is None:
@@ -58,7 +58,7 @@ async def _answers(process: asyncio.subprocess.Process, state: Path, known: Path
 
 def _is_up(state: Path) -> bool:
     with contextlib.suppress(InfraError):
-        with Client(client.find(url=None, token=None, state=state, env={})) as found:
+        with Client(directory.find(url=None, token=None, state=state, env={})) as found:
             found.status()
         return True
     return False

@@ -60,7 +60,7 @@ def test_the_server_says_whose_fault_it_is(cupel: Command, error: Exception, cod
 def test_a_bug_of_the_command_shows_no_traceback(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def broken(address: client.Address) -> client.Client:
+    def broken(address: directory.Address) -> client.Client:
         raise ZeroDivisionError("by zero")
 
     session = Session(state=tmp_path, url="http://x", connect=broken)
@@ -71,7 +71,7 @@ def test_a_bug_of_the_command_shows_no_traceback(
 
 
 def test_ctrl_c(tmp_path: Path) -> None:
-    def interrupted(address: client.Address) -> client.Client:
+    def interrupted(address: directory.Address) -> client.Client:
         raise KeyboardInterrupt
 
     session = Session(state=tmp_path, url="http://x", connect=interrupted)
@@ -102,7 +102,7 @@ def test_a_url_that_is_none(url: str, capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_server_that_is_no_cupel(cupel: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx2
 
-    def connect(address: client.Address) -> client.Client:
+    def connect(address: directory.Address) -> client.Client:
         transport = httpx2.MockTransport(lambda request: httpx2.Response(502, text="<html>"))
         return client.Client(address, http=httpx2.Client(transport=transport, base_url=address.url))
 
@@ -110,11 +110,11 @@ def test_a_server_that_is_no_cupel(cupel: Command, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_server_is_found_as_said_then_by_environment_then_by_state(tmp_path: Path) -> None:
-    (tmp_path / client.FILE).write_text(json.dumps({"url": "http://here:1", "token": "mine"}))
+    (tmp_path / directory.FILE).write_text(json.dumps({"url": "http://here:1", "token": "mine"}))
     env = {"CUPEL_URL": "http://env:2", "CUPEL_TOKEN": "theirs"}
 
     def find(**said: str | None) -> tuple[str, str | None]:
-        found = client.find(
+        found = directory.find(
             url=said.get("url"), token=said.get("token"), state=tmp_path, env=said.get("env") or {}
         )
         return found.url, found.token
@@ -126,15 +126,15 @@ def test_the_server_is_found_as_said_then_by_environment_then_by_state(tmp_path:
 
 
 def test_the_owners_token_goes_to_no_other_server(tmp_path: Path) -> None:
-    (tmp_path / client.FILE).write_text(json.dumps({"url": "http://here:1", "token": "mine"}))
-    assert client.find(url="http://elsewhere", token=None, state=tmp_path, env={}).token is None
+    (tmp_path / directory.FILE).write_text(json.dumps({"url": "http://here:1", "token": "mine"}))
+    assert directory.find(url="http://elsewhere", token=None, state=tmp_path, env={}).token is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"url": 3}', '{"url": "x", "token": "y"}'])
 def test_a_state_file_that_cannot_be_read(tmp_path: Path, text: str) -> None:
-    (tmp_path / client.FILE).write_text(text)
+    (tmp_path / directory.FILE).write_text(text)
     with pytest.raises(UserError):
-        client.find(url=None, token=None, state=tmp_path, env={})
+        directory.find(url=None, token=None, state=tmp_path, env={})
 
 
 def test_the_state_directory_follows_xdg(tmp_path: Path) -> None:
