@@ -32,6 +32,8 @@ def test_a_job_sees_here_what_it_sees_in_the_queue(server: Server, project: Proj
     work.git("checkout", "--quiet", "-B", "main")
     (build,) = server.builds(number)
     there = server.get(f"/api/builds/{build['id']}")
+    since = server.cli("run", "--path", work.directory, "--since", "HEAD~1")
+    assert f"✓ look is not run: it passed there as build {build['id']}" in since.stdout
     done = server.cli("run", "--path", work.directory, "--json", "look")
     assert done.returncode == 0, done.stdout + done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import importlib
 import logging
 import os
@@ -213,7 +214,9 @@ async def _run(asked: _Asked) -> Exit:
             held.callback((launcher := early.launcher()).close)
             # Loading takes longer than git does: both at once, and git is not to wait for its turn.
             sys.setswitchinterval(_TURN)
+            gc.disable()  # nothing that is loaded is garbage
             await asyncio.to_thread(importlib.import_module, "cupel.local.session")
+            gc.enable()
         return await _run_in(asked, task.result(), launcher)
 
 
@@ -234,7 +237,7 @@ async def _run_in(asked: _Asked, read: Read, launcher: Launcher) -> Exit:
         server=server,
         since=asked.since,
         visit=_visit(asked, read),
-        ask=_ask(asked) if asked.since is not None and server is not None else None,
+        ask=_ask(asked) if asked.since is not None else None,
     )
     if asked.only_list:
         made = await local.plan(request, read)
@@ -251,10 +254,13 @@ def _config(asked: _Asked) -> ServerConfig:
     return server.read(asked.config or asked.session.directory / server.FILE)
 
 
+def _url(asked: _Asked) -> str | None:
+    return asked.session.url or os.environ.get("CUPEL_URL")
+
+
 def _server(asked: _Asked) -> Elsewhere | None:
     """The server that was named, unless machines are described by a file; else none is asked."""
-    url = asked.session.url or os.environ.get("CUPEL_URL")
-    if url is None or asked.config is not None:
+    if _url(asked) is None or asked.config is not None:
         return None
     from cupel.image import base
     from cupel.local import elsewhere
@@ -282,18 +288,22 @@ async def _release(path: Path, state: Path) -> Exit:
     return Exit.OK if released else Exit.NEGATIVE
 
 
-def _ask(asked: _Asked) -> proof.Ask:
-    """Ask the server that was named for passes."""
+def _ask(asked: _Asked) -> proof.Ask | None:
+    """Ask for passes: the server that was named, or that of the state directory."""
     import asyncio
 
-    from cupel.errors import NotFound
+    from cupel.client import FILE
+    from cupel.errors import InfraError, NotFound
     from cupel.local import proof
+
+    if _url(asked) is None and not (asked.session.directory / FILE).exists():
+        return None
 
     def find(key: str) -> proof.Pass | None:
         with asked.session.client() as client:
             try:
                 found = client.evidence(key)
-            except NotFound:
+            except (NotFound, InfraError):  # what it could spare is run then
                 return None
         return proof.Pass(text=f"it passed there as build {found.build}", outputs=found.outputs)
 

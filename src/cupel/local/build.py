@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import itertools
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from cupel.report.results.store import ResultStore, Spool
 
 T = TypeVar("T")
+
+_HEADER = 512
+"""Bytes of a header in a tar; an empty directory is one, and zeros."""
 
 PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to delete a machine that does not go."""
@@ -282,6 +286,9 @@ class _Recorder:
         self._log = logs.writer(spec.build)
         self._place = place
         self._spool: Spool | None = None
+        self._pieces: list[messages.ResultData] = []
+        self._seen: collections.Counter[int] = collections.Counter()
+        """By machine, the bytes of results that have come."""
         self._results: ResultStore | None = None
         self._failed_step: int | None = None
         self._began = time.monotonic()
@@ -323,7 +330,7 @@ class _Recorder:
             case messages.ArtefactData():
                 self._receive(message)
             case messages.ResultData():
-                self._spooled().feed(message.part, message.data)
+                self._take_results(message)
             case _:
                 pass
 
@@ -383,13 +390,21 @@ class _Recorder:
             )
         )
 
-    def _spooled(self) -> Spool:
+    def _take_results(self, message: messages.ResultData) -> None:
+        """Keep a piece; what reads results is only loaded once there is more than no file."""
+        self._pieces.append(message)
+        seen = self._seen[message.part]
+        self._seen[message.part] += len(message.data)
+        if self._spool is None and not any(message.data[max(_HEADER - seen, 0) :]):
+            return
         if self._spool is None:
             from cupel.report.results.store import ResultStore
 
             self._results = ResultStore(self._place / "results" / str(self._spec.build))
             self._spool = self._results.spool(self._spec.result_limit)
-        return self._spool
+        for piece in self._pieces:
+            self._spool.feed(piece.part, piece.data)
+        self._pieces.clear()
 
     async def _findings(self) -> Findings | None:
         """What the job's tests said; None if they left nothing."""
