@@ -136,7 +136,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 def test_the_tutorial_shows_what_init_writes() -> None:
-    text = (ROOT / "docs/tutorial/first-landing.md").read_text()
+    text = (ROOT / "docs/tutorial/five-minutes.md").read_text()
     shown = re.search(r"^\$ cat .cupel.yaml\n(.*?)```", text, re.MULTILINE | re.DOTALL)
     project = re.search(r"pyproject.toml <<'END'\n(.*?)^END$", text, re.MULTILINE | re.DOTALL)
     assert shown is not None
