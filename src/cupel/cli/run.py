@@ -292,7 +292,7 @@ def _ask(asked: _Asked) -> proof.Ask | None:
     """Ask for passes: the server that was named, or that of the state directory."""
     import asyncio
 
-    from cupel.client import FILE
+    from cupel.directory import FILE
     from cupel.errors import InfraError, NotFound
     from cupel.local import proof
 
