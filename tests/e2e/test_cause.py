@@ -128,13 +128,13 @@ def test_the_failing_test_is_what_everybody_sees_first(server: Server, project: 
         assert FAILS.search(above), above
 
 
-SLOW = """\
+SLOW = r"""
 import threading, time
 
 def waits_for_ever():
     threading.Event().wait()
 
-print("about to wait", flush=True)
+print("\x1b]0;owned\x07\x1b[2Jerror: about to wait\u202e\x07", flush=True)
 waits_for_ever()
 """
 
@@ -157,7 +157,11 @@ def test_a_job_that_takes_too_long_says_what_was_running(server: Server, project
         tree.index(text) for text in ("/bin/bash", "sleep 60", "python3 slow.py")
     )
     assert bash < min(sleep, python)
-    assert 'File "/build/src/slow.py", line 4 in waits_for_ever' in log
+    assert 'File "/build/src/slow.py", line 5 in waits_for_ever' in log
     assert "still running after 4 s:" in pushed.remote
+    shown = server.cli("build", "show", str(build["id"])).stdout
+    for text in (pushed.remote, shown):
+        assert "error: about to wait" in text
+        assert not set(text) & {"\x1b", "\x07", "\u202e"}, text
     kept = [each["path"] for each in server.get(f"/api/builds/{build['id']}")["artefacts"]]
     assert ".machine/processes" in kept

@@ -106,7 +106,14 @@ def parse(said: bytes) -> list[Process]:
         if process is not None and str(process.pid) != own:
             found.append(process)
     kernel = {each.pid for each in found if (each.pid, each.name) == _KERNEL}
-    return [each for each in found if each.pid != _OWN and not {each.pid, each.parent} & kernel]
+    own_command = next((each.command for each in found if each.pid == _OWN), "")
+    return [
+        each
+        for each in found
+        if each.pid != _OWN
+        and not {each.pid, each.parent} & kernel
+        and (each.parent, each.command) != (_OWN, own_command)  # what it has forked
+    ]
 
 
 def _process(stat: str, wchan: str, command: str, stack: str, uptime: float) -> Process | None:

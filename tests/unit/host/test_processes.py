@@ -35,6 +35,7 @@ ROWS = (
     (12, 9, "python3", "python3 -m pytest"),
     (10, 7, "tee", "tee log"),
     (99, 1, "bash", "/bin/bash -c LOOK"),
+    (5, 1, "init", "cupel-init"),
 )
 
 
