@@ -158,6 +158,7 @@ def show(session: Session, number: int, as_json: bool) -> None:
             ("change", f"#{found.change} {found.title}" if found.change else found.title),
             ("pipeline", f"{found.project} {found.branch} {found.pipeline}"),
             ("machine", _machine(found.on, found.label)),
+            ("open with", found.on.command if found.on else None),
             ("waits", found.waiting),
             ("waited", text.duration(found.waited)),
             ("took", None if found.seconds is None else text.duration(found.seconds)),

@@ -10,6 +10,7 @@ import pytest
 from cupel.core import events, holding
 from cupel.core.actions import DestroyMachine
 from cupel.core.hold import Hold, HoldState
+from cupel.core.job import Part
 from cupel.core.model import Build, Machine, MachineState, Pool, Verdict
 from unit.core.making import Core, job
 
@@ -144,6 +145,18 @@ def test_a_held_machine_takes_its_slot_and_never_gets_another_build() -> None:
     runs = core.runs()
     assert len(runs) == 1
     assert runs[0].machine.id != number
+
+
+def test_all_machines_of_a_build_are_held_together() -> None:
+    parts = (Part(name="main", label="debian-12"), Part(name="db", label="debian-12"))
+    core, _ = running((job(parts=parts),))
+    ask(core, job="tests")
+    mine = [each for each in core.draft().all(Machine) if each.build_id is not None]
+    own = next(each for each in mine if each.part == "main")
+    core.finish(own.id, Verdict.FAILURE)
+    assert {machine(core, each.id).state for each in mine} == {MachineState.HELD}
+    core.now += HOUR
+    assert sorted(destroyed(core)) == sorted(each.id for each in mine)
 
 
 def test_whoever_asked_may_let_go() -> None:

@@ -182,6 +182,8 @@ async def _machine(tx: Transaction, build: Build) -> MachineRef | None:
         host=host.name if host else "",
         image=machine.image,
         detail=machine.detail,
+        held_until=machine.held_until,
+        command=fleet.command(machine),
     )
 
 

@@ -114,6 +114,14 @@ async def waits(tx: Transaction, builds: Iterable[Build], *, now: float) -> dict
     return waiting.reasons(Draft(rows, now=now, ids=itertools.count()), queued)
 
 
+def command(machine: Machine) -> str | None:
+    """What opens a shell in a machine, while it can be entered."""
+    if machine.state not in (MachineState.USED, MachineState.HELD):
+        return None
+    part = f" --machine {machine.part}" if machine.part else ""
+    return f"cupel shell {machine.build_id}{part}"
+
+
 def _host(host: Host, machines: list[MachineView], now: float, load: HostLoad | None) -> HostView:
     return HostView(
         id=host.id,
@@ -144,8 +152,6 @@ async def _machines(tx: Transaction, rows: Sequence[Machine], now: float) -> lis
     for row in rows:
         build = builds.get(row.build_id or 0)
         hold = holds.get(row.hold_id or 0)
-        part = f" --machine {row.part}" if row.part else ""
-        is_open = row.state in (MachineState.USED, MachineState.HELD)
         views.append(
             MachineView(
                 id=row.id,
@@ -166,7 +172,7 @@ async def _machines(tx: Transaction, rows: Sequence[Machine], now: float) -> lis
                 hold=row.hold_id,
                 held_by=None if hold is None else hold.owner,
                 held_until=row.held_until,
-                command=f"cupel shell {row.build_id}{part}" if is_open else None,
+                command=command(row),
                 boot_seconds=row.ready_at and row.ready_at - row.created_at,
                 seconds=lookup.seconds(row.created_at, row.gone_at, now) or 0.0,
             )

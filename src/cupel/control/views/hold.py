@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cupel.control.views import lookup
+from cupel.control.views import fleet, lookup
 from cupel.control.views.nouns.hold import HeldView, HoldView
 from cupel.core.hold import Hold, HoldState
 from cupel.core.model import Build, Host, Machine, MachineState, Project
@@ -64,7 +64,6 @@ async def _views(tx: Transaction, rows: Sequence[Hold], now: float) -> list[Hold
 
 def _held(machine: Machine, build: Build | None, host: str, now: float) -> HeldView:
     until = machine.held_until or now
-    part = f" --machine {machine.part}" if machine.part else ""
     return HeldView(
         machine=machine.id,
         build=machine.build_id,
@@ -74,5 +73,5 @@ def _held(machine: Machine, build: Build | None, host: str, now: float) -> HeldV
         until=until,
         seconds_left=max(until - now, 0.0),
         visitors=machine.visitors,
-        command=f"cupel shell {machine.build_id}{part}",
+        command=fleet.command(machine) or "",
     )

@@ -82,11 +82,15 @@ class BuildRef(AttemptView):
 
 
 class MachineRef(View):
+    """`command` opens a shell there, while it can be entered; `held_until` is when it goes."""
+
     id: int
     state: MachineState
     host: str
     image: str | None
     detail: str | None
+    held_until: float | None = None
+    command: str | None = None
 
 
 class ReusedView(View):
