@@ -190,6 +190,30 @@ def test_what_a_killed_run_left_goes_with_the_next_even_of_another_repository(
     assert left(state) == {}
 
 
+def test_whoever_has_seen_enough_ends_the_run(tree: Path, state: Path) -> None:
+    running = subprocess.Popen(
+        command(state, "long"), cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.readline().startswith("app at ")
+    running.stdout.close()
+    assert (running.wait(20), running.stderr.read()) == (0, "")
+    running.stderr.close()
+    assert left(state) == {}
+
+
+def test_a_full_disk_that_takes_no_output_is_said(tree: Path, state: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(state, "build"), cwd=tree, stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr == "cupel: what happened could not be told: No space left on device\n"
+    assert left(state) == {}
+
+
 def test_two_runs_of_one_tree_at_a_time(tree: Path, state: Path) -> None:
     running = begun(tree, state)
     assert run(tree, state, "build").returncode == 0

@@ -244,8 +244,23 @@ async def _run_in(asked: _Asked, read: Read, launcher: Launcher) -> Exit:
         _list(made.chosen.jobs, as_json=asked.as_json)
         return Exit.OK
     with run_show.showing(as_json=asked.as_json) as shown:
-        outcome = await local.run_here(request, read, launcher, shown.show)
+        try:
+            outcome = await local.run_here(request, read, launcher, shown.show)
+        except OSError:
+            if shown.error is None:
+                raise
+    if shown.error is not None:
+        return _untold(shown.error)
     return _EXITS[outcome.verdict]
+
+
+def _untold(error: OSError) -> Exit:
+    """How a run ends of which nobody could be told any more."""
+    from cupel.errors import InfraError
+
+    if isinstance(error, BrokenPipeError):
+        return Exit.OK  # whoever reads us has seen enough, which is no failure
+    raise InfraError(f"what happened could not be told: {error.strerror}")
 
 
 def _config(asked: _Asked) -> ServerConfig:

@@ -7,7 +7,9 @@ import collections
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -40,19 +42,49 @@ _NAMES = {
 
 class Shown(Protocol):
     def show(self, event: events.Event) -> None: ...
+    def close(self) -> None: ...
+
+
+class Audience:
+    """Shows events until nobody can be told any more: then the run is asked to stop, in order.
+
+    `error` is why. What is written after that goes nowhere.
+    """
+
+    def __init__(self, shown: Shown) -> None:
+        self.error: OSError | None = None
+        self._shown = shown
+
+    def show(self, event: events.Event) -> None:
+        try:
+            self._shown.show(event)
+        except OSError as error:
+            self._lose(error)
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                raise  # nothing runs yet that would have to be stopped
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def close(self) -> None:
+        try:
+            self._shown.close()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        self.error = self.error or error
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
-def showing(*, as_json: bool) -> Iterator[Shown]:
+def showing(*, as_json: bool) -> Iterator[Audience]:
     """Events as JSON, a line for each; else as lines, with a progress line on a terminal."""
-    if as_json:
-        yield Json()
-        return
-    lines = Lines(live=output.is_terminal())
+    audience = Audience(Json() if as_json else Lines(live=output.is_terminal()))
     try:
-        yield lines
+        yield audience
     finally:
-        lines.close()
+        audience.close()
 
 
 class Json:
@@ -75,6 +107,9 @@ class Json:
         if isinstance(event, events.Printed):
             told["data"] = self._text(event)
         print(json.dumps(told, ensure_ascii=False), flush=True)
+
+    def close(self) -> None:
+        """Every line has gone out."""
 
 
 @dataclasses.dataclass(slots=True)
