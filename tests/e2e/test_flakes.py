@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -20,24 +21,36 @@ check() {
     [ "$2" = yes ] && why= || { bad=1; why="<failure message='no $1'/>"; }
     said="$said<testcase classname='suite' name='$1'>$why</testcase>"
 }
-check good yes
-check slow "$([ "$began" -ge "$up" ] && echo yes)"
-check broken "$([ ! -e broken ] && echo yes)"
+for test in ${*:-good slow broken}; do
+    case $test in
+        good) check good yes;;
+        slow) check slow "$([ "$began" -ge "$up" ] && echo yes)";;
+        broken) check broken "$([ ! -e broken ] && echo yes)";;
+    esac
+done
 echo "<testsuite name='all'>$said</testsuite>" > "$CUPEL_RESULTS/all.xml"
 [ ! -e crash ] || exit 3
 exit $bad
 """
-JOB = {
+JOB: dict[str, Any] = {
     "machine": "small",
     "steps": [{"name": "suite", "run": "sh suite.sh", "failed-tests": 1}],
 }
-FILES = {
-    "suite.sh": SUITE,
-    ".cupel.yaml": json.dumps({"jobs": {"tests": JOB}, "check": ["tests"], "gate": ["tests"]}),
-}
+
+
+def files(job: dict[str, Any]) -> dict[str, str]:
+    config = {"jobs": {"tests": job}, "check": ["tests"], "gate": ["tests"]}
+    return {"suite.sh": SUITE, ".cupel.yaml": json.dumps(config)}
+
+
+FILES = files(JOB)
 HOW = ("failed", "passed")
 PATIENCE = 6
 """Seconds within which a build begins after its push, so that the service is not up yet."""
+
+
+ALONE = {**JOB["steps"][0], "rerun-failed": "sh suite.sh ${CUPEL_FAILED_TESTS//suite::/}"}
+"""The step that can run failed tests alone."""
 
 
 def soon() -> str:
@@ -47,7 +60,9 @@ def soon() -> str:
 def test_a_flaky_test_blocks_nobody_and_is_known_with_its_proof(
     server: Server, project: Project
 ) -> None:
-    work = project(FILES)
+    work = project(files({**JOB, "steps": [ALONE]}))
+    good = work.propose("Say something", {"greeting": "hello\n"}, "land")
+    assert server.ended(good)["state"] == "landed"
     change = work.propose("Wait for a service", {"up": soon()}, "land")
     assert server.ended(change, seconds=60)["state"] == "landed"
     [found] = server.get(f"/api/flakes?project={work.project}")
@@ -55,6 +70,8 @@ def test_a_flaky_test_blocks_nobody_and_is_known_with_its_proof(
     failed, passed = (server.get(f"/api/builds/{found['proofs'][0][how]}") for how in HOW)
     assert (failed["verdict"], passed["verdict"]) == ("failure", "success")
     assert (failed["change"], failed["key"]) == (change, passed["key"])
+    assert passed["reason"].startswith(f"what build {failed['id']} failed passed alone")
+    assert "no broken" not in server.log(passed["id"])
     said = server.cli("flake", "list", "--project", work.project).stdout
     assert "suite::slow" in said
     page = server.request("GET", f"/flakes?project={work.project}").text

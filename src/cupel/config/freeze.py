@@ -162,6 +162,7 @@ def _freeze(
                 run=matrix.fill(step.run, cell),
                 on=step.on if len(job.parts) > 1 else "",
                 boot=_boot(step, cell),
+                rerun_failed=matrix.fill(step.rerun_failed, cell),
             )
             for step in job.steps
         ),

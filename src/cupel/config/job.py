@@ -125,6 +125,14 @@ STEP_FAILED_TESTS = Field(
 )
 
 
+STEP_RERUN_FAILED = Field(
+    key="rerun-failed",
+    shape=SCRIPT,
+    text="The script that runs only the tests that failed, when the gate confirms a failure; for "
+    "the last step, with `failed-tests`. `$CUPEL_FAILED_TESTS` has them, in lines.",
+)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlacedStep:
     """A step, where it stands, and where the machine stands that it names."""
@@ -139,7 +147,7 @@ class StepShape:
 
     record = Record(
         wanted="a shell script or a mapping",
-        fields=(STEP_NAME, STEP_RUN, STEP_BOOT, STEP_ON, STEP_FAILED_TESTS),
+        fields=(STEP_NAME, STEP_RUN, STEP_BOOT, STEP_ON, STEP_FAILED_TESTS, STEP_RERUN_FAILED),
     )
 
     def read(self, value: Value, problems: Problems) -> PlacedStep:
@@ -173,7 +181,11 @@ class StepShape:
             on=on.value if on is not None else "",
             boot=rule.value if rule is not None else None,
             failed_tests=None if status is None else int(status),
+            rerun_failed=found.get(STEP_RERUN_FAILED, ""),
         )
+        if step.rerun_failed and status is None:
+            text = "a step that says how to run failed tests has to say when tests have failed"
+            problems.add(table.at, text, "add `failed-tests: 1`, the exit status that means so")
         return PlacedStep(step, table.at, on)
 
     def schema(self) -> Schema:

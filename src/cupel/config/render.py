@@ -132,6 +132,8 @@ def _step(step: Step) -> str | dict[str, Any]:
     rest: dict[str, Any] = {"on": step.on} if step.on else {}
     if step.failed_tests is not None:
         rest["failed-tests"] = step.failed_tests
+    if step.rerun_failed:
+        rest["rerun-failed"] = step.rerun_failed
     return name | {"run": step.run} | rest if name or rest else step.run
 
 

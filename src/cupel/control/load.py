@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Iterable, Sequence
 from typing import assert_never
 
-from cupel.core import events, evidence, history
+from cupel.core import alone, events, evidence, history
 from cupel.core.cache import Cache, CacheState
 from cupel.core.draft import Draft
 from cupel.core.flake import Flake
@@ -66,7 +66,10 @@ async def everything_live(tx: Transaction) -> list[Row]:
     machines += await tx.select(Machine, {"id": past})
     builds += await _failed_before(tx, items, builds)
     hosts = await tx.select(Host)
+    failed = {build.id for build in _failed_where_tests_run_alone(builds, buildsets)}
     return [
+        *await tx.select(Results, {"id": failed}),
+        *await tx.select(FailedTest, {"build_id": failed}),
         *await _evidence(tx, [*items, *buildsets, *builds, *hosts]),
         *items,
         *buildsets,
@@ -103,6 +106,16 @@ async def _caches(tx: Transaction) -> list[Row]:
         *await tx.select(Buildset, {"id": states}),
         *await tx.select(Change, {"id": changes}),
     ]
+
+
+def _failed_where_tests_run_alone(
+    builds: Iterable[Build], buildsets: Iterable[Buildset]
+) -> Iterable[Build]:
+    """The failures of which the failed tests may be run again alone, or are."""
+    offering = {(b.id, job.name) for b in buildsets for job in b.jobs if alone.offers(job)}
+    for build in builds:
+        if build.verdict is Verdict.FAILURE and (build.buildset_id, build.job) in offering:
+            yield build
 
 
 async def _failed_before(
@@ -362,7 +375,7 @@ async def _landing(tx: Transaction, item_ids: Sequence[int]) -> list[Row]:
     projects = {item.project_id for item in items}
     branches = {item.branch for item in items}
     builds = await tx.select(Build, {"buildset_id": buildset_ids})
-    ran = {build.reused_from or build.id for build in builds}
+    ran = {build.reused_from or build.alone or build.id for build in builds}
     return [
         *await tx.select(Results, {"id": ran}),
         *items,

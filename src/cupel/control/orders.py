@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cupel.config.server import CachesConfig, LabelConfig, ServerConfig
-from cupel.core import cache
+from cupel.core import cache, nodes
 from cupel.core.cache import Wanted
 from cupel.core.job import Job, Step
 from cupel.git.repository import state_ref
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> messages.BuildSpec:
     assert action.buildset.commit is not None
     project, item, job = action.project, action.item, action.job
+    about = _about(item.change_id, item.patch_set, item.pipeline)
+    if action.failed:
+        last = job.steps[-1]
+        steps = (*job.steps[:-1], dataclasses.replace(last, run=last.rerun_failed))
+        job = dataclasses.replace(job, steps=steps)
+        about = {**about, **nodes.variables(action.failed)}
     return job_spec(
         job,
         tuple(machine.id for machine in (action.machine, *action.others)),
@@ -34,7 +40,7 @@ def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> mess
             commit=action.buildset.commit,
             branch=item.branch,
         ),
-        about=_about(item.change_id, item.patch_set, item.pipeline),
+        about=about,
         needs=tuple(
             messages.NeedSpec(job=name, url=f"{url}/api/builds/{build}/artefacts.tar")
             for name, build in action.needed

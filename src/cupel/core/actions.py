@@ -9,6 +9,7 @@ import dataclasses
 
 from cupel.core.cache import Wanted
 from cupel.core.model import Build, Buildset, Item, Job, Machine, Project
+from cupel.core.results import Result
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,8 @@ class RunBuild:
     beside: tuple[tuple[Project, str], ...] = ()
     others: tuple[Machine, ...] = ()
     """The machines that it has beside its own one, on the same host."""
+    failed: tuple[Result, ...] = ()
+    """The tests that it is to run alone, if it is."""
     caches: tuple[Wanted, ...] = ()
 
     @property

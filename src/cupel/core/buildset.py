@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from dataclasses import replace
 
-from cupel.core import attempts, evidence, lifecycle
+from cupel.core import alone, attempts, evidence, lifecycle
 from cupel.core import host as hosts
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -204,7 +204,11 @@ def begin(draft: Draft, item: Item, buildset: Buildset, job: Job) -> Build:
         found = evidence.reusable(draft, buildset, job)
         if found is not None:
             return evidence.reuse(draft, item, buildset, job, found)
-    build = _new_build(draft, item, buildset, job, attempt=1 + len(tried), purpose=purpose)
+    again = purpose is Purpose.RERUN
+    first = alone.first(draft, item, buildset, job, tried) if again else None
+    build = _new_build(
+        draft, item, buildset, job, attempt=1 + len(tried), purpose=purpose, first=first
+    )
     if purpose is not Purpose.FIRST:
         asked = "as asked, " if purpose is Purpose.ASKED else ""
         text = f"{job.name}: attempt {build.attempt}, {asked}after: {tell(tried[-1])}"
@@ -270,6 +274,7 @@ def _new_build(
     *,
     attempt: int,
     purpose: Purpose = Purpose.FIRST,
+    first: int | None = None,
 ) -> Build:
     build = Build(
         id=draft.new_id(),
@@ -292,6 +297,7 @@ def _new_build(
         key=evidence.awaited(draft, buildset, job),
         parts=job.parts,
         image=attempts.image(buildset, job.name),
+        alone=first,
     )
     draft.tell("build.queued", job.name, **_about(item, build))
     return draft.put(build)

@@ -283,7 +283,7 @@ def record(draft: Draft, build: Build, artefacts: Sequence[Artefact]) -> Build:
     build = draft.put(replace(build, key=key, outputs=outputs(artefacts) if passed else None))
     job = _job(draft.find(Buildset, build.buildset_id), build.job)
     trusted = passed and job is not None and job.evidence and build.pipeline in PROVING
-    trusted = trusted and not build.but_for
+    trusted = trusted and not build.but_for and build.alone is None
     if key is not None and trusted and all(each.key != key for each in draft.all(Evidence)):
         found = Evidence(
             id=draft.new_id(),
@@ -337,7 +337,8 @@ def is_sampled(build_id: int) -> bool:
 
 
 def audit(draft: Draft, item: Item, buildset: Buildset) -> Item | None:
-    """Have a sample of what a landed item reused proved again, on exactly what has landed.
+    """Have a sample of what a landed item reused proved again, on exactly what has landed; and all
+    of what passed by tests that had failed and were run again alone.
 
     The audit is an item of the pipeline `periodic` whose state has its jobs from the beginning:
     those of the sample, and what they need.
@@ -345,7 +346,8 @@ def audit(draft: Draft, item: Item, buildset: Buildset) -> Item | None:
     chosen = {
         build.job
         for build in draft.builds(buildset.id)
-        if build.reused_from is not None and is_sampled(build.id)
+        if (build.reused_from is not None and is_sampled(build.id))
+        or (build.alone is not None and build.verdict is Verdict.SUCCESS)
     }
     jobs = _with_needs(buildset.jobs, chosen)
     if not jobs or buildset.commit is None:

@@ -50,7 +50,7 @@ def _refuted(draft: Draft, build: Build, mine: Results) -> Iterator[tuple[Failed
             yield test, build.id
     for other in _asked_the_same(draft, build):
         theirs = draft.find(Results, other.id)
-        if theirs is None or other.visited_by is not None:
+        if theirs is None or other.visited_by is not None or not _compare(build, other):
             continue
         for test in failed.values():
             if _passed(draft, other, theirs, test.test, mine):
@@ -72,6 +72,11 @@ def _asked_the_same(draft: Draft, build: Build) -> list[Build]:
             or (build.key is not None and other.key == build.key)
         )
     ]
+
+
+def _compare(one: Build, other: Build) -> bool:
+    """Whether both ran the same tests: one that runs failed tests alone ran those of one build."""
+    return all(this.alone in (None, that.id) for this, that in ((one, other), (other, one)))
 
 
 def _listed(draft: Draft, of: Results) -> list[FailedTest]:

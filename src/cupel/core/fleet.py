@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cupel.core import (
+    alone,
     buildset,
     caching,
     demand,
@@ -255,10 +256,11 @@ def build_finished(draft: Draft, fact: events.BuildFinished) -> None:
             buildset.finish(draft, full, Verdict.INFRA, fact.reason or "stopped by its host")
         else:
             reason = hosts.ended(draft, full, fact.verdict, fact.reason)
-            lenient = lenience.judged(draft, full, fact, reason)
-            ending = visit.judged(full, lenient.verdict, lenient.reason)
+            judge = lenience.judged if full.alone is None else alone.judged
+            judged = judge(draft, full, fact, reason)
+            ending = visit.judged(full, judged.verdict, judged.reason)
             if ending[0] is Verdict.SUCCESS:
-                full = replace(full, but_for=lenient.but_for)
+                full = replace(full, but_for=judged.but_for)
             done = buildset.finish(draft, full, *ending)
             if done.visited_by is None:
                 history.build_ended(draft, done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cupel.core import caching
+from cupel.core import alone, caching
 from cupel.core.actions import (
     Action,
     CancelBuild,
@@ -127,6 +127,7 @@ def _run(draft: Draft, build: Build, machine: Machine, host: Host) -> Iterator[R
         needed=tuple((name, passed[name]) for name in job.needs if name in passed),
         beside=tuple(each for each in _beside(draft, buildset) if each[0].name in job.projects),
         others=_others(draft, build),
+        failed=tuple(alone.failed(draft, build.alone)) if build.alone is not None else (),
         caches=tuple(caching.wanted(draft, build, buildset, job, host)),
     )
 

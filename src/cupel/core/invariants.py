@@ -24,6 +24,7 @@ from cupel.core.model import (
     BuildState,
     Change,
     ChangeState,
+    Evidence,
     Host,
     HostState,
     Item,
@@ -147,6 +148,10 @@ def _name(row: Row) -> str:
 def _change(old: Row | None, new: Row, after: Draft) -> Iterator[str]:
     yield from _by_the_table(old, new)
     match new:
+        case Evidence():
+            build = after.find(Build, new.build_id)
+            if build is not None and (build.but_for or build.alone is not None):
+                yield f"{_name(new)} is of {_name(build)}, which did not pass all its tests"
         case Item():
             yield from _item_changed(old, new, after)
         case Build():
@@ -307,9 +312,23 @@ def _is_the_next_attempt(new: Build, after: Draft) -> Iterator[str]:
     alike = [build.attempt for build in after.builds_of(new.buildset_id, new.job)]
     if alike.count(new.attempt) > 1:
         yield f"{_name(new)} is a second attempt {new.attempt} at {new.job}"
+    if new.alone is not None:
+        yield from _runs_tests_alone(new, after)
     asked = new.purpose is Purpose.ASKED
     if asked and not attempts.was_asked(after.get(Buildset, new.buildset_id), new.job):
         yield f"{_name(new)} runs as if somebody had asked for it"
+
+
+def _runs_tests_alone(new: Build, after: Draft) -> Iterator[str]:
+    """Tests are run alone once, on the very state on which a build of the gate failed them."""
+    first = after.get(Build, new.alone)
+    same = (first.buildset_id, first.job) == (new.buildset_id, new.job)
+    if not same or first.verdict is not Verdict.FAILURE or first.alone is not None:
+        yield f"{_name(new)} runs alone what {_name(first)} did not fail"
+    state = after.get(Buildset, new.buildset_id)
+    others = attempts.counting(state, after.builds_of(new.buildset_id, new.job))
+    if sum(build.alone is not None for build in others) > 1:
+        yield f"{_name(new)} runs failed tests alone once more"
 
 
 def _within_quota(new: Build, after: Draft) -> Iterator[str]:

@@ -47,7 +47,8 @@ class Step:
 
     `on` names the machine of the job that it runs on; empty: the job's own. A step with `boot` has
     no script: it boots the machine's system, in which nothing can be started. `failed_tests` is the
-    exit status by which it says that tests failed, and nothing but tests.
+    exit status by which it says that tests failed, and nothing but tests. `rerun_failed` is the
+    script that runs these alone instead (see `alone`).
     """
 
     name: str
@@ -55,6 +56,7 @@ class Step:
     on: str = ""
     boot: Boot | None = None
     failed_tests: int | None = None
+    rerun_failed: str = ""
 
     @property
     def text(self) -> str:

@@ -436,6 +436,8 @@ class Lane:
             elif build.verdict is Verdict.FAILURE and ended > cutoff:
                 trial.failed_at.append(ended - began)
                 trial.failed_when.append(ended)
+            elif build.alone is not None:
+                continue  # it has not passed, and says nothing else
             elif build.verdict is Verdict.CANCELLED and build.started_at is not None:
                 trial.survived = max(trial.survived, ended - build.started_at)
         policy = self.projects[self._project_of(proof)].policy

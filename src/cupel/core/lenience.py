@@ -20,7 +20,7 @@ from cupel.core.draft import Draft
 from cupel.core.job import Job
 from cupel.core.model import Build, Buildset, History, StepResult, Verdict
 from cupel.core.quarantine import Quarantine
-from cupel.core.results import Findings, Result, Results
+from cupel.core.results import Result, Results, Tally
 
 BY_A_STEP = "step "
 """How the reason of a build begins that failed by a step, and not by what it printed or left."""
@@ -47,9 +47,10 @@ def judged(draft: Draft, build: Build, fact: events.BuildFinished, reason: str |
     if job is None or not failed or not all(_is_quarantined(draft, job, build, r) for r in failed):
         return as_it_is
     names = tuple(dict.fromkeys(result.id for result in failed))
-    doubt = _doubt(draft, job, build, fact.findings, failed, fact.reason)
-    if doubt is not None:
-        text = f"{reason}; every test that failed is quarantined, but {doubt}"
+    found = fact.findings
+    why = doubt(draft, job, build, found.tally, found.notices, len(failed), fact.reason)
+    if why is not None:
+        text = f"{reason}; every test that failed is quarantined, but {why}"
         return Judged(verdict=Verdict.FAILURE, reason=text)
     return Judged(verdict=Verdict.SUCCESS, reason=_some(names), but_for=names)
 
@@ -75,22 +76,23 @@ def _is_quarantined(draft: Draft, job: Job, build: Build, result: Result) -> boo
     )
 
 
-def _doubt(
+def doubt(
     draft: Draft,
     job: Job,
     build: Build,
-    findings: Findings,
-    failed: list[Result],
+    tally: Tally,
+    notices: tuple[str, ...],
+    listed: int,
     reason: str | None,
 ) -> str | None:
-    """Why something else may have failed as well, in words."""
-    if findings.notices:
+    """Why something else may have failed than the tests that are `listed`, in words."""
+    if notices:
         return "not all results could be read"
-    if len(failed) != findings.tally.bad:
+    if listed != tally.bad:
         return "more tests failed than are listed"
     if not str(reason).startswith(BY_A_STEP):
         return "that is not why it ended"
-    return _of_steps(job, build.steps) or _of_count(draft, build, findings)
+    return _of_steps(job, build.steps) or _of_count(draft, build, tally)
 
 
 def _of_steps(job: Job, steps: tuple[StepResult, ...]) -> str | None:
@@ -105,12 +107,12 @@ def _of_steps(job: Job, steps: tuple[StepResult, ...]) -> str | None:
     return None
 
 
-def _of_count(draft: Draft, build: Build, findings: Findings) -> str | None:
+def _of_count(draft: Draft, build: Build, tally: Tally) -> str | None:
     known = draft.history(build.project_id, history.of_job(build.job))
     if known is None or known.tests == 0:
         return "it is not known how many tests there are until the job has landed with results"
-    if findings.tally.total < known.tests:
-        return f"only {findings.tally.total} of {known.tests} tests have run"
+    if tally.total < known.tests:
+        return f"only {tally.total} of {known.tests} tests have run"
     return None
 
 
@@ -119,7 +121,7 @@ def landed(draft: Draft, state: Buildset) -> None:
     for build in draft.builds(state.id):
         if build.verdict is not Verdict.SUCCESS:
             continue
-        of = draft.find(Results, build.reused_from or build.id)
+        of = draft.find(Results, build.reused_from or build.alone or build.id)
         subject = history.of_job(build.job)
         known = draft.history(build.project_id, subject)
         if of is None or (known is not None and known.tests == of.tally.total):

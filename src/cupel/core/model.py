@@ -405,6 +405,8 @@ class Build:
     but_for: tuple[str, ...] = ()
     image: str = ""
     """The digest of what its machine has to be made of; empty: of what its label has."""
+    alone: int | None = None
+    """The build whose failed tests it runs, and no others."""
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -86,7 +86,10 @@ class Nature:
         guilty = (p.fails_at for p in patches if git.breaks(p, patches, job.base))
         share = min(guilty, default=1.0)
         return Fate(
-            seconds=takes * share, verdict=Verdict.FAILURE, reason="exit status 1", cause=cause
+            seconds=takes * share,
+            verdict=Verdict.FAILURE,
+            reason="step 'tests' failed",
+            cause=cause,
         )
 
     def _usual(self, action: RunBuild) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from cupel.core import events
+from cupel.core import alone, events
 from cupel.core.actions import (
     CancelBuild,
     DestroyMachine,
@@ -16,6 +16,7 @@ from cupel.core.actions import (
 )
 from cupel.core.cache import CacheUse, Wanted, file_of
 from cupel.core.model import StepResult, Usage, Verdict
+from cupel.core.results import Findings, Outcome, Result, Tally
 from cupel.simulate.fate import Cause, Fate, Nature, by_name
 from cupel.simulate.faults import Faults
 from cupel.simulate.timeline import Timeline
@@ -235,10 +236,11 @@ class FakeHost:
                 machine_id=number,
                 verdict=fate.verdict,
                 reason=fate.reason,
-                steps=(),
+                steps=_ended(machine.action, fate),
                 usage=Usage(),
                 artefacts=(),
                 caches=caches,
+                findings=_findings(machine.action, fate),
             ),
         )
 
@@ -272,3 +274,28 @@ class FakeHost:
             key=key,
             image=machine.image,
         )
+
+
+TESTS = 10
+"""The tests of a job that leaves results; those that do say how to run failed ones alone."""
+
+
+def _ended(action: RunBuild | None, fate: Fate) -> tuple[StepResult, ...]:
+    """The one step of a job that leaves results."""
+    if action is None or not alone.offers(action.job):
+        return ()
+    status = {Verdict.SUCCESS: 0, Verdict.FAILURE: 1}.get(fate.verdict)
+    return (StepResult(name="tests", started_at=0.0, finished_at=0.0, exit_status=status),)
+
+
+def _findings(action: RunBuild | None, fate: Fate) -> Findings | None:
+    """One of its tests has failed where the job has."""
+    if action is None or not alone.offers(action.job) or fate.verdict not in _TOLD:
+        return None
+    bad = () if fate.verdict is Verdict.SUCCESS else (_FAILED,)
+    total = len(action.failed) or TESTS
+    return Findings(tally=Tally(passed=total - len(bad), failed=len(bad)), failing=bad)
+
+
+_TOLD = frozenset({Verdict.SUCCESS, Verdict.FAILURE})
+_FAILED = Result(suite="suite", name="test", outcome=Outcome.FAILED)

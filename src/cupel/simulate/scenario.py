@@ -10,7 +10,7 @@ from typing import Any
 
 from cupel.core import events, speculation
 from cupel.core.cache import JobCache
-from cupel.core.model import ChangeState, Job, Landing, MachineState
+from cupel.core.model import ChangeState, Job, Landing, MachineState, Step
 from cupel.simulate import faults
 from cupel.simulate.faults import Faults
 from cupel.simulate.findings import Ref
@@ -299,6 +299,13 @@ def _pools(chance: random.Random) -> tuple[events.PoolSpec, ...]:
     return chance.choice(((), (kept,)))
 
 
+def _alone(chance: random.Random) -> dict[str, Any]:
+    """Some jobs leave results, and say how to run the tests alone that have failed."""
+    if chance.random() < 0.5:
+        return {}
+    return {"steps": (Step(name="tests", run="tests", failed_tests=1, rerun_failed="alone"),)}
+
+
 def _gate(chance: random.Random) -> tuple[Job, ...]:
     """Up to three jobs, which read this and that."""
     locks = (("lock", 1),) if chance.random() < 0.2 else ()
@@ -309,6 +316,7 @@ def _gate(chance: random.Random) -> tuple[Job, ...]:
             semaphores=locks,
             timeout=300.0,
             caches=CACHES,
+            **_alone(chance),
         ),
         job("lint", inputs=chance.choice(INPUTS), voting=chance.random() < 0.7),
         job("package", needs=("tests",), voting=chance.random() < 0.7),

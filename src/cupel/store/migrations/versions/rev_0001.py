@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("caches", sa.JSON(), nullable=False),
         sa.Column("but_for", sa.JSON(), nullable=False),
         sa.Column("image", TEXT, nullable=False),
+        sa.Column("alone", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
     op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
