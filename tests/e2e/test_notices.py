@@ -88,7 +88,11 @@ def told_server(state: Path, hook: int, mail: int) -> Server:
     (state / "hook.secret").write_bytes(SECRET)
     settings = serving.config(
         webhooks={
-            "dead": {"url": f"http://127.0.0.1:{hook}/", "secret_file": "hook.secret"},
+            "dead": {
+                "url": f"http://127.0.0.1:{hook}/",
+                "secret_file": "hook.secret",
+                "events": ["change.landed", "item.rejected"],
+            },
         },
         mail={
             "server": f"127.0.0.1:{mail}",

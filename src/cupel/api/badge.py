@@ -30,8 +30,15 @@ _SHOWN = {
 }
 """State → the word, its colour, and the colour's name at shields.io. The word says it all."""
 
-_SPACE = 6.2
-"""Pixels that a letter takes at most, in the fonts that are named."""
+_LETTER = 6.8
+_LETTERS = {
+    **dict.fromkeys("ijl.,:;'|! ", 3.6),
+    **dict.fromkeys("frt()[]-/", 4.8),
+    **dict.fromkeys("csvxyzk", 6.2),
+    **dict.fromkeys("mwMW@%", 10.4),
+    **dict.fromkeys("ABCDEFGHKLNOPQRSTUVXYZ", 7.9),
+}
+"""Pixels that a letter takes in the fonts that are named, and what others take."""
 
 
 @router.get(
@@ -126,9 +133,9 @@ def draw(label: str, word: str, colour: str) -> str:
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" \
 aria-label="{said}"><title>{said}</title>\
-<clipPath id="r"><rect width="{width}" height="20" rx="3"/></clipPath>\
-<g clip-path="url(#r)"><rect width="{left}" height="20" fill="#444"/>\
-<rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>\
+<rect width="{width}" height="20" rx="3" fill="#444"/>\
+<rect x="{left}" width="{right}" height="20" rx="3" fill="{colour}"/>\
+<rect x="{left}" width="4" height="20" fill="{colour}"/>\
 <g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" \
 font-size="11"><text x="{left / 2:g}" y="14" textLength="{left - 10}">{html.escape(label)}</text>\
 <text x="{left + right / 2:g}" y="14" textLength="{right - 10}">{html.escape(word)}</text></g></svg>
@@ -136,4 +143,5 @@ font-size="11"><text x="{left / 2:g}" y="14" textLength="{left - 10}">{html.esca
 
 
 def _width(words: str) -> int:
-    return round(len(words) * _SPACE) + 12
+    """Pixels for the words and what is left free around them; whoever draws fits them in."""
+    return round(sum(_LETTERS.get(letter, _LETTER) for letter in words)) + 10

@@ -68,7 +68,7 @@ def write(facts: Sequence[Fact], *, url: str) -> Text:
 
 def _story(fact: Fact) -> list[str]:
     """The error first; then what happened, where, and how each job stands that did not pass."""
-    lines = [*(f"    {line(each)[:LONGEST_LINE]}" for each in fact.errors)]
+    lines = [_quoted(each) for each in fact.errors]
     lines += [""] if lines else []
     lines.append(f"Change {fact.change}, patch set {fact.patch_set}, {fact.what}.")
     if fact.landed_commit is not None and fact.event == "change.landed":
@@ -83,6 +83,12 @@ def _story(fact: Fact) -> list[str]:
     return [*lines, "", f"  {fact.title}", f"  {fact.page}"]
 
 
+def _quoted(text: str) -> str:
+    """A line of an error, as far to the right as it stands among the others."""
+    indent = len(text) - len(text.lstrip(" "))
+    return f"    {' ' * min(indent, 20)}{line(text)[:LONGEST_LINE]}"
+
+
 def _before(facts: Sequence[Fact]) -> list[str]:
     if not facts:
         return []
@@ -94,7 +100,7 @@ def _of_several(facts: Sequence[Fact], url: str) -> Text:
     lines: list[str] = []
     for fact in facts:
         lines.append(f"#{fact.change} {fact.what}: {line(fact.title)}")
-        lines += [f"    {line(each)[:LONGEST_LINE]}" for each in fact.errors[:1]]
+        lines += [_quoted(each) for each in fact.errors[:1]]
         lines.append(f"    {fact.page}")
     projects = sorted({fact.project for fact in facts})
     return Text(
