@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from e2e import server as serving
 from e2e.conftest import Project
 from e2e.server import Server, wait_for
 from integration import images
@@ -71,3 +73,31 @@ def test_what_lands_is_given_to_the_next_and_what_is_rejected_is_not(
     wait_for(lambda: not ours & {path.name.partition(".")[0] for path in store.iterdir()})
     fourth = work.propose("Find none", {"c": "1\n"}, "land", "wait")
     assert "found nothing" in server.log(_passed(server, fourth)["id"])
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_while_it_saves_leaves_no_half_cache(
+    machines: None, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    with serving.running(state) as server:
+        job = {
+            "machine": "small",
+            "cache": "~/.cache/made",
+            "steps": ["mkdir -p ~/.cache/made; head -c 120000000 /dev/urandom >~/.cache/made/big"],
+        }
+        files = {".cupel.yaml": json.dumps({"jobs": {"tests": job}, "gate": ["tests"]})}
+        work = serving.project(server, tmp_path / "work", "killed", files)
+        number = work.propose("Make much", {"a": "1\n"}, "land")
+        incoming = state / "caches" / "incoming"
+        wait_for(lambda: any(incoming.glob("*.made")), why="a cache that is being saved")
+        server.kill()
+        assert list((state / "caches").glob("*.made")) == []
+        server.start()
+        assert server.ended(number)["state"] == "landed"
+        (kept,) = json.loads(server.cli("cache", "list", "--json").stdout)
+        assert kept["state"] == "ready"
+        assert [path.name for path in (state / "caches").glob("*.made")] == [
+            f"{kept['build']}.made"
+        ]
+        assert list(incoming.iterdir()) == []
