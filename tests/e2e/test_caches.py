@@ -62,6 +62,8 @@ def test_what_lands_is_given_to_the_next_and_what_is_rejected_is_not(
     assert use["exact"]
     assert use["text"].startswith(f"restored from build {made}, ")
     assert use["saved"] is None
+    assert use["text"] in server.request("GET", f"/builds/{used}").text
+    assert use["text"] in server.cli("build", "show", str(used)).stdout
 
     third = work.propose("Lock another", {"lock": "2\n"}, "land", "wait")
     (use,) = server.get(f"/api/builds/{_passed(server, third)['id']}")["caches"]

@@ -73,8 +73,8 @@ class CacheUse:
     """What became of a cache in a build.
 
     `restored` is the build whose cache it was given, of `size` bytes, within `seconds`; `exact`:
-    with the same contents of its files. `saved` is how many bytes it left. `note` says why there
-    was nothing to restore or to save, where that is of interest.
+    with the same contents of its files. `saved` is how many bytes it left. `withheld` says why what
+    is there was not restored, `unsaved` why what was to be was not saved.
     """
 
     name: str
@@ -83,7 +83,8 @@ class CacheUse:
     size: int = 0
     seconds: float = 0.0
     saved: int | None = None
-    note: str = ""
+    withheld: str = ""
+    unsaved: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,7 +166,8 @@ class CacheUse:
     size: int = 0
     seconds: float = 0.0
     saved: int | None = None
-    note: str = ""
+    withheld: str = ""
+    unsaved: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,14 +183,16 @@ def cache_use(build: Build, use: CacheUse, saved: Cache | None) -> str:
         like = "" if use.exact else ", an older one"
         took = f"{use.size / 1e6:.1f} MB in {use.seconds * 1000:.0f} ms"
         said.append(f"restored from build {use.restored}{like}, {took}")
+    elif use.withheld:
+        said.append(f"not restored: {use.withheld}")
     elif build.pipeline is Pipeline.PERIODIC:
         said.append("not restored: an audit begins without")
-    elif not (use.note and use.saved is None):
+    else:
         said.append("nothing was there")
     if use.saved is not None:
         said.append(_cache_saved(use.saved, saved))
-    elif use.note:
-        said.append(f"not {'restored' if use.restored is None else 'saved'}: {use.note}")
+    elif use.unsaved:
+        said.append(f"not saved: {use.unsaved}")
     elif build.verdict is not Verdict.SUCCESS:
         said.append("not saved: the build has not passed")
     elif use.exact:

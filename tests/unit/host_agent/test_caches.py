@@ -74,9 +74,9 @@ def test_what_goes_wrong_with_a_cache_fails_no_build(
         assert finished.verdict == ("failure" if script == "fail" else "success")
         one, other = finished.caches
         assert (one.restored, one.saved) == (None, None)
-        why = "it leads through" if script == "fail" else "larger than 4096 bytes"
-        assert one.note.startswith(why)
-        assert other.note == "this host has it no more"
+        assert one.withheld == "it leads through a symbolic link"
+        assert one.unsaved == ("" if script == "fail" else "larger than 4096 bytes")
+        assert other.withheld == "this host has it no more"
 
     play(scenario, WORKS)
     assert store(tmp_path) == ["10.c"]

@@ -47,8 +47,8 @@ class Keeping:
         for spec in self._build.caches:
             use = await self._restore(spec)
             self._uses[spec.name] = use
-            if use.note:
-                await self._tell(f"cache {spec.name}: not restored: {use.note}")
+            if use.withheld:
+                await self._tell(f"cache {spec.name}: not restored: {use.withheld}")
             elif use.restored is not None:
                 took = f"{use.size / 1e6:.1f} MB in {use.seconds * 1000:.0f} ms"
                 await self._tell(f"cache {spec.name}: restored from build {use.restored}, {took}")
@@ -63,13 +63,13 @@ class Keeping:
             return use
         image = self._caches.find(spec.restore)
         if image is None:
-            return dataclasses.replace(use, note="this host has it no more")
+            return dataclasses.replace(use, withheld="this host has it no more")
         size = image.stat().st_size
         started = time.monotonic()
         try:
             await self._machine.lay(image, _places(spec))
         except UserError as error:
-            return dataclasses.replace(use, note=error.message)
+            return dataclasses.replace(use, withheld=error.message)
         return dataclasses.replace(
             use,
             restored=spec.origin,
@@ -89,7 +89,7 @@ class Keeping:
                     await self._tell(f"cache {spec.name}: saved, {saved / 1e6:.1f} MB")
                 except (CupelError, OSError) as error:
                     why = error.message if isinstance(error, CupelError) else str(error)
-                    use = dataclasses.replace(use, note=why)
+                    use = dataclasses.replace(use, unsaved=why)
                     await self._tell(f"cache {spec.name}: not saved: {why}")
                 self._uses[spec.name] = use
 
