@@ -139,7 +139,7 @@ def test_every_page_can_be_read(
     assert page.get_by_text("Read me <b>plainly</b>").first.is_visible()
     assert page.get_by_text("Job tests failed").first.is_visible()
     page.goto(f"/builds/{build['id']}")
-    assert page.get_by_text("all there", exact=True).is_visible()
+    assert page.get_by_role("log").get_by_text("all there", exact=True).is_visible()
     missing = page.goto("/changes/99999")
     assert missing is not None
     assert missing.status == 404

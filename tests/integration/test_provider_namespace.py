@@ -140,6 +140,21 @@ TRACE = "import ctypes; raise SystemExit(ctypes.CDLL(None).ptrace(16, 1, 0, 0) =
 
 
 class TestIsolation:
+    def test_signals_do_what_they_do_whatever_the_agent_ignores(self, tmp_path: Path) -> None:
+        """As one does that was started with nohup, or in the background of a script."""
+
+        async def scenario(machine: Machine) -> None:
+            status = await succeed(machine, "grep -E '^Sig(Ign|Blk)' /proc/self/status")
+            assert {line.split()[1] for line in status.splitlines()} == {"0" * 16}
+
+        ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+        try:
+            on_machine(tmp_path / "state", scenario)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def test_nothing_of_the_host_is_seen(self, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_text("the host's")
@@ -150,7 +165,7 @@ class TestIsolation:
                 await fail(machine, f"cat {path}")
             pids = (await succeed(machine, "cd /proc; echo [0-9]*")).split()
             assert len(pids) <= 3
-            await fail(machine, f"kill -0 {os.getpid() + 100_000} {os.getppid()}")
+            await fail(machine, f"kill -0 {os.getpid()}")
             assert (await succeed(machine, "ls /sys/class/net")).split() == ["lo"]
             assert (await succeed(machine, "ls /proc/self/fd")).split() == ["0", "1", "2", "3"]
             await fail(machine, "ls /sys/fs/cgroup/*")

@@ -27,8 +27,10 @@ _YES = b"."
 _MADE_VICTIM = "500"
 """Added to the badness of what a build starts, so that the kernel kills it and not its init."""
 _SOCKET = 3
-_DEFAULTS = (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
-"""Signals that the interpreter, or the launcher, does not leave to what they do by themselves."""
+_DEFAULTS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+"""All signals do what they do by themselves: the interpreter and the launcher change some, and an
+agent that was started with nohup, or in the background of a script, would hand on that it ignores
+others."""
 
 
 class Standby:
