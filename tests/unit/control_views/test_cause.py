@@ -20,7 +20,7 @@ EVICTS = Result(
     suite="tests/test_cache.py",
     name="test_evicts",
     outcome=Outcome.FAILED,
-    message="assert [1, 3] == [2, 3]",
+    message="assert [1, 3] == [2, 3] + where [1, 3] = list(cache)",
     text="all of it",
     file="tests/test_cache.py",
     line=12,

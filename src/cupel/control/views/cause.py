@@ -20,6 +20,8 @@ CAUSES = 3
 """Builds of an item whose errors are shown at once."""
 
 _MESSAGE = 300
+_OPERANDS = " + where "
+"""What pytest goes on with, after what was asserted: where the values in it come from."""
 
 
 def failed_step(build: Build) -> int | None:
@@ -65,6 +67,7 @@ async def _cause(
 
 def _test(result: Result, *, flaky: bool) -> FailingTest:
     message = result.message or result.text.strip().partition("\n")[0]
+    message = message.partition(_OPERANDS)[0]
     return FailingTest(
         name=one_line(result.id, _MESSAGE),
         message=one_line(message, _MESSAGE),
