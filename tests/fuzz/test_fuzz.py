@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from unit.config import test_origin, test_project
+from unit.config.workflow import test_convert
 from unit.host import test_caches
 from unit.report import test_gotest, test_junit, test_notes, test_subunit, test_tap
 
@@ -35,9 +37,20 @@ OF_LINES = {
 }
 """By the reader's number, as `notes.one_input` chooses it."""
 
+CONFIGURATIONS = {
+    0: (test_project.FULL, test_origin.MAIN + "\0" + test_origin.BESIDE),
+    1: tuple(path.read_text() for path in sorted(test_convert.REAL.glob("*.yml"))),
+    2: ("package.json\n" + '{"scripts": {"test": "jest"}}', "Makefile tox.ini\ntest:\n"),
+    3: ("a.b == 'c' && !contains(d, 'e') || format('{0}', f)",),
+}
+"""By the reader's number, as `config.one_input` chooses it."""
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("harness", "all_seeds"), [("results.py", SEEDS), ("notes.py", OF_LINES)])
+@pytest.mark.parametrize(
+    ("harness", "all_seeds"),
+    [("results.py", SEEDS), ("notes.py", OF_LINES), ("config.py", CONFIGURATIONS)],
+)
 def test_the_readers_survive_a_fuzzer(
     harness: str, all_seeds: Mapping[int, Sequence[str | bytes]], tmp_path: Path
 ) -> None:
