@@ -103,3 +103,22 @@ def test_a_server_that_is_killed_while_it_saves_leaves_no_half_cache(
             f"{kept['build']}.made"
         ]
         assert list(incoming.iterdir()) == []
+
+
+def test_what_a_check_saved_counts_when_its_change_lands_without_being_run_again(
+    server: Server, project: Project
+) -> None:
+    job = {"machine": "small", "cache": "~/.cache/made", "steps": [STEP]}
+    text = json.dumps({"jobs": {"tests": job}, "check": ["tests"], "gate": ["tests"]})
+    work = project({".cupel.yaml": text, "greeting": "hello\n"})
+    number = work.propose("Check it", {"a": "1\n"}, "wait")
+    (kept,) = json.loads(server.cli("cache", "list", work.project, "--json").stdout)
+    assert kept["state"] == "candidate"
+    server.cli("approve", str(number))
+    server.cli("land", str(number))
+    assert server.ended(number)["state"] == "landed"
+    assert [b["reused_from"] for b in server.builds(number)] == [None, kept["build"]]
+    (kept,) = json.loads(server.cli("cache", "list", work.project, "--json").stdout)
+    assert kept["state"] == "ready"
+    after = work.propose("Use it", {"b": "1\n"}, "wait")
+    assert f"found that of {kept['build']}" in server.log(server.builds(after)[-1]["id"])

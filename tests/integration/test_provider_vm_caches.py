@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +37,14 @@ class TestVmCaches(cache_contract.CacheContract):
 
     def spec(self) -> MachineSpec:
         return images.machine_spec(provider="vm", disk=256 << 20)
+
+
+for _name in dir(cache_contract.CacheContract):
+    # One of them, which does most of what the others do, is enough for each run.
+    if _name.startswith("test_") and "another_has" not in _name:
+        _test = getattr(cache_contract.CacheContract, _name)
+
+        def _slow(self: TestVmCaches, tmp_path: Path, _test: Any = _test) -> None:
+            _test(self, tmp_path)
+
+        setattr(TestVmCaches, _name, pytest.mark.slow(_slow))
