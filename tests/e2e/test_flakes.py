@@ -115,6 +115,8 @@ def test_a_quarantined_test_does_not_block_but_a_crash_does(
     work.commit("Break a test", {"broken": "yes\n"})
     pushed = work.push("land", "wait")
     assert f"Change {pushed.change} landed" in pushed.remote
+    assert "tests: passed but for quarantined in" in pushed.remote
+    assert "suite::broken" in pushed.remote
     [build] = [b for b in server.builds(pushed.change) if b["verdict"] == "success"]
     assert (build["icon"], build["but_for"]) == ("passed but for quarantined", ["suite::broken"])
     page = server.request("GET", f"/builds/{build['id']}").text

@@ -68,8 +68,8 @@ async def everything_live(tx: Transaction) -> list[Row]:
     hosts = await tx.select(Host)
     failed = {build.id for build in _failed_where_tests_run_alone(builds, buildsets)}
     return [
-        *await tx.select(Results, {"id": failed}),
-        *await tx.select(FailedTest, {"build_id": failed}),
+        *(await tx.select(Results, {"id": failed}) if failed else ()),
+        *(await tx.select(FailedTest, {"build_id": failed}) if failed else ()),
         *await _evidence(tx, [*items, *buildsets, *builds, *hosts]),
         *items,
         *buildsets,

@@ -218,7 +218,8 @@ def build_line(change_id: int, build: Build, url: str, *, base: bool = False) ->
     began = build.started_at or build.queued_at
     took = f" in {(build.finished_at or began) - began:.1f} s"
     why = f": {build.reason}" if build.reason else ""
-    return f"{start}: {build.verdict}{took}{attempt}{why}"
+    ended = "passed but for quarantined" if build.but_for else build.verdict
+    return f"{start}: {ended}{took}{attempt}{why}"
 
 
 def held(change_id: int, build: Build, until: float, command: str) -> str:
