@@ -12,7 +12,7 @@ import pytest
 from cupel.control.results import Reader
 from cupel.core.results import Findings
 from cupel.errors import NotFound
-from cupel.report.results import findings
+from cupel.report.results import findings, junit
 from cupel.report.results.store import ResultStore
 
 GOOD = b"<testsuite><testcase name='a'/></testsuite>"
@@ -88,11 +88,56 @@ import sys
 from pathlib import Path
 import cupel.report.results.__main__ as reading
 {limits}
-reading.confine()
-reading.main(Path({str(tmp_path / "out")!r}), [("", Path({str(tmp_path / "tar")!r}))])
+reading.main([{str(tmp_path / "out")!r}, "", {str(tmp_path / "tar")!r}])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     return done.returncode, done.stdout
+
+
+TRIES = """
+import os, socket, sys
+from cupel.report.results import seal
+held = open("/etc/passwd")
+if not seal.seal():
+    print("none")
+    sys.exit()
+def tries(what, *arguments):
+    try:
+        what(*arguments)
+    except PermissionError:
+        return
+    print("may", what)
+tries(open, "/etc/hostname")
+tries(os.open, "new", os.O_CREAT | os.O_WRONLY)
+tries(os.unlink, "nothing")
+tries(os.execv, "/bin/true", ["true"])
+tries(os.fork)
+tries(socket.socket)
+tries(os.kill, os.getppid(), 0)
+tries(os.stat, "/")
+print(len(held.read()) > 0)
+"""
+
+
+def test_a_sealed_process_opens_starts_reaches_and_signals_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", TRIES], capture_output=True, check=True)
+    if done.stdout == b"none\n":
+        pytest.skip("no seccomp for processes here")
+    assert done.stdout == b"True\n"
+
+
+def test_every_encoding_is_read_in_a_sealed_process(tmp_path: Path) -> None:
+    files = {
+        f"{name}.xml": f'<?xml version="1.0" encoding="{name}"?><testcase name="{name} é"/>'.encode(
+            name
+        )
+        for name in junit._ENCODINGS - {"us-ascii"}
+    }
+    told = read(tmp_path, packed(files))
+    assert told is not None
+    assert (told.notices, told.tally.passed) == ((), len(files))
+    with ResultStore(tmp_path / "results").open(1) as kept:
+        assert {each.name for each in kept} == {f"{name[:-4]} é" for name in files}
 
 
 def test_reading_ends_when_its_time_is_over_and_keeps_what_it_has(tmp_path: Path) -> None:

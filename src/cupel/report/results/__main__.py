@@ -1,7 +1,8 @@
 """Reads the results of a build in a process of its own: `python -m cupel.report.results`.
 
 A build is hostile, and so is what it leaves to be read. Here that can cost this process, which may
-use so much memory and time and no more, and not the server.
+use so much memory and time and no more, and not the server. Its files are opened first; from then
+on it can open nothing else.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import resource
 import signal
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from cupel.report.results import findings, kept, notes
+from cupel.report.results import findings, junit, kept, notes, seal
 from cupel.report.results import store as notes_of
 from cupel.report.results.collect import Collector
 from cupel.report.results.source import Malformed, Source
@@ -40,17 +42,29 @@ class TooSlow(Malformed):
     """Reading has taken all the time that it may."""
 
 
-def main(out: Path, packed: list[tuple[str, Path]]) -> None:
-    """Read tars of results, each with the name of its machine, and keep what they say in `out`.
+def main(words: Sequence[str]) -> None:
+    """Do what the command line says: where to keep it all, then each machine's name and tar."""
+    with contextlib.ExitStack() as stack:
+        out = Path(words[0])
+        kept_in = stack.enter_context(out.open("xb"))
+        noted_in = stack.enter_context(out.with_suffix(notes_of.SUFFIX).open("xb"))
+        pairs = zip(words[1::2], words[2::2], strict=True)
+        packed = [(name, stack.enter_context(Path(path).open("rb"))) for name, path in pairs]
+        junit.load_encodings()
+        confine()
+        read(packed, kept_in, noted_in)
+
+
+def read(packed: Sequence[tuple[str, BinaryIO]], kept_in: BinaryIO, noted_in: BinaryIO) -> None:
+    """Read tars of results, each with the name of its machine, and keep what they say.
 
     What is to be known of it goes to stdout; nothing if there were no results at all.
     """
     collector = Collector()
     noted = notes.Collector(collector.tell)
     try:
-        for machine, path in packed:
-            with path.open("rb") as file:
-                take(collector, machine, file, noted)
+        for machine, file in packed:
+            take(collector, machine, file, noted)
     except TooSlow as error:
         collector.tell("results", str(error))
     except MemoryError:
@@ -58,13 +72,12 @@ def main(out: Path, packed: list[tuple[str, Path]]) -> None:
     # From here on the work is bounded by what was read.
     signal.signal(signal.SIGXCPU, signal.SIG_IGN)
     if (left := noted.notes) is not None:
-        out.with_suffix(notes_of.SUFFIX).write_bytes(notes.packed(left))
+        noted_in.write(notes.packed(left))
     if not collector.has_read:
         return
     ordered = collector.ordered()
     found = collector.findings(ordered)
-    with out.open("xb") as file:
-        kept.write(file, ordered, found.tally)
+    kept.write(kept_in, ordered, found.tally)
     json.dump(findings.plain(found), sys.stdout)
 
 
@@ -115,12 +128,12 @@ def confine() -> None:
     for what, limit in (
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_FSIZE, LARGEST_OUTPUT),
-        (resource.RLIMIT_NOFILE, 32),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (limit, limit))
     signal.signal(signal.SIGXCPU, _too_slow)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, 2 * CPU_SECONDS))
+    seal.seal()
 
 
 def _too_slow(number: int, frame: FrameType | None) -> None:
@@ -128,6 +141,4 @@ def _too_slow(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    confine()
-    pairs = zip(sys.argv[2::2], sys.argv[3::2], strict=True)
-    main(Path(sys.argv[1]), [(name, Path(path)) for name, path in pairs])
+    main(sys.argv[1:])

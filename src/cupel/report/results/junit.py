@@ -220,6 +220,12 @@ class _Reader:
 _ROOTS = frozenset({"testsuites", "testsuite", "testcase", "testrun", "testResults"})
 
 
+def load_encodings() -> None:
+    """Load all that reading may need of Python, which loads encodings when it meets them."""
+    for name in (*_ENCODINGS, "utf-8-sig"):
+        codecs.lookup(name)
+
+
 def utf8(source: Source) -> Iterator[bytes]:
     """The document in UTF-8, whatever it says that it is in, with what XML lets nobody write
     replaced by U+FFFD."""
@@ -263,6 +269,6 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCE = re.compile(r"&#([0-9]{1,12}|[xX][0-9a-fA-F]{1,12});")
 _DECLARED = re.compile(rb"<\?xml[^>]{0,100}?\bencoding\s*=\s*[\"']([A-Za-z0-9._-]{1,20})[\"']")
 _ENCODINGS = frozenset(
-    {"us-ascii", "latin-1", *(f"iso-8859-{n}" for n in (*range(1, 12), *range(13, 17))),
-     *(f"windows-125{n}" for n in range(9)), "koi8-r", "shift_jis", "euc-jp", "gb18030", "big5"}
-)  # fmt: skip
+    {"utf-16", "utf-8", "us-ascii", "latin-1", "iso-8859-1", "iso-8859-15", "windows-1252"}
+)
+"""Those that documents may be in: what Python must load for one is loaded before it is sealed."""

@@ -96,8 +96,8 @@ class ResultStore:
             new.replace(path)
 
     def take_notes(self, build_id: int, file: Path) -> None:
-        """Take over a file of notes as that of a build, if there is one. Raises `InfraError`."""
-        if file.exists():
+        """Take over a file of notes as that of a build, if any are in it. Raises `InfraError`."""
+        if file.exists() and file.stat().st_size:
             with _disk():
                 path = self._notes(build_id, printed=False)
                 path.parent.mkdir(parents=True, exist_ok=True)
