@@ -36,6 +36,7 @@ def test_a_job_is_frozen_whole() -> None:
             env: {A: "x{{matrix.box}}"}
             inputs: [src]
             timeout: 60
+            hold: 10m
             evidence: never
             projects: [lib]
             semaphore: [licence, device]
@@ -52,6 +53,7 @@ def test_a_job_is_frozen_whole() -> None:
         env=(("MATRIX_BOX", "m"), ("A", "xm")),
         inputs=("src",),
         timeout=60.0,
+        hold=600.0,
         needs=(),
         voting=True,
         cell=(("box", "m"),),

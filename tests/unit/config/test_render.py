@@ -35,6 +35,7 @@ def jobs(draw: st.DrawFn, name: str) -> JobConfig:
         timeout=float(draw(st.integers(1, 86_400))),
         voting=draw(st.booleans()),
         evidence=draw(st.booleans()),
+        hold=draw(st.sampled_from([0.0, 60.0, 7200.0])),
         projects=draw(st.sampled_from([(), ("lib",), ("3.10", "b")])),
         semaphores=draw(st.sampled_from([(), ("db",), ("1", "yes")])),
         matrix=draw(st.sampled_from([None, matrix])),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cupel.config import server
 from cupel.config.image import FileConfig, ImageConfig, PrefetchConfig, TarConfig
 from cupel.config.problem import ConfigErrors
-from cupel.config.server import LabelConfig, ServerConfig
+from cupel.config.server import LabelConfig, PoolConfig, ServerConfig
 from cupel.config.system import BlobConfig, SystemConfig
 from cupel.errors import InfraError
 
@@ -40,8 +40,8 @@ def test_everything_that_can_be_said() -> None:
             memory: 1.5G
             disk: 20G
             pids: 100
-          plain: {}
-        limits: {log: 1M, artefacts: 64K, keep: 30d}
+          plain: {pool: {holds: 0}}
+        limits: {log: 1M, artefacts: 64K, keep: 30d, hold: 30m}
         """
     )
     assert config == ServerConfig(
@@ -58,11 +58,12 @@ def test_everything_that_can_be_said() -> None:
                 disk=20 << 30,
                 pids=100,
             ),
-            "plain": LabelConfig(),
+            "plain": LabelConfig(pool=PoolConfig(holds=0)),
         },
         log_limit=1 << 20,
         artefact_limit=1 << 16,
         keep=30 * 86_400.0,
+        hold_limit=1800.0,
     )
 
 
