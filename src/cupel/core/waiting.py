@@ -86,7 +86,7 @@ def _why_no_machine(room: Room, label: str, usable: Sequence[Host]) -> str | Non
         return None
     if any(room.coming[host.id] > 0 for host in asked):
         return "a machine is being deleted to make room"
-    return _why_full(asked)
+    return _why_full(room, asked)
 
 
 def _why_not_asked(room: Room, host: Host, label: str) -> str:
@@ -96,9 +96,12 @@ def _why_not_asked(room: Room, host: Host, label: str) -> str:
     return f"{host.name} could not make {label} and tries again in {seconds:.0f} s: {why}"
 
 
-def _why_full(fit: Sequence[Host]) -> str:
+def _why_full(room: Room, fit: Sequence[Host]) -> str:
     if all(hosts.is_suspect(host) for host in fit):
         names = ", ".join(host.name for host in fit)
         return f"waits for the probe of {names}, which failed builds in a row within seconds"
     slots = sum(host.slots for host in fit)
-    return f"all {slots} machines are busy" if slots != 1 else "the only machine is busy"
+    busy = f"all {slots} machines are busy" if slots != 1 else "the only machine is busy"
+    numbers = {host.id for host in fit}
+    held = sum(m.state is MachineState.HELD and m.host_id in numbers for m in room.there)
+    return f"{busy}, {held} of them held by people: cupel hold list" if held else busy

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cupel.core import events, holding
+from cupel.core import events, holding, waiting
 from cupel.core.actions import DestroyMachine
 from cupel.core.hold import Hold, HoldState
 from cupel.core.job import Part
-from cupel.core.model import Build, Machine, MachineState, Pool, Verdict
+from cupel.core.model import Build, BuildState, Machine, MachineState, Pool, Verdict
 from unit.core.making import Core, job
 
 HOUR = 3600.0
@@ -145,6 +145,10 @@ def test_a_held_machine_takes_its_slot_and_never_gets_another_build() -> None:
     runs = core.runs()
     assert len(runs) == 1
     assert runs[0].machine.id != number
+    draft = core.draft()
+    queued = [each for each in draft.all(Build) if each.state is BuildState.QUEUED]
+    reasons = waiting.reasons(draft, queued)
+    assert "2 machines are busy, 1 of them held by people" in reasons[queued[0].id]
 
 
 def test_all_machines_of_a_build_are_held_together() -> None:
