@@ -181,7 +181,7 @@ def chain(length: int) -> str:
 def test_ten_generations_are_enough() -> None:
     assert frozen(chain(10)).label == "m"
     assert "more than 10 jobs extend each other" in refusal(chain(11))
-    assert "more than 10 jobs extend each other" in refusal(chain(3000))
+    assert "more than 10 jobs extend each other" in refusal(chain(400))
 
 
 def test_a_large_template_cannot_be_multiplied_without_bound() -> None:
