@@ -107,7 +107,7 @@ def test_builds(cupel: Command) -> None:
     listed = cupel("build", "list", "--state", "running").out.splitlines()
     assert listed[1].split()[:3] == ["223", "▶", "running"]
     shown = cupel("build", "show", "223").out
-    assert "machine   1223 on here, debian-12 sha256:abc" in shown
+    assert "machine    1223 on here, debian-12 sha256:abc" in shown
     assert "2     ▶ running  50 s  pytest" in shown
     left = cupel("build", "show", "211").out
     assert "dist/demo.whl" in left
