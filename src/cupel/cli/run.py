@@ -22,9 +22,9 @@ from cupel.cli.session import Session, pass_session
 if TYPE_CHECKING:
     from cupel.config.server import ServerConfig
     from cupel.core.job import Job
-    from cupel.host.providers.namespace.launcher import Launcher
     from cupel.local import proof
     from cupel.local.build import Visit
+    from cupel.local.early import Begun
     from cupel.local.elsewhere import Elsewhere
     from cupel.local.reading import Read
 
@@ -209,18 +209,18 @@ async def _run(asked: _Asked) -> Exit:
     async with contextlib.AsyncExitStack() as held:
         async with asyncio.TaskGroup() as group:
             coming = reading.read(asked.path, asked.session.directory, asked.commit)
-            task = group.create_task(held.enter_async_context(coming))
-            early = await asyncio.to_thread(importlib.import_module, "cupel.local.early")
-            held.callback((launcher := early.launcher()).close)
+            read = group.create_task(held.enter_async_context(coming))
             # Loading takes longer than git does: both at once, and git is not to wait for its turn.
             sys.setswitchinterval(_TURN)
             gc.disable()  # nothing that is loaded is garbage
+            early = await asyncio.to_thread(importlib.import_module, "cupel.local.early")
+            begun = group.create_task(held.enter_async_context(early.begun(read)))
             await asyncio.to_thread(importlib.import_module, "cupel.local.session")
             gc.enable()
-        return await _run_in(asked, task.result(), launcher)
+        return await _run_in(asked, read.result(), begun.result())
 
 
-async def _run_in(asked: _Asked, read: Read, launcher: Launcher) -> Exit:
+async def _run_in(asked: _Asked, read: Read, begun: Begun) -> Exit:
     from cupel.cli import run_show
     from cupel.core.job import Pipeline
     from cupel.local import session as local
@@ -245,7 +245,7 @@ async def _run_in(asked: _Asked, read: Read, launcher: Launcher) -> Exit:
         return Exit.OK
     with run_show.showing(as_json=asked.as_json) as shown:
         try:
-            outcome = await local.run_here(request, read, launcher, shown.show)
+            outcome = await local.run_here(request, read, begun, shown.show)
         except OSError:
             if shown.error is None:
                 raise

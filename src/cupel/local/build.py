@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,9 +23,9 @@ from cupel.host import messages, visits
 from cupel.host.caches.store import Caches
 from cupel.host.messages import MachineSpec, NeedSpec
 from cupel.host.providers.interface import Provider, Usage
-from cupel.host.source import Sources
 from cupel.host.tenancy import Means, Obtain, Tenancy, no_stock
 from cupel.local import events
+from cupel.local.sources import FIRST, LocalSources
 from cupel.log.stream import LogStore
 from cupel.report import cause
 
@@ -87,18 +87,6 @@ Visit = Callable[[str, visits.Place], Awaitable[None]]
 """Is given the machine of a job that failed, by the job's name, until it returns."""
 
 
-class _Sources(Sources):
-    """The artefacts of needed jobs are here, by the number of their builds."""
-
-    def __init__(self, place: Path, store: ArtefactStore) -> None:
-        super().__init__(place)
-        self._store = store
-
-    async def needed(self, need: NeedSpec) -> AsyncIterator[bytes]:
-        for piece in self._store.tar(int(need.url)):
-            yield piece
-
-
 class Bench:
     """Runs jobs on machines of `provider`; what it needs for that it keeps in `place`.
 
@@ -110,6 +98,7 @@ class Bench:
         self,
         place: Path,
         provider: Provider,
+        sources: LocalSources,
         origin: Origin,
         *,
         config: ServerConfig,
@@ -130,12 +119,13 @@ class Bench:
         self.close()  # what a run left that was killed
         self._logs = LogStore(place / "logs")
         self._store = ArtefactStore(place / "artefacts")
-        self._numbers = itertools.count(1)
+        sources.store = self._store
+        self._numbers = itertools.count(FIRST)
         self._recorders: dict[int, _Recorder] = {}
         self._tenancies: dict[int, Tenancy] = {}
         self._means = Means(
             provider=provider,
-            sources=_Sources(place, self._store),
+            sources=sources,
             send=self._take,
             now=time.time,
             pauses=PAUSES,

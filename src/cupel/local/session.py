@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import re
 import shlex
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -24,22 +23,19 @@ from cupel.core.job import Job
 from cupel.errors import InfraError, UserError
 from cupel.git import commits, snapshot
 from cupel.git.snapshot import Snapshot, Worktree
-from cupel.host.messages import MachineSpec, SourceSpec
+from cupel.host.messages import MachineSpec
 from cupel.host.providers.namespace import NamespaceProvider
 from cupel.host.tenancy import no_stock
-from cupel.local import choice, events, place, run
+from cupel.local import choice, events, place, run, sources
 from cupel.local.build import Bench, Origin, Result, Visit
 from cupel.local.choice import Chosen, Wish
 from cupel.local.reading import Read
 
 if TYPE_CHECKING:
     from cupel.host.providers.interface import Provider
-    from cupel.host.providers.namespace.launcher import Launcher
     from cupel.local import proof
+    from cupel.local.early import Begun
     from cupel.local.elsewhere import Elsewhere
-
-REMOTE = "cupel"
-"""The remote that people push changes to, as the tutorial has it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +100,15 @@ def _no_jobs(worktree: Worktree) -> UserError:
     )
 
 
-async def run_here(request: Request, read: Read, launcher: Launcher, show: events.Show) -> Outcome:
+async def run_here(request: Request, read: Read, begun: Begun, show: events.Show) -> Outcome:
     """Run the jobs, on machines of which nothing is left at the end.
 
     A signal that asks to stop ends what runs; verdicts are `cancelled` then. Raises `UserError`
     for a wish that can't be run, and `InfraError`.
     """
-    namespace = NamespaceProvider(read.held, images=request.state / "images", launcher=launcher)
+    namespace = NamespaceProvider(
+        read.held, images=request.state / "images", launcher=begun.launcher
+    )
     try:
         made = await plan(request, read)
         jobs = made.chosen.jobs
@@ -122,7 +120,7 @@ async def run_here(request: Request, read: Read, launcher: Launcher, show: event
             show(events.Told(job="", text=made.notice))
         if decision is not None:
             _tell(decision, show)
-        results = await _run(request, read, namespace, origin, jobs, show)
+        results = await _run(request, read, begun, namespace, origin, jobs, show)
         await _keep(request, read, jobs, results)
     finally:
         await namespace.close()
@@ -199,6 +197,7 @@ def _passes(request: Request) -> proof.Passes:
 async def _run(
     request: Request,
     read: Read,
+    begun: Begun,
     namespace: NamespaceProvider,
     origin: Origin,
     jobs: Sequence[Job],
@@ -216,6 +215,7 @@ async def _run(
         bench = Bench(
             read.held,
             provider,
+            begun.sources,
             origin,
             config=request.config,
             specs=specs,
@@ -252,13 +252,12 @@ def _begun(read: Read, origin: Origin, jobs: Sequence[Job]) -> events.Begun:
 
 
 async def _origin(request: Request, read: Read, jobs: Sequence[Job]) -> Origin:
-    project = project_of(read.worktree)
-    branch = read.worktree.upstream or read.worktree.branch or "HEAD"
-    sources = {project: _source(read.snapshot.repo, read.snapshot.commit, branch)}
+    project, source = sources.own(read)
+    found = {project: source}
     for name, repo, commit in await _beside(request, read, jobs):
-        sources[name] = _source(repo, commit, branch)
+        found[name] = sources.of(repo, commit, source.branch)
     pipeline = str(request.wish.pipeline)
-    return Origin(project=project, sources=sources, about={"CUPEL_PIPELINE": pipeline})
+    return Origin(project=project, sources=found, about={"CUPEL_PIPELINE": pipeline})
 
 
 async def _beside(
@@ -276,18 +275,6 @@ async def _beside(
         state = await snapshot.take(other, read.held / f"beside-{name}.git")
         found.append((name, state.repo, state.commit))
     return tuple(found)
-
-
-def _source(repo: Path, commit: str, branch: str) -> SourceSpec:
-    return SourceSpec(url=str(repo), ref=snapshot.REF, commit=commit, branch=branch)
-
-
-def project_of(worktree: Worktree) -> str:
-    """The project's name: as in the URL of its remote `cupel` or `origin`, else its directory's."""
-    urls = (worktree.urls.get(name, "") for name in (REMOTE, "origin"))
-    names = (re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git") for url in urls)
-    name = next((each for each in (*names, worktree.root.name) if each), "")
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:64] or "project"
 
 
 def _specs(request: Request, jobs: Sequence[Job]) -> Mapping[str, MachineSpec]:

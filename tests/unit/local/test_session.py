@@ -8,7 +8,7 @@ import pytest
 
 from cupel.errors import InfraError
 from cupel.git.snapshot import Worktree
-from cupel.local import session
+from cupel.local import session, sources
 
 
 def worktree(root: str = "/home/ada/app", **urls: str) -> Worktree:
@@ -32,7 +32,7 @@ def worktree(root: str = "/home/ada/app", **urls: str) -> Worktree:
     ],
 )
 def test_the_project_has_the_name_of_its_remote_or_directory(tree: Worktree, name: str) -> None:
-    assert session.project_of(tree) == name
+    assert sources.project_of(tree) == name
 
 
 def test_an_image_that_only_root_can_bring_is_said_at_once(tmp_path: Path) -> None:
