@@ -105,6 +105,12 @@ def test_git_review_sets_up_pushes_lists_and_downloads(
     assert greeting.read_text() == "hello, world\n"
     assert person.git("branch", "--show-current").strip() == f"review/{number}-patch1"
 
+    # A token in the address does as well.
+    (person.home / ".git-credentials").unlink()
+    address = server.url.removeprefix("http://")
+    person.git("remote", "set-url", "cupel", f"http://ada:{server.token}@{address}/{work.project}")
+    assert "Found 1 items for review" in person.review("-l")
+
     # What Gerrit gives as the address of those who log in.
     logged_in = f"{server.url}/a/{work.project}"
     assert "refs/heads/main" in person.git("ls-remote", logged_in)

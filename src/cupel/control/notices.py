@@ -60,6 +60,7 @@ class Notices:
         if mail is not None:
             self._wishes[notice.MAIL] = mail.wish
         self._wakes = {name: asyncio.Event() for name in self._wishes}
+        self._prepared = False
         self.recorder = Recorder(
             store=store,
             feed=feed,
@@ -83,7 +84,8 @@ class Notices:
 
     async def run(self) -> None:
         """Record and send, until cancelled."""
-        await self.prepare()
+        while not self._prepared:
+            await surviving(self.prepare)
         if not self._wishes:
             return
         async with asyncio.TaskGroup() as group:
@@ -104,6 +106,7 @@ class Notices:
                     await tx.put([Receiver(id=number, name=name, cursor=cursor)])
             for name in known - set(self._wishes):
                 await self._dismiss(tx, name)
+        self._prepared = True
 
     async def _dismiss(self, tx: Transaction, name: str) -> None:
         waiting = await pending(tx, name)

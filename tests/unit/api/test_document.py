@@ -54,3 +54,10 @@ def test_the_page_is_complete_and_needs_nothing_from_elsewhere(tmp_path: Path) -
     assert "<script" not in answer.text
     for method, path, _ in operations():
         assert f"{method} {path}" in answer.text
+
+
+def test_what_webhooks_are_sent_is_described_with_its_version() -> None:
+    document = app.bare().openapi()
+    body = document["webhooks"]["notice"]["post"]["requestBody"]["content"]["application/json"]
+    name = body["schema"]["$ref"].rpartition("/")[2]
+    assert document["components"]["schemas"][name]["properties"]["version"]["const"] == 1

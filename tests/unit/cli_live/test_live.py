@@ -76,6 +76,20 @@ def test_changes_are_in_landing_order_with_what_they_wait_for(snapshot: Snapshot
     assert "0 of 2 jobs done" in below
 
 
+@pytest.mark.parametrize(
+    ("width", "end"),
+    [
+        (100, "3 in the gate · 1 builds run · 1 wait · 1 of 4 machines"),
+        (60, "3 in the gate, 1 run, 1 wait"),
+        (36, "3 in the gate, 1 run, 1 wait"),
+    ],
+)
+def test_the_first_line_says_as_much_as_fits(snapshot: Snapshot, width: int, end: str) -> None:
+    title = drawn(snapshot, width=width)[0]
+    assert title.endswith(end)
+    assert ("cupel.test:8470" in title) == (width >= 60)
+
+
 def test_hosts_show_their_load_in_bars_and_numbers(snapshot: Snapshot) -> None:
     line = next(line for line in drawn(snapshot, width=120) if line.startswith("here"))
     for said in ("cpu  75% ▇", "memory  75% ▇", "machines  25% ▃", "pressure  96% █"):

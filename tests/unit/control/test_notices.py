@@ -21,7 +21,7 @@ from cupel.core import notice
 from cupel.core.model import BuildsetState, Event, Verdict
 from cupel.core.notice import Attempt, Delivery, DeliveryState, Receiver, Wish
 from cupel.core.results import FailedTest, Outcome, Result
-from cupel.errors import Conflict, NotFound
+from cupel.errors import Conflict, InfraError, NotFound
 from cupel.report import mail, webhook
 from unit.control_views import world as worlds
 from unit.control_views.world import World
@@ -345,6 +345,33 @@ def test_what_goes_wrong_here_is_tried_again_and_ends_nothing(
         running = asyncio.create_task(told.run())
         await asyncio.sleep(0.1)
         assert (tried, running.done()) == (1, False)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run(tmp_path, ask)
+
+
+def test_a_store_that_is_away_at_the_start_is_waited_for(
+    tmp_path: Path, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(world: World) -> None:
+        told = notices(world)
+        good, tried, there = told._dismiss, 0, asyncio.Event()
+
+        async def away(tx: object, name: str) -> None:
+            nonlocal tried
+            tried += 1
+            if tried == 1:
+                raise InfraError("the database is away")
+            await good(tx, name)  # type: ignore[arg-type]
+            there.set()
+
+        await world.put(Receiver(id=77, name="gone", cursor=1))
+        monkeypatch.setattr(told, "_dismiss", away)
+        running = asyncio.create_task(told.run())
+        async with asyncio.timeout(10):
+            await there.wait()
+        assert not running.done()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 

@@ -55,24 +55,25 @@ def page(snapshot: Snapshot, history: History, *, width: int) -> list[str]:
 
 
 def _title(snapshot: Snapshot, width: int) -> Text:
+    """The server and how much there is of everything: the longest way to say it that fits."""
     status = snapshot.status
     title = Text("cupel", style="bold")
     if status is None:
         return title
     counts = status.counts
-    waiting, running = counts.builds_queued, counts.builds_running
-    if width < NARROW:
-        title.append(
-            f"  {counts.queue_length} in the gate, {running} run, {waiting} wait", style="default"
-        )
-        return title
-    title.append(f"  {terminal.single(status.url.partition('://')[2])}", style="not bold dim")
-    said = (
-        f"{counts.queue_length} in the gate · {running} builds run · {waiting} wait"
+    gate, running, waiting = counts.queue_length, counts.builds_running, counts.builds_queued
+    short = f"{gate} in the gate, {running} run, {waiting} wait"
+    full = (
+        f"{gate} in the gate · {running} builds run · {waiting} wait"
         f" · {counts.machines} of {counts.slots} machines"
     )
-    gap = width - title.cell_len - len(said)
-    title.append(f"{' ' * max(2, gap)}{said}", style="not bold")
+    url = terminal.single(status.url.partition("://")[2])
+    for place, said in ((url, full), (url, short), ("", short)):
+        used = len(f"cupel  {place}") if place else len("cupel")
+        if used + 2 + len(said) <= width or not place:
+            title.append(f"  {place}" if place else "", style="not bold dim")
+            title.append(f"{' ' * max(2, width - used - len(said))}{said}", style="not bold")
+            break
     return title
 
 
