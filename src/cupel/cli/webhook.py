@@ -119,7 +119,10 @@ def show(session: Session, number: int, as_json: bool) -> None:
 @output.json_option
 @pass_session
 def redeliver(session: Session, number: int, as_json: bool) -> None:
-    """Send a delivery once more, with the same id; those after it wait for it."""
+    """Send a delivery once more, with the same id; those after it wait for it.
+
+    One that waits to be tried again is sent at once, and so is what waits behind it.
+    """
     with session.client() as client:
         found = client.redeliver(number)
     if as_json:

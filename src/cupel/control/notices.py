@@ -18,7 +18,7 @@ from cupel.control import views
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
 from cupel.control.recording import BATCH, Recorder, surviving
-from cupel.control.sending import Sender, pending
+from cupel.control.sending import Sender, pending, receiver_of
 from cupel.core import notice
 from cupel.core.model import Event
 from cupel.core.notice import Delivery, DeliveryState, Receiver, Wish
@@ -149,7 +149,10 @@ class Notices:
         return name
 
     async def redeliver(self, number: int) -> None:
-        """Send a delivery once more. Raises NotFound, and Conflict while it waits anyway."""
+        """Send a delivery once more; at once, if its receiver is left alone for a while.
+
+        Raises NotFound, and Conflict while it is about to be sent anyway.
+        """
         async with self._store.write() as tx:
             row = await tx.get(Delivery, number)
             if row is None:
@@ -157,11 +160,13 @@ class Notices:
                     f"there is no delivery {number}",
                     hint="`cupel webhook deliveries NAME` has them",
                 )
-            name = self.known(row.receiver)
-            if row.state is DeliveryState.PENDING:
+            receiver = await receiver_of(tx, self.known(row.receiver))
+            if row.state is not DeliveryState.PENDING:
+                await tx.put([notice.once_more(row, self._clock())])
+            elif receiver.retry_at is None:
                 raise Conflict(f"delivery {number} is still to be sent")
-            await tx.put([notice.once_more(row, self._clock())])
-        self._wakes[name].set()
+            await tx.put([replace(receiver, retry_at=None)])
+        self._wakes[row.receiver].set()
 
     async def _forgetting(self) -> None:
         while True:

@@ -68,7 +68,7 @@ class Sender:
     async def send_next(self, name: str) -> float | None:
         """Send the oldest delivery of a webhook if it is due; when the next one is, if any."""
         async with self._store.read() as tx:
-            receiver = await _receiver(tx, name)
+            receiver = await receiver_of(tx, name)
             waiting = await pending(tx, name, limit=1)
         due = notice.next_due(receiver, waiting)
         if due is None or due > self._clock():
@@ -100,7 +100,7 @@ class Sender:
         """Send the mails that are due; when the next one is, if any."""
         assert self._mail is not None
         async with self._store.read() as tx:
-            receiver = await _receiver(tx, name)
+            receiver = await receiver_of(tx, name)
             waiting = await pending(tx, name)
         if receiver.retry_at is not None and receiver.retry_at > self._clock():
             return receiver.retry_at
@@ -140,7 +140,7 @@ class Sender:
         self, tx: Transaction, name: str, deliveries: Sequence[Delivery], attempt: Attempt
     ) -> Receiver:
         """Keep how an attempt went; the receiver as it is then."""
-        now, before = self._clock(), await _receiver(tx, name)
+        now, before = self._clock(), await receiver_of(tx, name)
         after = before
         for each in deliveries:
             current = await tx.get(Delivery, each.id)
@@ -155,7 +155,7 @@ class Sender:
         return after
 
 
-async def _receiver(tx: Transaction, name: str) -> Receiver:
+async def receiver_of(tx: Transaction, name: str) -> Receiver:
     (row,) = await tx.select(Receiver, {"name": name})
     return row
 

@@ -250,6 +250,26 @@ def test_what_was_refused_is_sent_again_by_hand_with_the_same_id(
     run(tmp_path, ask)
 
 
+def test_by_hand_a_receiver_that_was_mended_is_told_at_once(
+    tmp_path: Path, outside: Outside
+) -> None:
+    async def ask(world: World) -> None:
+        told = notices(world)
+        await told.prepare()
+        for number in (20, 21):
+            await happen(world, "change.landed", change_id=number)
+        await told.recorder.record()
+        outside.answers = [BAD]
+        await told.sender.send_next("chat")
+        (first, _) = await deliveries(world)
+        await told.redeliver(first.id)
+        while await told.sender.send_next("chat") is not None:
+            pass
+        assert [row.state for row in await deliveries(world)] == [DeliveryState.DELIVERED] * 2
+
+    run(tmp_path, ask)
+
+
 def test_what_waits_for_a_receiver_that_is_no_more_is_given_up(
     tmp_path: Path, outside: Outside
 ) -> None:
