@@ -138,7 +138,8 @@ def test_others_are_told_in_order_however_late_they_listen(
             server.start()
             waiting = server.get("/api/webhooks/dead/deliveries")["entries"][-1]["id"]
             if server.get(f"/api/deliveries/{waiting}")["state"] == "pending":
-                server.cli("webhook", "redeliver", str(waiting))  # not to wait for the next try
+                # Not to wait for the next try.
+                server.request("POST", f"/api/deliveries/{waiting}/redeliver")
             serving.wait_for(
                 lambda: any(b["event"] == "item.rejected" and b["change"]["id"] == bad
                             for b in bodies if b["change"]),
