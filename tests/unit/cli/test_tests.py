@@ -93,7 +93,8 @@ def test_a_name_that_is_none_or_not_one_is_an_error_that_helps(cupel: Command) -
 
 def test_a_build_shows_how_its_tests_went(cupel: Command) -> None:
     recorded.record(cupel.world, 223)
-    assert "tests      1 failed, 1 flaky, 1 skipped, 700 passed" in cupel("build", "show", "223").out
+    said = cupel("build", "show", "223").out
+    assert "tests      1 failed, 1 flaky, 1 skipped, 700 passed" in said
 
 
 def test_the_store_finds_an_error_of_its_own(cupel: Command) -> None:
