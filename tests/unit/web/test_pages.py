@@ -161,6 +161,9 @@ def test_a_button_asks_for_what_it_says(tmp_path: Path) -> None:
             answer = await visitor.client.post(f"/changes/6/{action}", data={"csrf": csrf})
             assert (answer.status_code, answer.headers["location"]) == (303, "/changes/6")
             assert visitor.served.commands.asked[-1] == (action, 6, "ada")
+        for action, everything in (("retry", False), ("retry-all", True)):
+            await visitor.client.post(f"/changes/6/{action}", data={"csrf": csrf})
+            assert visitor.served.commands.asked[-1] == ("retry_change", 6, "ada", everything)
 
     visit(told.world, tmp_path, act)
 
@@ -171,7 +174,7 @@ def test_a_form_of_another_site_changes_nothing(form: dict[str, str], tmp_path: 
 
     async def act(visitor: Visitor) -> None:
         await visitor.log_in()
-        for path in ("/changes/6/approve", "/logout"):
+        for path in ("/changes/6/approve", "/changes/6/retry", "/builds/1/retry", "/logout"):
             answer = await visitor.client.post(path, data=form)
             assert answer.status_code == 403
         assert visitor.served.commands.asked == []
