@@ -116,8 +116,12 @@ def test_a_visited_build_of_the_gate_proves_nothing(server: Server, project: Pro
 
 def test_a_failed_machine_is_held_for_whoever_asked(server: Server, project: Project) -> None:
     work = project(serving.jobs(tests="echo broken > /tmp/left; false"))
-    change = work.propose("Break it", {"x": "x"}, "hold", "wait")
+    work.start_over()
+    work.commit("Break it", {"x": "x"})
+    pushed = work.push("hold", "wait")
+    change = pushed.change
     [build] = server.builds(change)
+    assert f"UTC: cupel shell {build['id']}" in pushed.remote, pushed.text
     held = server.get("/api/holds")
     [hold] = [each for each in held if each["change"] == change]
     assert [each["build"] for each in hold["machines"]] == [build["id"]]
@@ -187,3 +191,25 @@ def test_a_hold_is_released_and_refused_in_words(
     gone = server.cli("hold", build, "--reason", "late")
     assert gone.returncode == 2
     assert "is gone" in gone.stderr
+
+
+@pytest.mark.slow
+def test_a_server_that_stops_ends_shells_well_and_loses_its_holds_in_words(
+    machines: None, tmp_path: Path
+) -> None:
+    with serving.running(tmp_path / "state") as server:
+        work = serving.project(server, tmp_path / "work", "p", serving.jobs(tests="false"))
+        work.start_over()
+        work.commit("Break it", {"x": "x"})
+        change = work.push("hold", "wait").change
+        [build] = server.builds(change)
+        with at(server, build["id"]) as terminal:
+            assert server.stop() == 0
+            terminal.expect("the connection to the server is lost")
+            assert terminal.ended() == 3
+        server.start()
+        wait_for(lambda: server.get("/api/holds") == [], why="the end of the hold")
+        [over] = server.get("/api/holds?over=true")
+        assert over["detail"] == "lost: its host started anew"
+        gone = inside(server, build["id"], "true")
+        assert b"its host started anew" in gone.stderr, gone.stderr

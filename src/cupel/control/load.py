@@ -270,11 +270,9 @@ async def _concerning(  # noqa: C901 - one match over the union
             return await tx.select(Hold, {"id": [fact.hold_id]})
         case events.VisitBegan() | events.VisitEnded():
             rows = await _on_machines(tx, [fact.machine_id])
-            holds = {row.hold_id for row in rows if isinstance(row, Machine)} - {None}
-            if not holds:
-                return rows
-            held = await tx.select(Machine, {"state": (MachineState.HELD,)})
-            return [*rows, *held, *await tx.select(Hold, {"id": holds})]
+            is_held = any(isinstance(row, Hold) for row in rows)
+            where = {"state": (MachineState.HELD,)}
+            return [*rows, *await tx.select(Machine, where)] if is_held else rows
         case events.MachineGone():
             rows = await _on_machines(tx, [fact.machine_id])
             return [*rows, *await _attempts(tx, rows), *await _whose_fault(tx, rows)]
@@ -412,10 +410,12 @@ async def _on_machines(tx: Transaction, ids: Sequence[int]) -> list[Row]:
     if several:
         where = {"state": (MachineState.USED,), "build_id": several}
         machines = [*machines, *await tx.select(Machine, where)]
+    holds = {machine.hold_id for machine in machines} - {None}
     return [
         *machines,
         *await tx.select(Host, {"id": {machine.host_id for machine in machines}}),
         *builds,
+        *(await tx.select(Hold, {"id": holds}) if holds else ()),
     ]
 
 

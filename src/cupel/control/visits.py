@@ -333,13 +333,15 @@ def _chosen(build: Build, machines: list[Machine], part: str) -> Machine:
     wanted = part or (names[0] if names else "")
     found = next((each for each in machines if each.part == wanted), None)
     if found is None or found.state not in OPEN:
-        raise Conflict(_closed(build), hint=_how_to_hold(build))
+        raise Conflict(_closed(build, found), hint=_how_to_hold(build))
     return found
 
 
-def _closed(build: Build) -> str:
+def _closed(build: Build, machine: Machine | None) -> str:
     if build.reused_from is not None:
         return f"build {build.id} had no machine: it is reused from build {build.reused_from}"
+    if machine is not None and machine.hold_id is not None:
+        return f"the machine of build {build.id} is not held any more: {machine.detail}"
     if build.state is BuildState.FINISHED:
         return f"the machine of build {build.id} is gone: it was not held"
     return f"the machine of build {build.id} is not there"

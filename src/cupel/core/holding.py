@@ -214,8 +214,12 @@ def left(draft: Draft, machine: Machine) -> None:
 
 def lost(draft: Draft, machine: Machine, why: str) -> None:
     """A machine that is held is gone, or about to go."""
-    if machine.state is MachineState.HELD:
-        draft.tell("hold.lost", why, machine_id=machine.id, build_id=machine.build_id)
+    if machine.state is not MachineState.HELD:
+        return
+    draft.tell("hold.lost", why, machine_id=machine.id, build_id=machine.build_id)
+    hold = draft.find(Hold, machine.hold_id)
+    if hold is not None and hold.state is not HoldState.OVER:
+        draft.put(replace(hold, detail=f"lost: {why}"))
 
 
 def plan(draft: Draft) -> None:
@@ -231,7 +235,7 @@ def plan(draft: Draft) -> None:
         elif hold.state is HoldState.FULL:
             found = [m for m in draft.all(Machine) if _is_of(m, hold)]
             if not found:
-                _end(draft, hold, "its machines are gone")
+                _end(draft, hold, hold.detail or "its machines are gone")
 
 
 def _let_go(draft: Draft, machine: Machine) -> None:
@@ -240,6 +244,7 @@ def _let_go(draft: Draft, machine: Machine) -> None:
         why = "its hold has ended" if hold is None else f"its hold has ended: {hold.detail}"
     elif machine.held_until is None or draft.now >= machine.held_until:
         why = "the time of its hold is over"
+        draft.put(replace(hold, detail="its time is over"))
     else:
         _tell_of_end(draft, hold, machine)
         return

@@ -61,6 +61,7 @@ def test_the_machine_of_a_failure_that_was_asked_for_is_held_until_its_time_is_o
     core.hear(events.MachineGone(machine_id=number))
     core.step()
     assert hold(core).state is HoldState.OVER
+    assert hold(core).detail == "its time is over"
 
 
 def test_the_verdict_does_not_wait_for_the_hold() -> None:
@@ -254,6 +255,7 @@ def test_a_host_that_is_lost_loses_its_holds_in_words() -> None:
     assert "its power failed" in lost[0].text
     core.step()
     assert hold(core).state is HoldState.OVER
+    assert hold(core).detail == "lost: host host was lost: its power failed"
 
 
 def test_a_host_that_comes_back_with_what_it_held_holds_it_on() -> None:
