@@ -10,8 +10,9 @@ import pytest
 
 from cupel.control import engine as engines
 from cupel.control import load
-from cupel.core import admission, events, evidence, fleet, intents, plan
+from cupel.core import admission, caching, events, evidence, fleet, intents, invariants, plan
 from cupel.core.actions import Action, Land
+from cupel.core.cache import Cache, CacheState
 from cupel.core.draft import Draft
 from cupel.core.model import Build, BuildState, Job, Machine, Row
 from cupel.simulate import scenario
@@ -153,6 +154,19 @@ def test_it_finds_evidence_that_does_not_know_its_image(monkeypatch: pytest.Monk
         evidence, "combine", lambda state, image, needed: combine(state, "", needed)
     )
     assert _breaks("of another image", range(300), scenario.CALM)
+
+
+def _trust_at_once(draft: Draft, candidate: Cache) -> None:
+    draft.put(replace(candidate, state=CacheState.READY))
+
+
+def test_it_finds_a_cache_that_is_given_before_it_has_landed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(caching, "_decide", _trust_at_once)
+    assert _breaks("is of a state that has not landed", range(20), scenario.CALM)
+    monkeypatch.setattr(invariants, "_cache_changed", lambda *_: iter(()))
+    assert _breaks("which has not landed", range(20), scenario.CALM)
 
 
 def _merge_anew(server: Server, action: Land) -> tuple[events.Fact, ...]:
