@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+import re
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +42,18 @@ def test_a_weak_or_broken_secret_is_refused(content: bytes) -> None:
         webhook.secret(content)
 
 
-Answer = Callable[[asyncio.StreamWriter], None]
+def test_the_check_in_the_documentation_takes_what_is_sent_and_nothing_else() -> None:
+    text = (Path(__file__).parents[3] / "docs/how-to/notifications.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    there: dict[str, Any] = {}
+    exec(code, there)
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    sent = webhook.headers(webhook.secret(secret.encode()), "msg_1", "x", b"{}", time.time())
+    assert there["is_good"](sent, b"{}", secret)
+    assert not there["is_good"](sent, b"[]", secret)
+    assert not there["is_good"](sent | {"webhook-id": "msg_2"}, b"{}", secret)
+    old = webhook.headers(webhook.secret(secret.encode()), "msg_1", "x", b"{}", time.time() - 999)
+    assert not there["is_good"](old, b"{}", secret)
 
 
 def attempt(answer: bytes, *, hang: bool = False, timeout: float = 5.0) -> tuple[Attempt, bytes]:
