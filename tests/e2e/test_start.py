@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import httpx2
 import pytest
@@ -65,6 +68,18 @@ def test_init_writes_what_lands_at_once(server: Server, project: Project) -> Non
     pushed = work.push("land", "wait")
     assert pushed.ok, pushed.text
     assert "landed on main" in pushed.remote
+
+
+def test_a_shell_is_told_what_the_server_has(server: Server, project: Project) -> None:
+    work = project(BARE)
+    line = f"cupel --state {server.state} project set {work.project[:-1]}"
+    environment = {"COMP_WORDS": line, "COMP_CWORD": "5", "_CUPEL_COMPLETE": "bash_complete"}
+    done = subprocess.run(
+        [sys.executable, "-m", "cupel"], env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert f"plain,{work.project}\n" in done.stdout
+    assert done.stderr == ""
 
 
 def test_an_imported_workflow_does_what_it_did(server: Server, project: Project) -> None:

@@ -6,23 +6,19 @@ goes wrong is said.
 
 from __future__ import annotations
 
-import os
+import json
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from cupel import directory
 from cupel.cli.session import Session
-from cupel.errors import NotFound
-
-if TYPE_CHECKING:
-    from cupel.client import Client
-
-FILE = "client.json"
-"""In the state directory of a server that was started."""
+from cupel.directory import Address
 
 PATIENCE = 0.5
 """Seconds in which the server has to answer."""
@@ -73,20 +69,26 @@ def _completing(
     return complete
 
 
-def _client(ctx: click.Context) -> Client:
-    """The server's, by the options that are on the line so far. Raises `NotFound`."""
+def fetch(address: Address, path: str) -> Any:
+    """What the server answers below /api; without the client, which takes long to load."""
+    request = urllib.request.Request(f"{address.url}/api/{path}")  # noqa: S310 - by http
+    if address.token is not None:
+        request.add_header("Authorization", f"Bearer {address.token}")
+    proxies = urllib.request.ProxyHandler({} if directory.is_local(address.url) else None)
+    with urllib.request.build_opener(proxies).open(request, timeout=PATIENCE) as answer:
+        return json.load(answer)
+
+
+def _ask(ctx: click.Context, path: str) -> Any:
+    """An answer of the server, by the options that are on the line so far."""
     given = ctx.find_root().params
     session = ctx.find_object(Session) or Session()
     session = Session(
         state=given.get("state") or session.state,
         url=given.get("url") or session.url,
         token=given.get("token") or session.token,
-        connect=session.connect,
     )
-    known = session.url or os.environ.get("CUPEL_URL") or (session.directory / FILE).exists()
-    if not known:
-        raise NotFound("no server is known")  # sooner than by what has to be imported to ask
-    return session.client(timeout=PATIENCE)
+    return fetch(session.address(), path)
 
 
 def _jobs(ctx: click.Context) -> Iterator[Pair]:
@@ -98,59 +100,27 @@ def _jobs(ctx: click.Context) -> Iterator[Pair]:
         yield name, job.machine
 
 
-def _projects(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for project in client.projects():
-            yield project.name, ""
+def _of(path: str, name: str, *said: str) -> Source:
+    """Entries of a list of the API: their field `name`, and what is said of each."""
+
+    def source(ctx: click.Context) -> Iterator[Pair]:
+        found = _ask(ctx, path)
+        for entry in found["entries"] if isinstance(found, dict) else found:
+            words = (str(entry[key]) for key in said if entry[key] is not None)
+            yield str(entry[name]), " ".join(words)
+
+    return source
 
 
-def _queues(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for rules in client.rules():
-            yield rules.name, ", ".join(rules.projects)
-
-
-def _changes(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for change in client.changes(state="open", limit=MOST).entries:
-            yield str(change.id), change.title
-
-
-def _builds(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for build in client.builds(limit=MOST).entries:
-            yield str(build.id), f"{build.job} {build.verdict or build.state}"
-
-
-def _labels(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for label in client.labels():
-            yield label.label, f"network {label.network}"
-
-
-def _machines(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for machine in client.machines().entries:
-            yield str(machine.id), f"{machine.label} {machine.state}"
-
-
-def _hosts(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for host in client.hosts():
-            yield host.name, str(host.state)
-
-
-def _images(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for image in client.images():
-            yield image.name or "", str(image.state)
-
-
-def _holds(ctx: click.Context) -> Iterator[Pair]:
-    with _client(ctx) as client:
-        for hold in client.holds():
-            yield str(hold.id), hold.reason or ""
-
+_projects = _of("projects", "name")
+_queues = _of("rules", "name")
+_changes = _of(f"changes?state=open&limit={MOST}", "id", "title")
+_builds = _of(f"builds?limit={MOST}", "id", "job", "state", "verdict")
+_labels = _of("labels", "label", "network")
+_machines = _of("machines", "id", "label", "state")
+_hosts = _of("hosts", "name", "state")
+_images = _of("images", "name", "state")
+_holds = _of("holds", "id", "owner", "reason")
 
 _BY_METAVAR: Mapping[str, Source] = {
     "CHANGE": _changes,

@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
+import httpx2
 import pytest
 from click.shell_completion import ShellComplete
 
-from cupel.cli import completion, main
+from cupel.cli import complete, completion, main
 from cupel.cli.session import Session
+from cupel.directory import Address
 from unit.cli import calls
 
 BIN = Path(sys.executable).parent
@@ -125,16 +128,21 @@ Words = Callable[[str], list[str]]
 def words(cupel: calls.Command, monkeypatch: pytest.MonkeyPatch) -> Words:
     """What a line's last word may become, in front of a server with a small world."""
     monkeypatch.setenv(main.COMPLETING, "bash_complete")
-    session = Session(
-        state=cupel.world.state, url=calls.URL, token=cupel.token, connect=cupel._connect
-    )
+    session = Session(state=cupel.world.state, url=calls.URL, token=cupel.token)
 
-    def complete(line: str) -> list[str]:
+    def fetch(address: Address, path: str) -> Any:
+        http = httpx2.Client(transport=calls.InProcess(cupel.world), base_url=address.url)
+        headers = {"Authorization": f"Bearer {address.token}"}
+        return http.get(f"/api/{path}", headers=headers).raise_for_status().json()
+
+    monkeypatch.setattr(complete, "fetch", fetch)
+
+    def words(line: str) -> list[str]:
         *before, last = line.split(" ")
         found = ShellComplete(main.cli, {"obj": session}, "cupel", main.COMPLETING)
         return [item.value for item in found.get_completions(before, last)]
 
-    return complete
+    return words
 
 
 @pytest.mark.parametrize(
