@@ -19,7 +19,7 @@ KEPT = 64
 
 SECONDS = 20.0
 
-_HUNK = re.compile(rb"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
+_HUNK = re.compile(rb"@@ -\d{1,9}(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 
 Added = Mapping[str, Sequence[tuple[int, int]]]
 """By path, the first and the last line of each place where some were added, in order."""
@@ -60,13 +60,8 @@ def parse(diff: bytes) -> Added:
             name = line[4:].removesuffix(b"\t").decode(errors="replace")
             path = None if name.startswith('"') or name == "/dev/null" else name
         elif hunk := _HUNK.match(line):
-            first, count = int(hunk[1]), int(hunk[2]) if hunk[2] is not None else 1
-            left = count + _removed(line)
+            removed, first, count = (int(each) if each is not None else 1 for each in hunk.groups())
+            left = count + removed
             if path is not None and count:
                 found.setdefault(path, []).append((first, first + count - 1))
     return found
-
-
-def _removed(hunk: bytes) -> int:
-    _, comma, count = hunk.split(b" ", 3)[1].partition(b",")
-    return int(count) if comma else 1

@@ -59,6 +59,11 @@ def test_lines_that_are_added_are_found_by_file(tmp_path: Path) -> None:
     assert whole["a"] == [(1, 4)]
 
 
+def test_a_hunk_without_its_numbers_is_none() -> None:
+    for head in (b"@@ -1, +1,1 @@", b"@@ - +1 @@", b"@@ -1 +" + b"9" * 5000 + b" @@"):
+        assert diff.parse(b"+++ a\n" + head + b"\n+x\n") == {}
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_break_it(data: bytes) -> None:
     for head in (b"", b"+++ a\n", b"+++ a\n@@ -1 +1,3 @@\n"):
