@@ -209,7 +209,21 @@ def machine_failed(draft: Draft, fact: events.MachineFailed) -> None:
     host = draft.get(Host, machine.host_id)
     text = f"{machine.label} on {host.name}: {fact.reason}"
     draft.tell("machine.failed", text, machine_id=machine.id)
-    hosts.could_not_make(draft, host, machine.label, fact.reason)
+    if machine.pinned:
+        _lose_who_waits(draft, machine, fact.reason)
+    else:
+        hosts.could_not_make(draft, host, machine.label, fact.reason)
+
+
+def _lose_who_waits(draft: Draft, machine: Machine, why: str) -> None:
+    """An image that its label may not have any more is nothing that hosts are held to: the build
+    that asks for it has lost an attempt, of which it has but a few."""
+    for build in draft.all(Build):
+        asks = (build.label, build.image) == (machine.label, machine.pinned)
+        if asks and build.state is BuildState.QUEUED:
+            text = f"no machine could be made of the image {machine.pinned}: {why}"
+            buildset.finish(draft, build, Verdict.INFRA, text)
+            return
 
 
 def machine_delete_asked(draft: Draft, fact: events.MachineDeleteAsked) -> None:
@@ -302,7 +316,7 @@ def machine_gone(draft: Draft, machine_id: int, why: str) -> None:
     machine = draft.find(Machine, machine_id)
     if machine is None or machine.state is MachineState.GONE:
         return
-    if machine.state is MachineState.BUILDING and why != hosts.RESTARTED:
+    if machine.state is MachineState.BUILDING and why != hosts.RESTARTED and not machine.pinned:
         host = draft.get(Host, machine.host_id)
         hosts.could_not_make(draft, host, machine.label, why)
     _fail_machine(draft, machine, why)

@@ -282,3 +282,21 @@ def test_where_the_label_has_the_same_image_any_machine_of_it_will_do() -> None:
     core.prepare()
     [made] = [each for each in core.step() if isinstance(each, MakeMachine)]
     assert made.machine.pinned == ""
+
+
+def test_an_image_that_cannot_be_had_ends_the_retry_and_is_held_against_no_host() -> None:
+    core = checked(TESTS, **FAILED)
+    rolled(core, "sha256:new")
+    core.hear(ask(core.item(7, Pipeline.CHECK)))
+    core.prepare()
+    for _ in range(3):
+        [made] = [each for each in core.step() if isinstance(each, MakeMachine)]
+        core.hear(events.MachineFailed(machine_id=made.machine.id, reason="it is not here"))
+        core.step()
+        core.hear(events.MachineGone(machine_id=made.machine.id))
+    core.step()
+    item = core.item(7, Pipeline.CHECK)
+    assert (item.state, str(item.reason)) == (ItemState.REJECTED, "infrastructure")
+    assert "the image sha256:image: it is not here" in str(item.detail)
+    [host] = core.draft().all(Host)
+    assert (host.strikes, host.failures) == (0, ())
