@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from cupel.api import app
+from cupel.api import app, shell
 from cupel.control.auth import COOKIE, Auth, Scope
 from cupel.control.engine import Engine
 from cupel.control.visits import Visits
@@ -287,6 +287,21 @@ def test_whoever_vanishes_is_hung_up_on(tmp_path: Path) -> None:
         assert world.visits.inside() == set()
 
     assert play(tmp_path, scenario)[-1].how == "left"
+
+
+def test_whoever_falls_silent_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "SILENCE", 0.3)
+    monkeypatch.setattr(shell, "ALIVE", 0.05)
+
+    async def scenario(world: World) -> None:
+        socket, visit = await world.inside()
+        assert await socket.hears() == {"alive": True}
+        assert (await world.told(messages.VisitLeft)).visit == visit.visit
+        await socket.running
+
+    play(tmp_path, scenario)
 
 
 def test_whoever_says_nonsense_is_hung_up_on(tmp_path: Path) -> None:
