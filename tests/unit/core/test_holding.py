@@ -270,6 +270,16 @@ def test_a_host_that_comes_back_with_what_it_held_holds_it_on() -> None:
     assert any(each.kind == "hold.lost" for each in core.told)
 
 
+def test_a_host_that_is_drained_keeps_what_is_held_on_it() -> None:
+    core, [number] = running()
+    ask(core, job="tests")
+    core.finish(number, Verdict.FAILURE)
+    core.hear(events.HostDrainSet(name="host", draining=True, user="root"))
+    assert destroyed(core) == []
+    core.now += HOUR
+    assert destroyed(core) == [number]
+
+
 def test_a_held_machine_can_be_deleted_by_hand() -> None:
     core, [number] = running()
     ask(core, job="tests")
