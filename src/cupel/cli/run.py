@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PIPELINES = ("check", "gate", "post")
 _TURN = 0.0005
 """Seconds after which one thread lets another run; ten times as often as by default."""
+_STARTING = 4
+"""Rounds of the loop in which git is started, before anything is loaded beside it."""
 _EXITS = {
     "success": Exit.OK,
     "failure": Exit.NEGATIVE,
@@ -210,6 +212,8 @@ async def _run(asked: _Asked) -> Exit:
         async with asyncio.TaskGroup() as group:
             coming = reading.read(asked.path, asked.session.directory, asked.commit)
             read = group.create_task(held.enter_async_context(coming))
+            for _ in range(_STARTING):
+                await asyncio.sleep(0)
             # Loading takes longer than git does: both at once, and git is not to wait for its turn.
             sys.setswitchinterval(_TURN)
             gc.disable()  # nothing that is loaded is garbage
