@@ -52,6 +52,7 @@ class _Followed:
     buildset_id: int | None = None
     waits: bool = False
     said: dict[int, tuple[BuildState, Verdict | None]] = dataclasses.field(default_factory=dict)
+    reasons: set[str] = dataclasses.field(default_factory=set)
     done: bool = False
 
 
@@ -105,6 +106,9 @@ class Follower:
         if item.state not in (ItemState.LIVE, ItemState.LANDING):
             followed.done = True
             say(messages.verdict(change, item, self._url, await self._why(tx, item)))
+        elif quiet and item.wait is not None and item.wait not in followed.reasons:
+            followed.reasons.add(item.wait)
+            say(messages.waits_inside(item))
 
     async def _tell_outside(
         self, tx: Transaction, followed: _Followed, change: Change, say: Say

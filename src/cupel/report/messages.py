@@ -163,6 +163,11 @@ def jobs_begin(change_id: int, item: Item, buildset: Buildset, *, again: bool) -
     return f"{start}: {begins}{onto}: {jobs}{notice}"
 
 
+def waits_inside(item: Item) -> str:
+    """What an item waits for, where nothing else is new."""
+    return f"  {item.change_id} {item.pipeline}: {item.wait}"
+
+
 def waits_long(change_id: int, build: Build, url: str) -> str:
     """A machine is not there at once: its image is being built, which the build's log shows."""
     return (

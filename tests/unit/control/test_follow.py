@@ -114,6 +114,16 @@ def test_a_conflict_comes_with_what_to_do(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_change_waits_for_is_said_once_when_nothing_else_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "_QUIET", 0.001)
+    why = "the branch itself is broken: tests fails on it without any change"
+    place = world.item(30, 30, state=ItemState.LIVE, wait=why)
+    said = hear(tmp_path, 30, world.change(30), place, news=3)
+    assert said[:-1] == [f"  30 gate: {why}"]
+
+
 def test_that_a_machine_is_long_in_the_making_is_said_when_nothing_else_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
