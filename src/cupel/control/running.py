@@ -58,7 +58,12 @@ class Running:
             )
 
     def print(self, step: int, stream: str, at: float, data: bytes, part: int = 0) -> None:
-        """Add to the log; one that lacks anything is as good as none."""
+        """Add to the log; one that lacks anything is as good as none.
+
+        What comes after the build's end, such as of a machine that is being deleted, is dropped.
+        """
+        if self.log.closed:
+            return
         self.said.feed(step, stream, part, data)
         if self.spoilt is None:
             try:

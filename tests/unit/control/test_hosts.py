@@ -258,6 +258,26 @@ def test_a_build_that_was_cancelled_before_its_host_heard_of_it_ends(tmp_path: P
     assert (ended.machine_id, ended.verdict) == (6, "cancelled")
 
 
+def test_what_is_told_of_a_build_that_has_ended_is_dropped(tmp_path: Path) -> None:
+    async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
+        await connect(host, recorder)
+        await hosts.run(_run())
+        await host.hears()
+        await host.say(
+            messages.BuildFinished(
+                machine=6, verdict="success", reason=None, cpu_seconds=None, memory_peak=None
+            ),
+            messages.Progress(machine=6, text="something else"),
+            messages.MachineGone(machine=6),
+        )
+        await recorder.hears(events.MachineGone)
+
+    facts = play(tmp_path, scenario)
+    assert events.MachineGone(machine_id=6) in facts
+    [log] = (tmp_path / "logs").rglob("log")
+    assert log.read_text() == ""
+
+
 def test_a_build_that_its_host_stopped_for_its_own_sake_is_nobodys_fault(tmp_path: Path) -> None:
     async def scenario(host: Host, hosts: Hosts, recorder: Recorder) -> None:
         await connect(host, recorder)
