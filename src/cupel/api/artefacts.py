@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 from urllib.parse import quote
 
 import fastapi
@@ -48,16 +48,22 @@ async def list_all(cupel: Cupel, id: int) -> list[views.ArtefactView]:
 @router.get(
     "/{id}/artefacts.tar",
     operation_id="artefact_tar",
-    summary="All that a build left, as a tar",
+    summary="What a build left, as a tar",
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-tar": {}}, "description": "Empty for nothing"}},
 )
-async def tar(cupel: Cupel, id: int) -> StreamingResponse:
+async def tar(
+    cupel: Cupel,
+    id: int,
+    records: Annotated[
+        bool, fastapi.Query(description="With results of tests and what its machine left.")
+    ] = True,
+) -> StreamingResponse:
     async with cupel.store.read() as tx:
         await views.build_row(tx, id)
     pieces: Iterator[bytes]
     try:
-        pieces = cupel.artefacts.tar(id)
+        pieces = cupel.artefacts.tar(id, records=records)
     except NotFound:
         # Who needs a job gets what it left, also when that is nothing.
         pieces = iter([EMPTY_TAR])

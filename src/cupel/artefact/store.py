@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cupel.artefact.receive import File, Receiver
+from cupel.core import key
 from cupel.errors import NotFound
 
 _PIECE = 256 << 10
@@ -42,9 +43,13 @@ class ArtefactStore:
                 return (self._directory(build_id) / file.sha256).open("rb")
         raise NotFound(f"build {build_id} left no file {path!r}")
 
-    def tar(self, build_id: int) -> Iterator[bytes]:
-        """Everything that the build left, as a tar stream. Raises `NotFound`."""
-        return _pack(self._directory(build_id), self.files(build_id))
+    def tar(self, build_id: int, *, records: bool = True) -> Iterator[bytes]:
+        """What the build left, as a tar stream, if wanted with the records of its run.
+
+        Raises `NotFound`.
+        """
+        files = [each for each in self.files(build_id) if records or key.is_made(each.path)]
+        return _pack(self._directory(build_id), files)
 
     def delete(self, build_id: int) -> None:
         """Forget what the build left. Repeatable."""

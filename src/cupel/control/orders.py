@@ -42,7 +42,7 @@ def build_spec(action: actions.RunBuild, url: str, config: ServerConfig) -> mess
         ),
         about=about,
         needs=tuple(
-            messages.NeedSpec(job=name, url=f"{url}/api/builds/{build}/artefacts.tar")
+            messages.NeedSpec(job=name, url=f"{url}/api/builds/{build}/artefacts.tar?records=false")
             for name, build in action.needed
         ),
         beside=tuple(_beside(beside, commit, item, url) for beside, commit in action.beside),

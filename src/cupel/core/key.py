@@ -8,6 +8,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+RECORDS = frozenset({".machine", ".results"})
+"""Where among the artefacts the records of a run are; jobs that need the build do not get them."""
+
 
 class Left(Protocol):
     """A file that a build left."""
@@ -31,9 +34,16 @@ def _combined(state: str, image: str, needed: tuple[tuple[str, str], ...]) -> st
     return _digest("build", state, image, [list(each) for each in needed])
 
 
+def is_made(path: str) -> bool:
+    """Whether a file that a build left was made by its job for others: it is no record of the run,
+    such as results of tests, which tell how long each took and so are never the same twice."""
+    return path.split("/", 1)[0] not in RECORDS
+
+
 def outputs(files: Iterable[Left]) -> str:
-    """The digest of what a build left, in whatever order it came."""
-    return _digest("outputs", *sorted([each.path, each.size, each.sha256] for each in files))
+    """The digest of what a build made for others, in whatever order it came."""
+    made = [each for each in files if is_made(each.path)]
+    return _digest("outputs", *sorted([each.path, each.size, each.sha256] for each in made))
 
 
 def together(images: Sequence[str | None]) -> str | None:

@@ -61,7 +61,7 @@ class LocalSources(Sources):
 
     async def needed(self, need: NeedSpec) -> AsyncIterator[bytes]:
         assert self.store is not None
-        for piece in self.store.tar(int(need.url)):
+        for piece in self.store.tar(int(need.url), records=False):
             yield piece
 
 

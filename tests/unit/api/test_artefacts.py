@@ -80,11 +80,16 @@ def test_only_what_was_left_can_be_had(tmp_path: Path, path: str) -> None:
 def test_a_host_gets_all_as_a_tar(tmp_path: Path) -> None:
     async def ask(server: Server) -> None:
         server.world.config.read = "login"
-        await leave(server, a=b"1", b__c=b"2")
+        await leave(server, **{"a": b"1", "b__c": b"2", ".results__x.xml": b"3"})
         path = "/api/builds/211/artefacts.tar"
         assert (await server.client.get(path)).status_code == 401
         answer = await server.client.get(path, headers=await server.bearer(Scope.HOST))
         with tarfile.open(fileobj=io.BytesIO(answer.content)) as tar:
+            assert tar.getnames() == ["a", "b/c", ".results/x.xml"]
+        made = await server.client.get(
+            path, params={"records": False}, headers=await server.bearer(Scope.HOST)
+        )
+        with tarfile.open(fileobj=io.BytesIO(made.content)) as tar:
             assert tar.getnames() == ["a", "b/c"]
         assert answer.headers["content-disposition"] == 'attachment; filename="build-211.tar"'
 

@@ -247,6 +247,11 @@ def test_what_is_left_is_told_apart(other: Artefact) -> None:
     assert evidence.outputs([artefact()]) != evidence.outputs([])
 
 
+@pytest.mark.parametrize("path", [".results/pytest.xml", ".machine/console"])
+def test_records_of_a_run_are_not_what_it_made(path: str) -> None:
+    assert evidence.outputs([artefact(), artefact(path=path)]) == evidence.outputs([artefact()])
+
+
 # Reuse.
 
 KEY = evidence.combine("kt", IMAGE, [])
