@@ -20,7 +20,7 @@ from cupel.core.model import (
     Verdict,
 )
 from cupel.log.append import LogWriter
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from fakes.rows import IMAGE, JOBS, NOW, World, oid, steps
 
 

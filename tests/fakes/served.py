@@ -17,7 +17,7 @@ from cupel.control.states import Repositories
 from cupel.host.messages import HostLoad
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.memory import MemoryStore
 

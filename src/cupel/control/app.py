@@ -49,7 +49,7 @@ from cupel.git.serve import GitHttp
 from cupel.host import joining
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
 

@@ -19,7 +19,7 @@ from cupel.core.model import Build, Change, Policy, Project, Queue
 from cupel.core.quarantine import Quarantine
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
 

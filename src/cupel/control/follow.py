@@ -24,7 +24,7 @@ from cupel.core.model import (
     Verdict,
 )
 from cupel.forge.builtin import Say
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report import cause as words
 from cupel.report import messages
 from cupel.store.interface import Store, Transaction

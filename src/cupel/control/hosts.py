@@ -24,7 +24,7 @@ from cupel.host import messages
 from cupel.host.transport import Transport
 from cupel.image import base
 from cupel.image.keeper import Keeper
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
 

@@ -23,7 +23,7 @@ from cupel.core import notice
 from cupel.core.model import Event
 from cupel.core.notice import Delivery, DeliveryState, Receiver, Wish
 from cupel.errors import Conflict, NotFound
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.store.interface import Store, Transaction
 
 KEPT = 30 * 86_400.0

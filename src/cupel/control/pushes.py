@@ -28,7 +28,7 @@ from cupel.forge.stack import ProposedChange
 from cupel.git import extent as extents
 from cupel.git import repository
 from cupel.git.extent import Extent
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report import messages
 from cupel.store.interface import Store, Transaction
 

@@ -20,7 +20,7 @@ from cupel.control.views.notice import notice_view
 from cupel.core import notice
 from cupel.core.model import Build, Buildset, Event, Project
 from cupel.core.notice import Delivery, DeliveryState, Receiver, Wish
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report import cause as words
 from cupel.report import mail
 from cupel.store.interface import Store, Transaction

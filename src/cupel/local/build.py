@@ -26,7 +26,7 @@ from cupel.host.providers.interface import Provider, Usage
 from cupel.host.tenancy import Means, Obtain, Tenancy, no_stock
 from cupel.local import events
 from cupel.local.sources import FIRST, LocalSources
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report import cause
 
 if TYPE_CHECKING:

@@ -9,13 +9,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from cupel.log import index, plain, rules
 from cupel.log.rules import Rule
-
-if TYPE_CHECKING:
-    from cupel.log.stream import Line, LogReader
+from cupel.log.stream import Line, LogReader
 
 TAIL = 5_000
 HEAD = 2_000

@@ -16,7 +16,7 @@ from cupel.control.states import Repositories, States
 from cupel.core.model import Branch, Change, PatchSet, Policy
 from cupel.forge.push import Command, Push
 from cupel.git import repository
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.store.memory import MemoryStore
 from integration.git import bare
 from unit.core.making import change, patch_set, project, queue

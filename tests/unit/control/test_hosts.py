@@ -39,7 +39,7 @@ from cupel.host import messages, protocol, transport
 from cupel.image import base
 from cupel.image.definition import Definition
 from cupel.log import metrics
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
 

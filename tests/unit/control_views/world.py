@@ -50,7 +50,7 @@ from cupel.host.messages import HostLoad
 from cupel.image import definition
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.memory import MemoryStore
 from fakes.served import told

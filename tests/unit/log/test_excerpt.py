@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cupel.log import excerpt, index, rules
-from cupel.log.stream import Line, LogStore
+from cupel.log.store import LogStore
+from cupel.log.stream import Line
 
 NOISE = "\n".join(f"[{number}/400] building target {number}" for number in range(60))
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cupel.errors import Bug, InfraError
 from cupel.log import append, index, stream
+from cupel.log.store import LogStore
 
 CHUNKS = st.lists(
     st.tuples(
@@ -28,8 +29,8 @@ CHUNKS = st.lists(
 )
 
 
-def store(tmp_path: Path) -> stream.LogStore:
-    return stream.LogStore(tmp_path / "logs")
+def store(tmp_path: Path) -> LogStore:
+    return LogStore(tmp_path / "logs")
 
 
 def write(writer: append.LogWriter, chunks: list[tuple[int, str, float, bytes]]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from cupel.control.views import StepView, UsageView
 from cupel.core.model import Build, BuildState, Event, Verdict
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.web import log
 from cupel.web.site import Site
 from fakes import busy

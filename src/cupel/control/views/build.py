@@ -35,7 +35,7 @@ from cupel.core.model import (
     Usage,
 )
 from cupel.errors import NotFound
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.store.interface import Transaction
 
 

@@ -10,7 +10,7 @@ from cupel.control.views.nouns.cause import CauseView, ErrorLine, FailingTest
 from cupel.core import blame as blames
 from cupel.core.model import Build, Buildset, Role, Verdict
 from cupel.core.results import Result, one_line
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.store.interface import Transaction
 
 TESTS = 5

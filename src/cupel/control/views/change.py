@@ -36,7 +36,7 @@ from cupel.core.model import (
     Verdict,
 )
 from cupel.errors import Bug, NotFound
-from cupel.log.stream import LogStore
+from cupel.log.store import LogStore
 from cupel.report import messages
 from cupel.store.interface import Transaction
 
