@@ -300,6 +300,10 @@ class Client:
         """The pass that is good for a key. Raises `NotFound`."""
         return self._get(views.EvidenceView, f"/api/evidence/{key}")
 
+    def offer(self, body: Mapping[str, Any]) -> views.OfferedView:
+        """Offer a pass of a run here, or ask whether it would be taken."""
+        return self._send(views.OfferedView, "POST", "/api/evidence", body)
+
     def labels(self) -> list[views.LabelView]:
         return self._get(list[views.LabelView], "/api/labels")
 

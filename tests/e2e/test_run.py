@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,13 @@ LOOK = (
 DIFFERS = ("CUPEL_BUILD=", "CUPEL_CHANGE=", "CUPEL_COMMIT=", "CUPEL_PATCH_SET=", "CUPEL_PIPELINE=",
            "HOSTNAME=", "PWD=", "OLDPWD=")  # fmt: skip
 """What the documentation says is not the same; and the number of a machine, in its name."""
+
+
+OF_INPUTS = """\
+jobs:
+  tests: {machine: small, steps: [cat src.txt], inputs: [src.txt]}
+check: [tests]
+"""
 
 
 def lines(said: str) -> list[str]:
@@ -41,3 +50,49 @@ def test_a_job_sees_here_what_it_sees_in_the_queue(server: Server, project: Proj
     assert image == there["on"]["image"]
     here = "".join(each["data"] for each in told if each["event"] == "printed")
     assert lines(here) == lines(server.log(build["id"]))
+
+
+def test_a_pass_here_that_is_offered_counts_there_where_the_operator_allows_it(
+    machines: None, tmp_path: Path
+) -> None:
+    with serving.running(
+        tmp_path / "state", serving.config(evidence={"offers": "write"})
+    ) as allowing:
+        files = {".cupel.yaml": OF_INPUTS, "src.txt": "it\n", "notes.txt": "\n"}
+        work = serving.project(allowing, tmp_path, "offers", files)
+        work.git("remote", "add", "cupel", work.remote())
+        work.start_over()
+        run = ("run", "--path", work.directory, "--offer", "tests")
+        work.write({"notes.txt": "not committed\n"})
+        dirty = allowing.cli(*run)
+        assert (dirty.returncode, "commit and push it first" in dirty.stderr) == (2, True)
+        work.commit("Not pushed", {})
+        alone = allowing.cli(*run)
+        assert "is in no branch of offers" in alone.stdout, alone.stderr
+        assert (alone.returncode, "no pass of these jobs" in alone.stderr) == (2, True)
+        work.start_over()
+        done = allowing.cli(*run)
+        assert done.returncode == 0, done.stdout + done.stderr
+        offered = re.search(r"tests is build (\d+) of the server by your word", done.stdout)
+        assert offered is not None, done.stdout
+        number = work.propose("Notes", {"notes.txt": "more\n"}, "wait")
+        (reused,) = allowing.builds(number)
+        assert reused["reused_from"] == int(offered[1])
+        shown = allowing.cli("build", "show", reused["id"]).stdout
+        user = allowing.get(f"/api/builds/{offered[1]}")["offer"]["by"]
+        assert f"offered by {user} from" in shown
+        page = allowing.request("GET", f"/builds/{offered[1]}").text
+        assert f"Offered by <bdi>{user}</bdi>" in page
+        assert f"It stayed with {user}." in page
+
+
+def test_a_server_takes_none_unless_its_operator_allows_it(
+    server: Server, project: Project
+) -> None:
+    work = project(serving.jobs(tests="true"))
+    work.git("remote", "add", "cupel", work.remote())
+    work.start_over()
+    done = server.cli("run", "--path", work.directory, "--offer")
+    assert done.returncode == 2
+    assert "this server takes no passes" in done.stderr
+    assert "▶" not in done.stdout

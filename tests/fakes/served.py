@@ -76,6 +76,7 @@ class Served:
     commands: Asked = dataclasses.field(default_factory=Asked)
     visits: Any = None
     holds: Any = None
+    offers: Any = None
 
 
 def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Served:

@@ -13,7 +13,7 @@ from cupel.cli.session import Session, pass_session
 from cupel.web import text
 
 if TYPE_CHECKING:
-    from cupel.control.views import BuildView
+    from cupel.control.views import BuildView, OfferView
 
 
 @click.group()
@@ -154,6 +154,7 @@ def show(session: Session, number: int, as_json: bool) -> None:
             ("build", f"{found.id} {found.job}, attempt {found.attempt}"),
             ("state", output.state(found.icon, found.reason)),
             ("reused", _reused(found)),
+            ("offered", None if found.offer is None else f"{_word(found.offer)}, not run here"),
             ("refuted", f"by build {found.refuted_by}" if found.refuted_by else None),
             ("change", f"#{found.change} {found.title}" if found.change else found.title),
             ("pipeline", f"{found.project} {found.branch} {found.pipeline}"),
@@ -198,9 +199,15 @@ def _reused(found: BuildView) -> str | None:
     if origin is None:
         return None
     of = f" of #{origin.change} {origin.title}" if origin.change else ""
+    if origin.offer is not None:
+        of = f", offered {_word(origin.offer)}, not run here"
     at = "" if origin.finished_at is None else f", finished {text.moment(origin.finished_at)}"
     saved = "" if origin.seconds is None else f", saved {text.duration(origin.seconds)}"
     return f"build {origin.build}{of}{at}{saved}"
+
+
+def _word(offer: OfferView) -> str:
+    return f"by {offer.by} from {offer.host}"
 
 
 def _machine(on: object, label: str) -> str:

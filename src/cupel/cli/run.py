@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cupel.local.build import Visit
     from cupel.local.early import Begun
     from cupel.local.elsewhere import Elsewhere
+    from cupel.local.offer import Offer, Send
     from cupel.local.reading import Read
 
 PIPELINES = ("check", "gate", "post")
@@ -80,6 +81,11 @@ class Pair(click.ParamType[tuple[str, str]]):
     metavar="REF",
     help="Only jobs that neither this commit, which counts as good, nor an earlier pass proves.",
 )
+@click.option(
+    "--offer",
+    is_flag=True,
+    help="Offer what passes to the server as evidence, where its operator allows that.",
+)
 @click.option("--list", "only_list", is_flag=True, help="Say what would be run, and run nothing.")
 @click.option("--shell", is_flag=True, help="Open a shell in the machine of a job that fails.")
 @click.option(
@@ -128,6 +134,7 @@ def run(
     cells: tuple[tuple[str, str], ...],
     commit: str | None,
     since: str | None,
+    offer: bool,
     only_list: bool,
     shell: bool,
     keep: bool,
@@ -169,6 +176,7 @@ def run(
         path=path,
         commit=commit,
         since=since,
+        offer=offer,
         jobs=jobs,
         pipeline=pipeline or PIPELINES[0],
         cells=cells,
@@ -191,6 +199,7 @@ class _Asked:
     path: Path
     commit: str | None
     since: str | None
+    offer: bool
     jobs: tuple[str, ...]
     pipeline: str
     cells: tuple[tuple[str, str], ...]
@@ -242,6 +251,7 @@ async def _run_in(asked: _Asked, read: Read, begun: Begun) -> Exit:
         since=asked.since,
         visit=_visit(asked, read),
         ask=_ask(asked) if asked.since is not None else None,
+        offer=_offer(asked) if asked.offer else None,
     )
     if asked.only_list:
         made = await local.plan(request, read)
@@ -311,11 +321,10 @@ def _ask(asked: _Asked) -> proof.Ask | None:
     """Ask for passes: the server that was named, or that of the state directory."""
     import asyncio
 
-    from cupel.directory import FILE
     from cupel.errors import InfraError, NotFound
     from cupel.local import proof
 
-    if _url(asked) is None and not (asked.session.directory / FILE).exists():
+    if not _has_server(asked):
         return None
 
     def find(key: str) -> proof.Pass | None:
@@ -330,6 +339,32 @@ def _ask(asked: _Asked) -> proof.Ask | None:
         return await asyncio.to_thread(find, key)
 
     return ask
+
+
+def _has_server(asked: _Asked) -> bool:
+    """Whether one was named, or runs on the state directory."""
+    from cupel.directory import FILE
+
+    return _url(asked) is not None or (asked.session.directory / FILE).exists()
+
+
+def _offer(asked: _Asked) -> Send:
+    """Offer passes to the server that was named, or to that of the state directory."""
+    import asyncio
+
+    from cupel.errors import UserError
+
+    if not _has_server(asked):
+        raise UserError("there is no server to offer passes to", hint="name one with --url")
+
+    def tell(offer: Offer) -> int | None:
+        with asked.session.client() as client:
+            return client.offer(dataclasses.asdict(offer)).build
+
+    async def send(offer: Offer) -> int | None:
+        return await asyncio.to_thread(tell, offer)
+
+    return send
 
 
 def _list(jobs: Sequence[Job], *, as_json: bool) -> None:

@@ -36,6 +36,7 @@ _NAMES = {
     events.Printed: "printed",
     events.StepEnded: "step.ended",
     events.Ended: "job.ended",
+    events.Offered: "job.offered",
 }
 """What events are called in JSON."""
 
@@ -182,6 +183,10 @@ class Lines:
                 self._end_step(event)
             case events.Ended():
                 self._end(event)
+            case events.Offered():
+                taken = f"is build {event.build} of the server by your word"
+                said = taken if event.reason is None else f"is not offered: {event.reason}"
+                self._print(f"· {event.job} {terminal.single(said)}", "dim")
             case _:
                 assert_never(event)
 

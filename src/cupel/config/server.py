@@ -28,6 +28,7 @@ GIB = 1 << 30
 
 PROVIDERS = ("namespace", "vm")
 INITS = ("none", "systemd")
+OFFERS = ("nobody", "admin", "write")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class ServerConfig:
     for SQLite in the state directory; `images` are those with a name; `keep` is how long builds'
     logs and artefacts are kept, in seconds. A host
     of another process that was not heard of for `lease` seconds is lost. Those who are told what
-    happens are `webhooks`, by name, and authors, by `mail`.
+    happens are `webhooks`, by name, and authors, by `mail`. `offers` is a word of `OFFERS`.
     """
 
     slots: int
@@ -117,6 +118,7 @@ class ServerConfig:
     lease: float = 45.0
     webhooks: Mapping[str, WebhookConfig] = dataclasses.field(default_factory=dict)
     mail: MailConfig | None = None
+    offers: str = "nobody"
 
 
 def _count(wanted: str, high: int, *, low: int = 1) -> Quantity:
@@ -391,6 +393,20 @@ CACHES = Field(
     text="What jobs keep for later ones (`cache`): what was not used for longest goes first.",
 )
 
+OFFERS_OF = Field(
+    key="offers",
+    shape=Choice(words=OFFERS),
+    text="Whose passes of `cupel run --offer` on their own computers count as if they had been run "
+    "here: `nobody`'s (the default), or of those whose token has scope `admin`, or `write`. It is "
+    "their word alone that lands what it proves.",
+)
+EVIDENCE_RECORD = Record(wanted="a mapping with offers", fields=(OFFERS_OF,))
+EVIDENCE = Field(
+    key="evidence",
+    shape=EVIDENCE_RECORD,
+    text="What counts as proof that a job has passed, beside its runs here.",
+)
+
 SERVER = Record(
     wanted="a mapping with settings of the server",
     fields=(
@@ -406,6 +422,7 @@ SERVER = Record(
         notice.WEBHOOKS,
         notice.MAIL,
         CACHES,
+        EVIDENCE,
     ),
 )
 
@@ -428,6 +445,7 @@ def parse(text: str, *, file: str = FILE, cpus: int | None = None) -> ServerConf
 def _settings(found: Found, default: ServerConfig, problems: Problems) -> ServerConfig:
     limits = found.get(LIMITS, Found(found.at, {}, set()))
     images = image.read_all(found)
+    evidence = found.get(EVIDENCE, Found(found.at, {}, set()))
     return ServerConfig(
         listen=found.get(LISTEN_AT, default.listen),
         url=found.find(URL),
@@ -445,6 +463,7 @@ def _settings(found: Found, default: ServerConfig, problems: Problems) -> Server
         mail=found.find(notice.MAIL),
         caches=_caches(found, problems),
         hold_limit=limits.get(HOLD, default.hold_limit),
+        offers=evidence.get(OFFERS_OF, default.offers),
     )
 
 

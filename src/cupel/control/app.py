@@ -24,6 +24,7 @@ from cupel.control.feed import Feed
 from cupel.control.holds import Holds
 from cupel.control.hosts import Hosts
 from cupel.control.notices import Notices
+from cupel.control.offers import Offers
 from cupel.control.pools import pools
 from cupel.control.pushes import Pushes
 from cupel.control.remote import Remote
@@ -106,6 +107,9 @@ class Cupel:
         self.visits = Visits(store, self.engine)
         self.holds = Holds(store, self.engine, clock, longest=config.hold_limit)
         self.states = States(self.repositories, config.labels)
+        self.offers = Offers(
+            store, self.engine, self.repositories, self.states, allowed=config.offers
+        )
         self.commands = Commands(
             store, self.engine, self.repositories, self._hooks, clock, images.catalogue.exists
         )

@@ -12,6 +12,7 @@ from cupel.control.auth import Auth
 from cupel.control.clock import Clock
 from cupel.control.feed import Feed
 from cupel.control.holds import Holds
+from cupel.control.offers import Offers
 from cupel.control.states import Repositories
 from cupel.control.views.nouns.notice import ReceiverView
 from cupel.control.visits import Visits
@@ -148,6 +149,8 @@ class Context(Protocol):
     def images(self) -> Keeper: ...
     @property
     def holds(self) -> Holds: ...
+    @property
+    def offers(self) -> Offers: ...
     @property
     def visits(self) -> Visits: ...
     @property

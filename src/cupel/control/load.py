@@ -11,6 +11,7 @@ from cupel.core.cache import Cache, CacheState
 from cupel.core.draft import Draft
 from cupel.core.flake import Flake
 from cupel.core.hold import Hold, HoldState
+from cupel.core.key import combine
 from cupel.core.model import (
     LIVE_ITEMS,
     Approval,
@@ -258,6 +259,8 @@ async def _concerning(  # noqa: C901 - one match over the union
                 *await _holds(tx, rows),
                 *(await _tests(tx, known) if fact.findings is not None else ()),
             ]
+        case events.PassOffered():
+            return await offered_rows(tx, fact)
         case events.CachesGone():
             hosts = await tx.select(Host, {"name": fact.host})
             return [*hosts, *await _caches_on(tx, hosts)]
@@ -285,6 +288,19 @@ async def _concerning(  # noqa: C901 - one match over the union
             return await _on_machines(tx, [fact.machine_id])
         case _:
             assert_never(fact)
+
+
+async def offered_rows(tx: Transaction, fact: events.PassOffered) -> list[Row]:
+    """What decides on a pass that is offered: images, passes of its key, and who waits for one."""
+    key = combine(fact.key, fact.image, ())
+    waiting = await tx.select(Build, {"key": [key], "state": (BuildState.QUEUED,)})
+    return [
+        *await tx.select(Host),
+        *await tx.select(Evidence, {"key": [key]}),
+        *waiting,
+        *await tx.select(Buildset, {"id": {build.buildset_id for build in waiting}}),
+        *await tx.select(Item, {"id": {build.item_id for build in waiting}}),
+    ]
 
 
 async def last_run(tx: Transaction, change_id: int) -> Item | None:

@@ -122,11 +122,13 @@ class Draft:
         return self.get(Queue, self.get(Project, project_id).queue_id)
 
     def evidence(self, key: str | None) -> Evidence | None:
-        """The pass that is good for `key`, if there is one and it was not withdrawn."""
+        """The pass that is good for `key`, if there is one and it was not withdrawn; one that was
+        offered only where there is no other."""
         if key is None or key not in self._indexes["evidence"]:
             return None
         found: list[Evidence] = self._index("evidence", key)
-        return min((e for e in found if e.withdrawn_at is None), key=lambda e: e.id, default=None)
+        good = (e for e in found if e.withdrawn_at is None)
+        return min(good, key=lambda e: (e.offered, e.id), default=None)
 
     def history(self, project_id: int, subject: str) -> History | None:
         found: History | None = self._first("history", (project_id, subject))

@@ -362,6 +362,26 @@ class BuildFinished:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PassOffered:
+    """A job has passed on a computer of the user's, called `host`, on a commit that we have.
+
+    `key` is the digest of what the job depends on there (`Buildset.keys`), as worked out here;
+    `image` is what its machines were made of (`key.together`); `seconds` is how long it ran.
+    """
+
+    project_id: int
+    branch: str
+    commit: str
+    tree: str
+    job: Job
+    key: str
+    image: str
+    user: str
+    host: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MachineGone:
     machine_id: int
 
@@ -439,6 +459,7 @@ Fact = (
     | HoldReleased
     | StepsChanged
     | BuildFinished
+    | PassOffered
     | MachineGone
     | CachesGone
     | CachesClearAsked

@@ -180,7 +180,19 @@ def _is_anew(draft: Draft, item: Item) -> bool:
 
 def reusable(draft: Draft, buildset: Buildset, job: Job) -> Evidence | None:
     """The pass that makes a build of the job in this state unnecessary, if there is one."""
-    return draft.evidence(awaited(draft, buildset, job))
+    return _good(draft, buildset, job, awaited(draft, buildset, job))
+
+
+def _good(draft: Draft, buildset: Buildset, job: Job, key: str | None) -> Evidence | None:
+    """The pass with this key that leaves what the state needs of the job."""
+    found = draft.evidence(key)
+    if found is not None and found.offered and _is_needed(buildset, job.name):
+        return None
+    return found
+
+
+def _is_needed(buildset: Buildset, job: str) -> bool:
+    return any(job in each.needs for each in buildset.jobs)
 
 
 def reusable_jobs(draft: Draft, buildset: Buildset) -> list[Job]:
@@ -189,7 +201,12 @@ def reusable_jobs(draft: Draft, buildset: Buildset) -> list[Job]:
     return [
         job
         for job in buildset.jobs
-        if draft.evidence(awaited(draft, buildset, job) if job.needs else alone.get(job.name))
+        if _good(
+            draft,
+            buildset,
+            job,
+            awaited(draft, buildset, job) if job.needs else alone.get(job.name),
+        )
     ]
 
 
@@ -255,7 +272,8 @@ def _named(draft: Draft, build_id: int) -> str:
     build = draft.find(Build, build_id)
     item = draft.find(Item, None if build is None else build.item_id)
     change = f" of change {item.change_id}" if item is not None and item.change_id else ""
-    return f"build {build_id}{change}"
+    word = f", offered by {build.offer.by}" if build is not None and build.offer else ""
+    return f"build {build_id}{change}{word}"
 
 
 def _about(draft: Draft, build: Build) -> dict[str, int | str | None]:
@@ -284,17 +302,32 @@ def record(draft: Draft, build: Build, artefacts: Sequence[Artefact]) -> Build:
     job = _job(draft.find(Buildset, build.buildset_id), build.job)
     trusted = passed and job is not None and job.evidence and build.pipeline in PROVING
     trusted = trusted and not build.but_for and build.alone is None
-    if key is not None and trusted and all(each.key != key for each in draft.all(Evidence)):
-        found = Evidence(
-            id=draft.new_id(),
-            key=key,
-            build_id=build.id,
-            project_id=build.project_id,
-            job=build.job,
-            created_at=draft.now,
-        )
-        _overtake(draft, draft.put(found))
+    if (
+        key is not None
+        and trusted
+        and not any(_is_enough(each, key) for each in draft.all(Evidence))
+    ):
+        keep(draft, build, key)
     return build
+
+
+def _is_enough(found: Evidence, key: str) -> bool:
+    """Whether nothing is kept beside it. A pass that was offered is less than one seen here."""
+    return found.key == key and (not found.offered or found.withdrawn_at is not None)
+
+
+def keep(draft: Draft, build: Build, key: str) -> None:
+    """The build's pass is good for all that have this key from now on."""
+    found = Evidence(
+        id=draft.new_id(),
+        key=key,
+        build_id=build.id,
+        project_id=build.project_id,
+        job=build.job,
+        created_at=draft.now,
+        offered=build.offer is not None,
+    )
+    _overtake(draft, draft.put(found))
 
 
 def _overtake(draft: Draft, found: Evidence) -> None:
@@ -304,8 +337,13 @@ def _overtake(draft: Draft, found: Evidence) -> None:
     """
     for build in draft.all(Build):
         waits = build.state is BuildState.QUEUED and build.purpose not in _RUNS_ANYWAY
-        if waits and build.key == found.key:
+        if waits and build.key == found.key and _is_good_for(draft, build, found):
             _stand_for(draft, build, found)
+
+
+def _is_good_for(draft: Draft, build: Build, found: Evidence) -> bool:
+    state = draft.get(Buildset, build.buildset_id) if found.offered else None
+    return state is None or not _is_needed(state, build.job)
 
 
 def withdraw(draft: Draft, evidence: Evidence, refuted_by: Build) -> Evidence:
@@ -411,9 +449,8 @@ def refute(draft: Draft, build: Build) -> list[Evidence]:
     That is the pass with the same key. If there is none, the build may have been given other
     artefacts than the pass that was reused: then those that would have been reused were stale.
     """
-    found = draft.evidence(build.key)
-    wrong = [found] if found is not None else _stale(draft, build)
-    return [withdraw(draft, each, build) for each in wrong]
+    found = [e for e in draft.all(Evidence) if e.key == build.key and e.withdrawn_at is None]
+    return [withdraw(draft, each, build) for each in found or _stale(draft, build)]
 
 
 def _stale(draft: Draft, build: Build) -> list[Evidence]:
@@ -524,7 +561,7 @@ def _sought(draft: Draft, buildset: Buildset) -> set[str]:
             if key is None:
                 continue
             keys.add(key)
-            found = draft.evidence(key)
+            found = _good(draft, buildset, job, key)
             if found is not None:
                 reuse(draft, item, buildset, job, found)
                 reused = True

@@ -14,6 +14,7 @@ from cupel.core import (
     item,
     lenience,
     lifecycle,
+    offering,
     retry,
     visit,
 )
@@ -103,6 +104,8 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
             fleet.steps_changed(draft, fact)
         case events.BuildFinished():
             fleet.build_finished(draft, fact)
+        case events.PassOffered():
+            offering.offered(draft, fact)
         case events.MachineGone():
             fleet.machine_gone(draft, fact.machine_id, "its machine vanished")
         case events.CachesGone():

@@ -152,6 +152,8 @@ def _change(old: Row | None, new: Row, after: Draft) -> Iterator[str]:
             build = after.find(Build, new.build_id)
             if build is not None and (build.but_for or build.alone is not None):
                 yield f"{_name(new)} is of {_name(build)}, which did not pass all its tests"
+            if build is not None and new.offered != (build.offer is not None):
+                yield f"{_name(new)} does not say whose word {_name(build)} is"
         case Item():
             yield from _item_changed(old, new, after)
         case Build():

@@ -21,6 +21,7 @@ from cupel.core.job import Pipeline as Pipeline
 from cupel.core.job import Service as Service
 from cupel.core.job import Step as Step
 from cupel.core.notice import Delivery, Receiver
+from cupel.core.offer import Offer
 from cupel.core.quarantine import Quarantine
 from cupel.core.results import FailedTest, Results
 
@@ -407,6 +408,8 @@ class Build:
     """The digest of what its machine has to be made of; empty: of what its label has."""
     alone: int | None = None
     """The build whose failed tests it runs, and no others."""
+    offer: Offer | None = None
+    """Whose word it is, if it was not run here."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -418,7 +421,8 @@ class Build:
 class Evidence:
     """A pass of `build_id`, good for every build with the same `key` until it is withdrawn.
 
-    `refuted_by` is the build of an audit that failed where this one had passed.
+    `refuted_by` is the build of an audit that failed where this one had passed. One that was
+    `offered` comes without what the job left, and is not good where another job needs that.
     """
 
     id: int
@@ -429,6 +433,7 @@ class Evidence:
     created_at: float
     withdrawn_at: float | None = None
     refuted_by: int | None = None
+    offered: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

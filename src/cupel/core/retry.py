@@ -147,6 +147,11 @@ def refusal(draft: Draft, fact: events.RetryAsked) -> Refusal | None:
     present = draft.get(Item, fact.item_id)
     if present.pipeline is Pipeline.PERIODIC:
         return Refusal(text="an audit is not run again")
+    if any(build.offer for build in draft.builds(present.buildset_id or 0)):
+        return Refusal(
+            text="it was offered, not run here",
+            hint="`cupel run` runs it again where it ran",
+        )
     if present.state in (ItemState.LANDED, ItemState.LANDING):
         return Refusal(text=f"change {present.change_id} is {present.state} as it is")
     if present.pipeline is not Pipeline.POST:

@@ -98,5 +98,14 @@ class Ended:
     tests: Tally | None = None
 
 
-Event = Begun | Passed | Told | Stands | StepBegun | Printed | StepEnded | Ended
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """The job's pass is evidence on the server, as `build`; or is not, for a `reason`."""
+
+    job: str
+    build: int | None
+    reason: str | None
+
+
+Event = Begun | Passed | Told | Stands | StepBegun | Printed | StepEnded | Ended | Offered
 Show = Callable[[Event], None]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cupel.local import proof
     from cupel.local.early import Begun
     from cupel.local.elsewhere import Elsewhere
+    from cupel.local.offer import Send
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Request:
     leave are laid out, by default in the state directory. `server` is that whose machines they
     are, where that is on another computer. Jobs that `since`, a commit that counts as proved, or an
     earlier pass proves are not run; `ask` finds passes on a server. `visit` is given the machine of
-    each job that fails.
+    each job that fails. `offer` is given what has passed.
     """
 
     state: Path
@@ -60,6 +61,7 @@ class Request:
     since: str | None = None
     visit: Visit | None = None
     ask: proof.Ask | None = None
+    offer: Send | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,10 @@ async def run_here(request: Request, read: Read, begun: Begun, show: events.Show
             show(events.Told(job="", text=made.notice))
         if decision is not None:
             _tell(decision, show)
+        offered = await _to_offer(request, read, jobs, show)
         results = await _run(request, read, begun, namespace, origin, jobs, show)
         await _keep(request, read, jobs, results)
+        await _offer(request, read, offered, results, show)
     finally:
         await namespace.close()
     return Outcome(verdict=run.verdict(jobs, results), jobs=jobs, results=results)
@@ -186,6 +190,34 @@ async def _keep(
             needed = [(name, left[name]) for name in job.needs]
             passes.keep(keys.combine(here.keys[job.name], image, needed), left[job.name])
     passes.forget_old()
+
+
+async def _to_offer(
+    request: Request, read: Read, jobs: Sequence[Job], show: events.Show
+) -> tuple[Job, ...]:
+    """The jobs whose passes the server would take."""
+    if request.offer is None:
+        return ()
+    from cupel.local import offer
+
+    offer.check(read.snapshot)
+    project = sources.project_of(read.worktree)
+    return await offer.wanted(project, read.snapshot, jobs, request.offer, show)
+
+
+async def _offer(
+    request: Request,
+    read: Read,
+    jobs: Sequence[Job],
+    results: Mapping[str, Result],
+    show: events.Show,
+) -> None:
+    if request.offer is None or not jobs:
+        return
+    from cupel.local import offer
+
+    project = sources.project_of(read.worktree)
+    await offer.passed(project, read.snapshot, jobs, results, request.offer, show)
 
 
 def _passes(request: Request) -> proof.Passes:

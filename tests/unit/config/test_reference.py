@@ -55,6 +55,7 @@ DOCUMENTED = {
         "Keys of a webhook": notice.WebhookShape.record,
         "Keys of `mail`": notice.MAIL_RECORD,
         "Keys of `caches`": server.CACHES_RECORD,
+        "Keys of `evidence`": server.EVIDENCE_RECORD,
     },
 }
 SECTIONS = [

@@ -456,6 +456,7 @@ class World:
         self.images = Keeper(Catalogue(directory / "images"), named=(PYTHON,), now=self.clock)
         self.notices = told(self.store, directory, self.clock)
         self.auth = Auth(self.store, self.clock)
+        self.offers: Any = None
 
     def clock(self) -> float:
         return self.time

@@ -56,6 +56,8 @@ from cupel.control.views.nouns.change import HistoryView as HistoryView
 from cupel.control.views.nouns.change import PatchSetView as PatchSetView
 from cupel.control.views.nouns.event import EventView as EventView
 from cupel.control.views.nouns.evidence import EvidenceView as EvidenceView
+from cupel.control.views.nouns.evidence import OfferedView as OfferedView
+from cupel.control.views.nouns.evidence import OfferView as OfferView
 from cupel.control.views.nouns.flake import FlakeProofView as FlakeProofView
 from cupel.control.views.nouns.flake import FlakeView as FlakeView
 from cupel.control.views.nouns.flake import QuarantineView as QuarantineView

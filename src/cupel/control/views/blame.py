@@ -94,7 +94,10 @@ async def _flakes(tx: Transaction, bad: Sequence[Build]) -> dict[int, tuple[int,
 async def _others(
     tx: Transaction, bad: Sequence[Build], items: dict[int, Item], beneath: Sequence[int]
 ) -> list[Build]:
-    """Builds of the same items, of what these were merged with, and that asked the same."""
+    """Builds of the same items, of what these were merged with, and that asked the same.
+
+    What was not seen here is no proof against what was: passes that were offered are left out.
+    """
     jobs = {build.job for build in bad}
     rows = await tx.select(Build, {"item_id": set(items), "job": jobs})
     if beneath:
@@ -106,7 +109,7 @@ async def _others(
     convictions = [item.conviction for item in items.values() if item.conviction is not None]
     witnesses = {each.witness for each in convictions if each.witness is not None}
     rows += await tx.select(Build, {"id": witnesses}) if witnesses else []
-    by_id = {row.id: row for row in rows}
+    by_id = {row.id: row for row in rows if row.offer is None}
     return [by_id[number] for number in sorted(by_id)]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from cupel.control.views import cache, fleet, lookup, queue, results
 from cupel.control.views.cause import causes
 from cupel.control.views.change import attempt_view, attempts
+from cupel.control.views.evidence import offer_view
 from cupel.control.views.nouns.build import (
     ArtefactView,
     BuildRef,
@@ -116,6 +117,7 @@ async def build_view(
         refuted_by=await _refuted_by(tx, build),
         waiting=(await fleet.waits(tx, [build], now=now)).get(id),
         tests=await results.tally_view(tx, build),
+        offer=offer_view(build),
     )
 
 
@@ -161,6 +163,7 @@ async def _reused(tx: Transaction, build: Build, now: float) -> ReusedView | Non
         commit=None if buildset is None else buildset.commit,
         finished_at=origin.finished_at,
         seconds=lookup.build_seconds(origin, now),
+        offer=offer_view(origin),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cupel.control.views.nouns.cache import CacheUseView
 from cupel.control.views.nouns.cause import CauseView
+from cupel.control.views.nouns.evidence import OfferView
 from cupel.control.views.nouns.results import TallyView
 from cupel.control.views.nouns.view import View
 from cupel.core.model import BuildState, MachineState, Pipeline, Verdict
@@ -96,7 +97,8 @@ class MachineRef(View):
 class ReusedView(View):
     """The build whose pass stands for one that was not run; its log and artefacts are there.
 
-    `seconds` is how long it ran, and so what was saved.
+    `seconds` is how long it ran, and so what was saved. `offer` is whose word it is, if it was not
+    run here either.
     """
 
     build: int
@@ -105,6 +107,7 @@ class ReusedView(View):
     commit: str | None
     finished_at: float | None
     seconds: float | None
+    offer: OfferView | None = None
 
 
 class BuildView(BuildRef):
@@ -113,7 +116,8 @@ class BuildView(BuildRef):
     `key` names all that its verdict depends on; builds with the same key are the same question.
     `refuted_by` is the build of an audit that failed where this one, or `reused`, had passed.
     `machines` are the names of those of a job that has several, its own first. `waiting` is why a
-    queued one has no machine yet.
+    queued one has no machine yet. `offer` is whose word a pass is that was not run here; its log
+    and what it left are there.
     """
 
     branch: str
@@ -143,3 +147,4 @@ class BuildView(BuildRef):
     waiting: str | None = None
     tests: TallyView | None = None
     cause: CauseView | None = None
+    offer: OfferView | None = None

@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("but_for", sa.JSON(), nullable=False),
         sa.Column("image", TEXT, nullable=False),
         sa.Column("alone", sa.BigInteger(), nullable=True),
+        sa.Column("offer", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_builds")),
     )
     op.create_index("ix_builds_buildset_id", "builds", ["buildset_id"])
@@ -224,6 +225,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("withdrawn_at", sa.Double(), nullable=True),
         sa.Column("refuted_by", sa.BigInteger(), nullable=True),
+        sa.Column("offered", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_evidence")),
     )
     op.create_index("ix_evidence_build_id", "evidence", ["build_id"])
