@@ -10,7 +10,17 @@ from cupel.control import views
 from cupel.control.views.cause import failed_step, to_tell
 from cupel.core.blame import Blame
 from cupel.core.flake import Flake, FlakeProof
-from cupel.core.model import Buildset, BuildsetState, Conviction, Role, Row, StepResult, Verdict
+from cupel.core.model import (
+    Build,
+    Buildset,
+    BuildsetState,
+    Conviction,
+    Role,
+    Row,
+    StepResult,
+    Verdict,
+)
+from cupel.core.offer import Offer
 from cupel.core.results import FailedTest, Outcome, Result, Results, Tally
 from cupel.report import cause as words
 from unit.control_views import world
@@ -212,3 +222,20 @@ def test_the_failed_step_is_the_last_that_did_not_end_well() -> None:
     assert failed_step(replace(FAILED, steps=(step(0), step(None)))) == 1
     assert failed_step(replace(FAILED, steps=(step(0),))) == 0
     assert failed_step(replace(FAILED, steps=())) is None
+
+
+def test_a_pass_that_somebody_offered_is_no_proof_against_what_was_seen_here(
+    tmp_path: Path,
+) -> None:
+    bad = next(row for row in world.rows() if isinstance(row, Build) and row.id == 191)
+    failed = replace(bad, key="k")
+    passed = replace(
+        failed, id=300, item_id=30, buildset_id=300, verdict=Verdict.SUCCESS, machine_id=None
+    )
+    seen = of_build(tmp_path / "seen", 191, failed, passed)
+    assert seen is not None
+    assert [300] in [proof.builds[-1:] for proof in seen.blame.proofs]
+    offered = replace(passed, offer=Offer(by="ada", host="laptop"))
+    told = of_build(tmp_path / "offered", 191, failed, offered)
+    assert told is not None
+    assert 300 not in [number for proof in told.blame.proofs for number in proof.builds]
