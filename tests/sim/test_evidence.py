@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from cupel.core import evidence
+from cupel.core import events, evidence
 from cupel.core.model import (
     Build,
+    Buildset,
     Evidence,
     Item,
     ItemState,
@@ -191,3 +192,42 @@ def test_a_flake_in_an_audit_refutes_nothing(monkeypatch: pytest.MonkeyPatch) ->
         Verdict.SUCCESS,
     ]
     assert world.has("evidence.withdrawn") == 0
+
+
+def test_a_lie_that_somebody_offers_lands_what_it_proves_and_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While B waits for a machine, ada says that its job has passed on her own: it has not."""
+    monkeypatch.setattr(evidence, "AUDIT_EVERY", 1)
+    world = World(gate=JOBS[:1], slots=1, true_inputs={"test-lib": ("lib/**",)})
+    a = world.push("A", touches={"lib/x"}, land=True, takes=300)
+    b = world.push("B", touches={"lib/y"}, breaks={"test-lib"}, land=True)
+    world.until(lambda: any(build.key for build in world.builds(b) if build.machine_id is None))
+    [waiting] = world.builds(b)
+    state = world.rows.get(Buildset, waiting.buildset_id)
+    assert state.commit is not None
+    assert state.tree is not None
+    offered = events.PassOffered(
+        project_id=waiting.project_id,
+        branch="main",
+        commit=state.commit,
+        tree=state.tree,
+        job=state.jobs[0],
+        key=dict(state.keys)["test-lib"],
+        image=world.nature.image,
+        user="ada",
+        host="laptop",
+        seconds=60.0,
+    )
+    world.say(offered)
+    world.nature.passed.add(world.git.key(state.jobs[0], state.commit, {}))  # as far as she says
+    world.settle()
+    assert world.landed() == [a, b]
+    [audit] = audits(world)
+    assert audit.state is ItemState.REJECTED
+    assert "offered by ada" in (audit.detail or "")
+    [lie] = [each for each in world.rows.all(Evidence) if each.offered]
+    assert lie.withdrawn_at is not None
+    before = len(world.rows.all(Evidence))
+    world.say(offered)
+    assert len(world.rows.all(Evidence)) == before

@@ -91,7 +91,12 @@ def _from_below(world: World, group: list[Item]) -> Iterator[Item]:
 
 
 def _believed(world: World, build: Build) -> Iterator[str]:
-    """A verdict is what the build's own machine said of it, or a pass of all that matters to it."""
+    """A verdict is what the build's own machine said of it, a pass of all that matters to it, or
+    the word of somebody whose machines are none of ours."""
+    if build.offer is not None:
+        if build.verdict is not Verdict.SUCCESS or build.machine_id is not None:
+            yield f"build {build.id} was offered, and is no pass of another's machine"
+        return
     if build.reused_from is not None:
         yield from _reused(world, build)
         return
@@ -109,6 +114,10 @@ def _run(world: World, build: Build) -> Ran | None:
 def _reused(world: World, build: Build) -> Iterator[str]:
     """What passed has read the same as this build would have, on a machine of the same image."""
     origin = world.rows.get(Build, build.reused_from)
+    if origin.offer is not None:
+        if origin.key != build.key:
+            yield f"build {build.id} reuses build {origin.id}, which was offered for something else"
+        return
     ran = _run(world, origin)
     state = world.rows.get(Buildset, build.buildset_id)
     job = next(job for job in state.jobs if job.name == build.job)
