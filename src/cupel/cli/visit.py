@@ -84,10 +84,19 @@ async def visit(address: Address, wish: Wish, ends: Ends) -> int:
 def _asked(wish: Wish) -> dict[str, Any]:
     terminal = None
     if wish.at_terminal:
-        size = os.get_terminal_size()
+        rows, columns = _size()
         term = os.environ.get("TERM", "xterm")
-        terminal = {"rows": size.lines or 24, "columns": size.columns or 80, "term": term}
+        terminal = {"rows": rows, "columns": columns, "term": term}
     return {"command": list(wish.command), "machine": wish.machine, "terminal": terminal}
+
+
+def _size() -> tuple[int, int]:
+    """Rows and columns of our terminal; the usual ones where its size is not known."""
+    try:
+        size = os.get_terminal_size()
+    except OSError:
+        return 24, 80
+    return size.lines or 24, size.columns or 80
 
 
 @contextlib.asynccontextmanager
@@ -182,9 +191,8 @@ async def _follow_size(socket: ClientConnection) -> None:
         while True:
             await changed.wait()
             changed.clear()
-            size = os.get_terminal_size()
             with contextlib.suppress(websockets.ConnectionClosed):
-                await socket.send(json.dumps({"resize": [size.lines, size.columns]}))
+                await socket.send(json.dumps({"resize": list(_size())}))
     finally:
         loop.remove_signal_handler(signal.SIGWINCH)
 
