@@ -78,8 +78,10 @@ async def _carry(talk: Talk) -> int:
 
 
 async def _type(talk: Talk) -> None:
+    """Hand on what is typed. At the end of stdin the terminal is gone, and the shell goes too."""
     async for data in typed():
         await talk.write(data)
+    await talk.hang_up()
 
 
 async def typed() -> AsyncIterator[bytes]:
@@ -93,7 +95,10 @@ async def typed() -> AsyncIterator[bytes]:
             await ready.wait()
         finally:
             loop.remove_reader(descriptor)
-        data = os.read(descriptor, PIECE)
+        try:
+            data = os.read(descriptor, PIECE)
+        except OSError:  # how a terminal ends that is not the one which controls us
+            return
         if not data:
             return
         yield data
