@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from cupel.core.results import Result
+if TYPE_CHECKING:
+    from cupel.core.results import Result
 
 
 def variables(tests: Sequence[Result]) -> dict[str, str]:

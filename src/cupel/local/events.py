@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from cupel.core.results import Tally
+if TYPE_CHECKING:
+    from cupel.core.results import Tally
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -67,7 +66,7 @@ class NamespaceProvider:
         self._launcher = launcher or Launcher(rootless.command(self._rootless))
         self._made: dict[int, NamespaceMachine] = {}
         self._ahead = Ahead(self._lay_out, pause=PAUSE) if ahead else None
-        self._token = secrets.token_hex(4)
+        self._token = os.urandom(4).hex()
         self._numbers = itertools.count()
         self._shells = state.resolve() / "shells"
         """Where each shell mounts what is its own."""
