@@ -36,7 +36,7 @@ class Code(enum.StrEnum):
     MALFORMED = "malformed"
 
 
-TODO: dict[Code, str] = {
+CURES: dict[Code, str] = {
     Code.TRIGGER: "list its jobs in `post`, or run it elsewhere",
     Code.PATHS: "say in `inputs` which files the job depends on",
     Code.RUNNER: "only Linux is run; name a label of your server with --machine",
@@ -83,7 +83,7 @@ class Notes:
 
     def add(self, at: Mark, code: Code, message: str, hint: str | None = None) -> None:
         if len(self._found) < MAX_NOTES:
-            self._found[Note(at, code, message, hint or TODO[code])] = None
+            self._found[Note(at, code, message, hint or CURES[code])] = None
 
     def all(self) -> tuple[Note, ...]:
         return tuple(sorted(self._found))

@@ -16,7 +16,7 @@ from cupel.config import freeze, load, warning
 from cupel.config.problem import ConfigErrors
 from cupel.config.workflow import convert
 from cupel.config.workflow.convert import Imported
-from cupel.config.workflow.note import TODO, Code
+from cupel.config.workflow.note import CURES, Code
 from cupel.core.job import Job, Pipeline
 
 REAL = Path(__file__).parent / "real"
@@ -303,7 +303,7 @@ def test_what_a_workflow_runs_for(on: str, wanted: list[str]) -> None:
 def test_every_code_is_tried_here_and_says_what_to_do() -> None:
     tried = {code.split()[1] for _, wanted in NAMED for code in wanted}
     assert tried | {"trigger", "paths", "runner", "service"} == set(Code)
-    assert set(TODO) == set(Code)
+    assert set(CURES) == set(Code)
 
 
 def test_jobs_of_several_workflows_have_different_names() -> None:
