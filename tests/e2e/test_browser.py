@@ -10,12 +10,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from e2e import server as serving
 from e2e.conftest import Project
 from e2e.server import Server
-from e2e.test_pages import CHROMIUM, FLAGS
+from e2e.stage import CHROMIUM, FLAGS, NEEDS_CHROMIUM
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium package"),
-]
+pytestmark = [pytest.mark.e2e, NEEDS_CHROMIUM]
 
 Open = Callable[..., Page]
 
