@@ -158,6 +158,42 @@ def test_select_filters_orders_and_limits(place: Place) -> None:
     play(place, scenario)
 
 
+def test_values_are_fields_of_what_select_finds(place: Place) -> None:
+    async def scenario(store: interface.Store) -> None:
+        async with store.write() as transaction:
+            await transaction.put(EVENTS)
+        async with store.read() as transaction:
+            for arguments, _ in SELECTIONS:
+                if "order" in arguments:
+                    continue
+                found = await transaction.values(Event, ("id", "user", "at"), **arguments)
+                rows = await transaction.select(Event, **arguments)
+                assert found == [(row.id, row.user, row.at) for row in rows], arguments
+
+    play(place, scenario)
+
+
+def test_values_are_what_fields_are(place: Place) -> None:
+    project = dataclasses.replace(samples.project(1), branches=("main", "naïve"))
+
+    async def scenario(store: interface.Store) -> None:
+        async with store.write() as transaction:
+            await transaction.put([samples.change(1), project])
+            names = ("state", "wants_land", "topic", "created_at")
+            found = (await transaction.values(Change, names))[0]
+            row = await transaction.get(Change, 1)
+            assert found == tuple(getattr(row, name) for name in names)
+            assert type(found[0]) is ChangeState
+            assert found[1] is row.wants_land
+            kept = await transaction.values(Project, ["branches"])
+            assert kept == [(("main", "naïve"),)]
+        async with store.read() as transaction:
+            with pytest.raises(Bug, match="no 'nonsense'"):
+                await transaction.values(Project, ["nonsense"])
+
+    play(place, scenario)
+
+
 def test_enums_and_booleans_can_be_selected_by(place: Place) -> None:
     landed = samples.change(2, state=ChangeState.LANDED, wants_land=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 from cupel.core.model import Row
 from cupel.store.interface import R, Transaction, Where
@@ -107,6 +108,27 @@ class _Watched:
             kind,
             where,
             order=order,
+            descending=descending,
+            limit=limit,
+            after=after,
+            before=before,
+        )
+
+    async def values(
+        self,
+        kind: type[R],
+        fields: Sequence[str],
+        where: Where | None = None,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> list[tuple[Any, ...]]:
+        return await self._inner.values(
+            kind,
+            fields,
+            where,
             descending=descending,
             limit=limit,
             after=after,

@@ -41,6 +41,23 @@ class Transaction(Protocol):
         """
         ...
 
+    async def values(
+        self,
+        kind: type[R],
+        fields: Sequence[str],
+        where: Where | None = None,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """These fields of the rows that fit, in order of their ids: for what looks at very many.
+
+        `after`, `before`, `descending` and `limit` mean what they mean to `select`.
+        """
+        ...
+
     async def count(self, kind: type[R], where: Where | None = None) -> int: ...
 
     async def put(self, rows: Sequence[Row]) -> None:

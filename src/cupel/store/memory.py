@@ -173,6 +173,24 @@ class _View:
             found.reverse()
         return typing.cast("list[R]", found if limit is None else found[:limit])
 
+    async def values(
+        self,
+        kind: type[R],
+        fields: Sequence[str],
+        where: Where | None = None,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> list[tuple[Any, ...]]:
+        self._check()
+        names = [rows.codec(kind).field(name).name for name in fields]
+        found = self._matching(kind, where or {}, after, before)
+        if descending:
+            found.reverse()
+        return [tuple(getattr(row, name) for name in names) for row in found[:limit]]
+
     async def count(self, kind: type[R], where: Where | None = None) -> int:
         self._check()
         return len(self._matching(kind, where or {}, None, None))

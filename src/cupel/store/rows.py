@@ -130,6 +130,13 @@ class Codec(Generic[R]):
                 changed[name] = after
         return dataclasses.replace(row, **changed) if changed else row
 
+    def field(self, name: str) -> Field:
+        """A field by its name. Raises `Bug` for one that the rows have not."""
+        found = self.by_name.get(name)
+        if found is None:
+            raise Bug(f"{self.kind.__name__} rows have no {name!r}")
+        return found
+
     def scalar(self, name: str) -> Field:
         """The field, which must be one that rows can be selected and ordered by."""
         field = self.by_name.get(name)

@@ -22,7 +22,7 @@ from cupel.store import migrations, rows
 from cupel.store.backend import Backend, Session, Statement
 from cupel.store.interface import R, Transaction, Where
 from cupel.store.postgresql import PostgresqlBackend
-from cupel.store.rows import Kind
+from cupel.store.rows import Convert, Kind
 from cupel.store.sqlite import SqliteBackend
 from cupel.store.statements import AFTER, BEFORE, LIMIT, Fit, Shape, Statements
 
@@ -76,6 +76,34 @@ class SqlTransaction:
         )
         found = await self._fetch(self._statements.select(shape), values)
         return [codec.decode(each) for each in found]
+
+    async def values(
+        self,
+        kind: type[R],
+        fields: Sequence[str],
+        where: Where | None = None,
+        *,
+        descending: bool = False,
+        limit: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> list[tuple[Any, ...]]:
+        self._check()
+        codec = rows.codec(kind)
+        decoders = [codec.field(name).decode for name in fields]
+        fits, values = self._where(kind, where or {})
+        values |= {LIMIT: limit, AFTER: after, BEFORE: before}
+        shape = Shape(
+            kind=kind,
+            fits=fits,
+            descending=descending,
+            limit=limit is not None,
+            after=after is not None,
+            before=before is not None,
+            fields=tuple(fields),
+        )
+        found = await self._fetch(self._statements.select(shape), values)
+        return _decoded(found, decoders)
 
     async def count(self, kind: type[R], where: Where | None = None) -> int:
         self._check()
@@ -171,6 +199,19 @@ class SqlTransaction:
             self._usable = False
             _raise_translated(self._backend, error)
             raise
+
+
+def _decoded(
+    found: Sequence[Sequence[Any]], decoders: Sequence[Convert | None]
+) -> list[tuple[Any, ...]]:
+    """The values as the fields have them. Most need no decoding, so that is done by column."""
+    if not found or not any(decoders):
+        return [tuple(each) for each in found]
+    columns = [
+        values if decode is None else [None if value is None else decode(value) for value in values]
+        for values, decode in zip(zip(*found, strict=True), decoders, strict=True)
+    ]
+    return list(zip(*columns, strict=True))
 
 
 _BY_ID = (Fit("id", one=True, none=False),)

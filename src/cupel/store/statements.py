@@ -40,6 +40,8 @@ class Shape:
     limit: bool = False
     after: bool = False
     before: bool = False
+    fields: tuple[str, ...] = ()
+    """Those that are wanted; none stands for all."""
 
 
 class Statements:
@@ -83,7 +85,8 @@ class Statements:
 
     def _select(self, shape: Shape) -> Statement:
         table = schema.TABLES[shape.kind]
-        query = sa.select(*table.c).where(*self._conditions(shape))
+        wanted = [table.c[name] for name in shape.fields] or list(table.c)
+        query = sa.select(*wanted).where(*self._conditions(shape))
         # Ties go by id, in the same direction, so that a page has one right successor.
         for name in dict.fromkeys((shape.order, "id")):
             column = table.c[name]
