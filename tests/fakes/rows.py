@@ -83,6 +83,12 @@ class World:
         self._rows[type(row), row.id] = row
         return row
 
+    def row(self, kind: type[R], id: int) -> R:
+        """The newest row of this id, which must be there."""
+        row = self._rows[kind, id]
+        assert isinstance(row, kind)
+        return row
+
     @property
     def rows(self) -> list[Row]:
         return list(self._rows.values())
@@ -239,8 +245,7 @@ class World:
 
     def head_of(self, item: Item) -> str:
         """The commit that the item's present state has."""
-        buildset = self._rows[Buildset, item.buildset_id or 0]
-        assert isinstance(buildset, Buildset)
+        buildset = self.row(Buildset, item.buildset_id or 0)
         assert buildset.commit is not None
         return buildset.commit
 
