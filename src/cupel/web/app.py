@@ -5,9 +5,6 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import fastapi
-from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from cupel.control.context import Context
 from cupel.web import (
@@ -25,20 +22,9 @@ from cupel.web import (
     results,
     schema,
     security,
+    static,
 )
-from cupel.web.site import STATIC, Site
-
-FOREVER = "public, max-age=31536000, immutable"
-
-
-class _Static(StaticFiles):
-    """Files that browsers keep: their addresses change with their content."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        if scope.get("query_string"):
-            response.headers["Cache-Control"] = FOREVER
-        return response
+from cupel.web.site import Site
 
 
 def mount(app: fastapi.FastAPI, cupel: Context) -> None:
@@ -50,7 +36,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     nouns = (queue, change, build, log, machine, image, live, event, flake, login, schema, results)
     for noun in nouns:
         app.include_router(noun.router)
-    app.mount("/static", _Static(directory=STATIC), name="static")
+    app.mount("/static", static.Files(), name="static")
     problem.install(app)
     app.add_middleware(security.SecurityHeaders)
     app.add_middleware(security.KnownHost, names=[urlsplit(cupel.url).hostname or "localhost"])

@@ -18,10 +18,9 @@ from cupel.control import auth
 from cupel.control.auth import Principal, Scope
 from cupel.control.context import Context
 from cupel.report import reasons
-from cupel.web import ansi, status, text
+from cupel.web import ansi, static, status, text
 
 HERE = Path(__file__).parent
-STATIC = HERE / "static"
 HAVE = "X-Cupel-Have"
 """The header in which the browser says which version of the live part it shows."""
 
@@ -150,20 +149,9 @@ def environment() -> jinja2.Environment:
         look=status.look,
         off_lane=status.OFF_LANE,
         raw_url=lambda build: f"/api/builds/{build}/log",
-        static=_versions().__getitem__,
+        static=static.ADDRESSES.__getitem__,
     )
     return made
-
-
-def _versions() -> dict[str, str]:
-    """Static file → its address with a digest of its content, so that it can be kept for ever."""
-    files = sorted(path for path in STATIC.rglob("*") if path.is_file())
-    return {
-        (name := path.relative_to(STATIC).as_posix()): (
-            f"/static/{name}?v={hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()}"
-        )
-        for path in files
-    }
 
 
 def _here(request: fastapi.Request) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cupel.web import security, site
+from cupel.web import security, site, static
 from fakes import rows
 from unit.web.visit import Visitor, visit
 
@@ -46,9 +46,9 @@ def test_templates_have_no_inline_script_or_style() -> None:
 
 
 def test_the_stylesheet_is_small() -> None:
-    assert (site.STATIC / "cupel.css").stat().st_size < 20_000
+    assert (static.HERE / "cupel.css").stat().st_size < 20_000
 
 
 def test_vendored_scripts_have_their_licences() -> None:
-    names = {path.name for path in (site.STATIC / "vendor").iterdir()}
-    assert {"htmx.LICENSE", "htmx-ext-sse.LICENSE"} < names
+    names = {path.name for path in (static.HERE / "vendor").iterdir()}
+    assert {"htmx.LICENSE", "htmx-ext-sse.LICENSE", "idiomorph-ext.LICENSE"} < names
