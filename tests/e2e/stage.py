@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -58,6 +59,13 @@ class Stage:
             await tx.put([dataclasses.replace(row, title=title)])
         self.served.feed.publish([Event(id=1, at=0.0, kind="change.pushed", change_id=change)])
 
+    async def happen(self, kind: str, text: str) -> None:
+        """An event of the whole server."""
+        async with self.served.store.write() as tx:
+            event = Event(id=next(_numbers), at=time.time(), kind=kind, text=text)
+            await tx.put([event])
+        self.served.feed.publish([event])
+
     async def finish(self, build: int) -> None:
         self.log.close()
         async with self.served.store.write() as tx:
@@ -70,6 +78,7 @@ class Stage:
         self.served.feed.publish([Event(id=2, at=0.0, kind="build.finished", build_id=build)])
 
 
+_numbers = itertools.count(1_000_000)
 _complaints: list[str] = []
 
 

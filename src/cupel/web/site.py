@@ -24,6 +24,16 @@ HERE = Path(__file__).parent
 HAVE = "X-Cupel-Have"
 """The header in which the browser says which version of the live part it shows."""
 
+MENU = (
+    ("/queue", "Queue", "q"),
+    ("/changes", "Changes", "c"),
+    ("/machines", "Machines", "m"),
+    ("/images", "Images", "i"),
+    ("/flakes", "Flaky tests", "f"),
+    ("/events", "Events", "e"),
+)
+"""The address of each section, its name, and the key that leads there after `g`."""
+
 _TIMES = re.compile(r"<time[^>]*>[^<]*</time>")
 
 
@@ -147,6 +157,7 @@ def environment() -> jinja2.Environment:
     made.globals.update(
         artefact_url=lambda build, path: f"/api/builds/{build}/artefacts/{quote(path)}",
         look=status.look,
+        menu=MENU,
         off_lane=status.OFF_LANE,
         raw_url=lambda build: f"/api/builds/{build}/log",
         static=static.ADDRESSES.__getitem__,

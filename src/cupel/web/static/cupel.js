@@ -1,5 +1,7 @@
 // What brings every page to life. Every page is complete without it.
 
+import { copyOnClick } from "./dialog.js";
+import { listen } from "./keys.js";
 import { follow } from "./live.js";
 import { grow } from "./tail.js";
 import { tick } from "./times.js";
@@ -7,3 +9,5 @@ import { tick } from "./times.js";
 follow();
 tick();
 grow();
+listen();
+copyOnClick();

@@ -120,6 +120,7 @@ function isKept(node) {
  */
 function mayUpdate(name, node) {
   if (name === "open" && (node instanceof HTMLDetailsElement || node instanceof HTMLDialogElement)) return false;
+  if (name === "tabindex" && node.hasAttribute("data-row")) return false; // the keys have set it
   if (node instanceof HTMLElement && node.dataset.keep?.split(" ").includes(name)) return false;
   if (node instanceof HTMLInputElement && name === "checked") return node.checked === node.defaultChecked;
   if (node instanceof HTMLOptionElement && name === "selected") return node.selected === node.defaultSelected;
