@@ -13,7 +13,8 @@ from e2e.stage import NEEDS_CHROMIUM, Stage, perform
 pytestmark = [pytest.mark.e2e, NEEDS_CHROMIUM]
 
 FIELDS = """() => document.querySelector("main").insertAdjacentHTML("afterbegin", `
-  <input data-filter aria-label="Filter" value="old"><input data-search type="search" aria-label="Search">`)"""
+  <input data-filter aria-label="Filter" value="old">
+  <input data-search type="search" aria-label="Search">`)"""
 
 FAILURES = """() => document.querySelector("main").insertAdjacentHTML("beforeend", `
   <p id="first" data-failure>One</p>
