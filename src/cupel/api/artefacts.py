@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Annotated, BinaryIO
 from urllib.parse import quote
 
 import fastapi
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
+from cupel.api import ranges
 from cupel.api.caller import FETCHER, Cupel
 from cupel.control import views
 from cupel.errors import NotFound
@@ -29,6 +31,7 @@ SAFE = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
     ".gif": "image/gif",
+    ".webp": "image/webp",
 }
 """Types that no browser runs anything of; every other file is just bytes."""
 
@@ -79,27 +82,48 @@ async def tar(
     operation_id="artefact",
     summary="One file that a build left",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/octet-stream": {}}, "description": "The file"}},
+    responses={
+        200: {"content": {"application/octet-stream": {}}, "description": "The file"},
+        206: {"description": "The part of it that `Range` asks for"},
+        416: {"description": "There is no such part"},
+    },
 )
-async def show(cupel: Cupel, id: int, path: str) -> StreamingResponse:
+async def show(
+    cupel: Cupel,
+    id: int,
+    path: str,
+    range: Annotated[
+        str | None, fastapi.Header(description="Bytes of the file, as `bytes=0-99`.")
+    ] = None,
+) -> Response:
     async with cupel.store.read() as tx:
-        found = next((row for row in await views.artefact_list(tx, id) if row.path == path), None)
-    if found is None:
-        raise NotFound(f"build {id} left no file {path!r}")
+        found = await views.artefact_view(tx, id, path)
     name = PurePosixPath(path)
+    headers = {
+        **GUARD,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.name, safe='')}",
+        "ETag": f'"{found.sha256}"',
+    }
+    part = ranges.parse(range, found.size)
+    if isinstance(part, ranges.Unsatisfiable):
+        headers["Content-Range"] = f"bytes */{found.size}"
+        return Response(None, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers)
+    headers["Content-Length"] = str(part.length)
+    if part.partial:
+        headers["Content-Range"] = f"bytes {part.start}-{part.start + part.length - 1}/{part.size}"
     return StreamingResponse(
-        _pieces(cupel.artefacts.open(id, path)),
+        _pieces(cupel.artefacts.open(id, path), part),
+        HTTPStatus.PARTIAL_CONTENT if part.partial else HTTPStatus.OK,
+        headers,
         media_type=SAFE.get(name.suffix.lower(), "application/octet-stream"),
-        headers={
-            **GUARD,
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.name, safe='')}",
-            "Content-Length": str(found.size),
-            "ETag": f'"{found.sha256}"',
-        },
     )
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, part: ranges.Part) -> Iterator[bytes]:
     with file:
-        while piece := file.read(PIECE):
+        file.seek(part.start)
+        left = part.length
+        while left and (piece := file.read(min(PIECE, left))):
+            left -= len(piece)
             yield piece

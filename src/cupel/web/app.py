@@ -8,6 +8,7 @@ import fastapi
 
 from cupel.control.context import Context
 from cupel.web import (
+    artefact,
     build,
     change,
     event,
@@ -33,7 +34,21 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     Call it after the API's exception handlers are in place: for programs they stay as they are.
     """
     app.state.site = Site(cupel)
-    nouns = (queue, change, build, log, machine, image, live, event, flake, login, schema, results)
+    nouns = (
+        queue,
+        change,
+        build,
+        artefact,
+        log,
+        machine,
+        image,
+        live,
+        event,
+        flake,
+        login,
+        schema,
+        results,
+    )
     for noun in nouns:
         app.include_router(noun.router)
     app.mount("/static", static.Files(), name="static")

@@ -155,7 +155,9 @@ def environment() -> jinja2.Environment:
     )
     made.tests["noteworthy"] = reasons.is_noteworthy
     made.globals.update(
-        artefact_url=lambda build, path: f"/api/builds/{build}/artefacts/{quote(path)}",
+        artefact_url=lambda build, path: f"/builds/{build}/artefacts/{quote(path)}",
+        download_url=lambda build, path: f"/api/builds/{build}/artefacts/{quote(path)}",
+        picture_url=lambda build, path: f"/builds/{build}/picture/{quote(path)}",
         look=status.look,
         menu=MENU,
         off_lane=status.OFF_LANE,

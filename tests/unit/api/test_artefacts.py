@@ -68,6 +68,21 @@ def test_a_file_is_handed_out_but_never_run(tmp_path: Path, name: str, kind: str
     call(tmp_path, ask)
 
 
+def test_a_part_of_a_file_can_be_had(tmp_path: Path) -> None:
+    async def ask(server: Server) -> None:
+        await leave(server, **{"a.txt": b"0123456789"})
+        path = "/api/builds/211/artefacts/a.txt"
+        whole = await server.client.get(path)
+        assert whole.headers["accept-ranges"] == "bytes"
+        part = await server.client.get(path, headers={"Range": "bytes=3-5"})
+        assert (part.status_code, part.content) == (206, b"345")
+        assert part.headers["content-range"] == "bytes 3-5/10"
+        none = await server.client.get(path, headers={"Range": "bytes=10-"})
+        assert (none.status_code, none.headers["content-range"]) == (416, "bytes */10")
+
+    call(tmp_path, ask)
+
+
 @pytest.mark.parametrize("path", ["none", "..%2f..%2fetc%2fpasswd", "", "%00"])
 def test_only_what_was_left_can_be_had(tmp_path: Path, path: str) -> None:
     async def ask(server: Server) -> int:

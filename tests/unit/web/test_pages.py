@@ -302,7 +302,11 @@ def test_artefacts_are_linked_to_where_they_are_served(tmp_path: Path) -> None:
         receiver.feed(tar.getvalue())
         receiver.finish()
         page = await visitor.see(f"/builds/{build.id}")
-        (address,) = re.findall(r'href="(/api/builds/\d+/artefacts/html/[^"]*)"', page)
+        (address,) = re.findall(r'href="(/builds/\d+/artefacts/html/[^"]*)"', page)
+        shown = await visitor.see(address)
+        assert content.decode() not in shown
+        assert "A page is not shown here" in shown
+        (address, *_) = re.findall(r'href="(/api/builds/\d+/artefacts/html/[^"]*)"', shown)
         answer = await visitor.client.get(address)
         assert answer.content == content
         assert answer.headers["content-disposition"].startswith("attachment;")

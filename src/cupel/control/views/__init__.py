@@ -3,8 +3,10 @@
 Every function reads a fixed number of batches, however much there is to show.
 """
 
+from cupel.control.views.artefact import artefact_list as artefact_list
+from cupel.control.views.artefact import artefact_view as artefact_view
+from cupel.control.views.artefact import directory as directory
 from cupel.control.views.branch import branch_status as branch_status
-from cupel.control.views.build import artefact_list as artefact_list
 from cupel.control.views.build import build_list as build_list
 from cupel.control.views.build import build_row as build_row
 from cupel.control.views.build import build_view as build_view
@@ -31,6 +33,7 @@ from cupel.control.views.notes import build_notes as build_notes
 from cupel.control.views.notes import change_notes as change_notes
 from cupel.control.views.notice import delivery_list as delivery_list
 from cupel.control.views.notice import delivery_view as delivery_view
+from cupel.control.views.nouns.artefact import DirectoryView as DirectoryView
 from cupel.control.views.nouns.build import ArtefactView as ArtefactView
 from cupel.control.views.nouns.build import AttemptView as AttemptView
 from cupel.control.views.nouns.build import BuildRef as BuildRef

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cupel.control.views import cache, fleet, lookup, queue, results
+from cupel.control.views.artefact import artefact_list
 from cupel.control.views.cause import causes
 from cupel.control.views.change import attempt_view, attempts
 from cupel.control.views.evidence import offer_view
 from cupel.control.views.nouns.build import (
-    ArtefactView,
     BuildRef,
     BuildView,
     MachineRef,
@@ -20,7 +20,6 @@ from cupel.control.views.nouns.build import (
 )
 from cupel.control.views.nouns.view import Page
 from cupel.core.model import (
-    Artefact,
     Build,
     Buildset,
     BuildState,
@@ -119,17 +118,6 @@ async def build_view(
         tests=await results.tally_view(tx, build),
         offer=offer_view(build),
     )
-
-
-async def artefact_list(tx: Transaction, build: int) -> list[ArtefactView]:
-    """What a build left, by path."""
-    rows = await tx.select(Artefact, {"build_id": build}, order="path")
-    return [
-        ArtefactView(
-            id=row.id, path=row.path, size=row.size, sha256=row.sha256, created_at=row.created_at
-        )
-        for row in rows
-    ]
 
 
 def _ref(
