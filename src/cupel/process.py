@@ -8,7 +8,7 @@ import dataclasses
 import os
 import shlex
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from cupel import logger
@@ -97,6 +97,49 @@ async def pour(
         await _reap(process)
     assert process.returncode is not None
     return Result(argv=words, exit_status=process.returncode, out=b"", err=err.result())
+
+
+async def lines(
+    argv: Sequence[str | Path],
+    pieces: AsyncIterator[bytes],
+    *,
+    timeout: float | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """The lines that a program writes, as they come, while it is given a stdin piece by piece.
+
+    Whoever stops listening ends it: close the iterator. It ends with the program, however that
+    ends. Raises `InfraError` when it takes longer than `timeout` seconds.
+    """
+    words = tuple(str(word) for word in argv)
+    process = await _start(words, True, None, None)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    feeding = asyncio.ensure_future(_feed(process, pieces))
+    complaints = asyncio.ensure_future(process.stderr.read())
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            while line := await process.stdout.readline():
+                yield line
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise InfraError(f"took longer than {timeout} s: {shlex.join(words)}") from None
+    finally:
+        feeding.cancel()
+        await _reap(process)
+        await asyncio.gather(feeding, return_exceptions=True)
+        said = (await complaints).decode(errors="replace").strip()
+        if said:
+            log.warning("program complained", command=shlex.join(words), said=said[-2000:])
+
+
+async def _feed(process: asyncio.subprocess.Process, pieces: AsyncIterator[bytes]) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        async for piece in pieces:
+            process.stdin.write(piece)
+            await process.stdin.drain()
+        process.stdin.close()
 
 
 async def _start(

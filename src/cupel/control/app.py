@@ -28,6 +28,7 @@ from cupel.control.offers import Offers
 from cupel.control.pools import pools
 from cupel.control.pushes import Pushes
 from cupel.control.remote import Remote
+from cupel.control.signing import Signing
 from cupel.control.states import Repositories, States
 from cupel.control.visits import Visits
 from cupel.core import events
@@ -168,6 +169,8 @@ class Cupel:
             group.create_task(self.hook_server.run(), name="hooks")
             group.create_task(self._keep_house(), name="housekeeping")
             group.create_task(self._miss(hosts), name="absent hosts")
+            signing = Signing(self.store, self.feed, self.logs, self.state / "logs")
+            group.create_task(signing.run(), name="signatures of logs")
             group.create_task(self.notices.run(), name="notices")
             group.create_task(self.visits.warn(self.clock), name="holds that end soon")
 

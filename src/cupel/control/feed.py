@@ -32,9 +32,18 @@ class Subscription:
 
     def skip(self) -> None:
         """Drop what has come so far: the listener is about to read the store anyway."""
+        self.take()
+
+    def take(self) -> list[Event]:
+        """What has come so far, without waiting."""
+        found: list[Event] = []
         while not self._queue.empty():
-            if self._queue.get_nowait() is None:
+            event = self._queue.get_nowait()
+            if event is None:
                 self._closed = True
+            else:
+                found.append(event)
+        return found
 
     def offer(self, event: Event) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cupel.errors import Bug
 from cupel.log import append
+from cupel.log.search import LogSearch
 from cupel.log.stream import LogReader
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class LogStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._writers: dict[int, append.LogWriter] = {}
+        self.search = LogSearch(root)
         self._excerpts: collections.OrderedDict[tuple[int, int, int | None], list[Shown]] = (
             collections.OrderedDict()
         )
@@ -52,6 +54,10 @@ class LogStore:
             while len(self._excerpts) > EXCERPTS:
                 self._excerpts.popitem(last=False)
         return self._excerpts[key]
+
+    def is_written(self, build_id: int) -> bool:
+        """Whether more of the log may come."""
+        return self._live(build_id) is not None
 
     def metrics(self, build_id: int, part: int = 0) -> Path:
         """The file of what a machine of the build used; see `log.metrics`."""
