@@ -149,7 +149,10 @@ function list() {
   open("Keys", all);
 }
 
-/** A form whose button says so is sent after a question. @param {SubmitEvent} event */
+/**
+ * A form whose button says so is sent after a question.
+ * @param {SubmitEvent} event
+ */
 function confirmFirst(event) {
   const { submitter: button, target: form } = event;
   if (!(button instanceof HTMLButtonElement) || !(form instanceof HTMLFormElement)) return;

@@ -28,9 +28,9 @@ export function refresh() {
 /**
  * Change the page's query and show what it asks for.
  * @param {URLSearchParams} query
- * @param {{ back?: boolean }} [how] `back`: the browser's back button returns to the former
+ * @param {boolean} [back] whether the browser's back button returns to the former
  */
-export function show(query, { back = false } = {}) {
+export function show(query, back = false) {
   const text = query.toString();
   const url = location.pathname + (text ? `?${text}` : "") + location.hash;
   if (back) history.pushState(null, "", url);

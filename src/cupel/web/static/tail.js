@@ -3,7 +3,10 @@
 import { refresh } from "./live.js";
 import { PatientSource } from "./stream.js";
 
-/** New lines come into view while the end is in view. @param {HTMLElement} log */
+/**
+ * New lines come into view while the end is in view.
+ * @param {HTMLElement} log
+ */
 function tail(log) {
   const { tail: address = "", last: from = "0", step = "0" } = log.dataset;
   const count = document.getElementById("log-count");

@@ -22,7 +22,7 @@ function ago(seconds) {
 
 /** Times go on from what the server said, so the browser's clock need not be right. */
 export function tick() {
-  /** What each said, and since when. @type {WeakMap<Element, { said: string, at: number }>} */
+  /** @type {WeakMap<Element, { said: string, at: number }>} */
   const seen = new WeakMap();
   const update = () => {
     const now = performance.now();
