@@ -87,11 +87,18 @@ def _refuse(kind: str, text: str) -> None:
         _complaints.append(text)
 
 
-def perform(directory: Path, act: Callable[[Stage], Awaitable[None]]) -> None:
-    """Run `act` on a stage of its own."""
+def perform(
+    directory: Path,
+    act: Callable[[Stage], Awaitable[None]],
+    *,
+    prepare: Callable[[busy.Busy], object] | None = None,
+) -> None:
+    """Run `act` on a stage of its own; `prepare` adds to the world before anybody looks."""
 
     async def run(listener: socket.socket) -> None:
         told = busy.busy(time.time())
+        if prepare is not None:
+            prepare(told)
         served = fakes_served.served(
             await told.world.store(),
             directory,

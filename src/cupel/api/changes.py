@@ -12,6 +12,7 @@ from cupel.api.caller import READER, Administrator, Before, Cupel, Limit, Writer
 from cupel.control import views
 from cupel.control.context import Context
 from cupel.core.model import Change, ChangeState
+from cupel.git.compare import Amount
 
 router = fastapi.APIRouter(prefix="/api/changes", tags=["changes"])
 
@@ -69,6 +70,42 @@ async def list_all(
 async def show(cupel: Cupel, id: int) -> views.ChangeView:
     async with cupel.store.read() as tx:
         return await views.change_view(tx, id, now=cupel.clock(), logs=cupel.logs)
+
+
+@router.get(
+    "/{id}/diff",
+    operation_id="change_diff",
+    summary="What differs between patch sets",
+    description="As the author made it: where the two are made on different commits, the earlier is"
+    " put on what the later is made on, so that what others did in between is left out.",
+    dependencies=[READER],
+)
+async def diff(
+    cupel: Cupel,
+    id: int,
+    start: Annotated[
+        str,
+        fastapi.Query(alias="from", description="A patch set, or `base`: what `to` is made on."),
+    ] = "base",
+    end: Annotated[
+        int | None, fastapi.Query(alias="to", ge=1, description="A later patch set; the newest.")
+    ] = None,
+    path: Annotated[
+        str | None, fastapi.Query(description="Only this file, at up to 20,000 lines.")
+    ] = None,
+    context: Annotated[
+        int, fastapi.Query(ge=0, le=1000, description="Lines around what differs.")
+    ] = 3,
+    spaces: Annotated[
+        bool, fastapi.Query(description="Whether a difference in white space alone counts.")
+    ] = True,
+) -> views.DiffView:
+    root = cupel.repositories.root
+    async with cupel.store.read() as tx:
+        sides = await views.diff_sides(tx, id, start=views.patch_set_or_base(start), end=end)
+        notes = await views.change_notes(tx, cupel.results, root, id, sides.end.number)
+    amount = Amount(context=context, spaces=spaces)
+    return await views.diff_view(root, sides, path=path, amount=amount, notes=notes)
 
 
 @router.post("/{id}/approve", operation_id="change_approve", summary="Approve a change")

@@ -139,6 +139,26 @@ async def _pick(repo: Path, onto: str, proposal: Proposal) -> Merged | Conflicte
     return Merged(commit=made, tree=tree)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """The tree that a commit's own part makes on another base; in `conflicts` both stand."""
+
+    tree: str
+    conflicts: tuple[str, ...]
+
+
+async def replay(repo: Path, commit: str, parent: str | None, onto: str) -> Replayed:
+    """What `commit` adds to `parent`, on top of `onto`.
+
+    Where these do not go together the files have git's conflict markers, as in the merge that a
+    person would have had to resolve.
+    """
+    result = await _merge_tree(repo, await _beside(repo, onto, parent), commit)
+    tree = result.out.split(b"\0", 1)[0].decode()
+    paths = parse_conflict(result.out).paths if result.exit_status else ()
+    return Replayed(tree=tree, conflicts=paths)
+
+
 async def _beside(repo: Path, onto: str, parent: str | None) -> str:
     """A commit of `onto`'s tree whose history is that of a change's parent.
 
@@ -167,6 +187,14 @@ async def _base(repo: Path, onto: str, commit: str) -> str | None:
 
 
 async def _merge_trees(repo: Path, onto: str, commit: str) -> str | Conflicted:
+    result = await _merge_tree(repo, onto, commit)
+    if result.exit_status == 0:
+        return result.out.split(b"\0", 1)[0].decode()
+    return parse_conflict(result.out)
+
+
+async def _merge_tree(repo: Path, onto: str, commit: str) -> Result:
+    """What `git merge-tree` says; its status is 1 for a conflict."""
     result = await run.git(
         repo,
         "merge-tree",
@@ -179,11 +207,9 @@ async def _merge_trees(repo: Path, onto: str, commit: str) -> str | Conflicted:
         oid(commit),
         check=False,
     )
-    if result.exit_status == 0:
-        return result.out.split(b"\0", 1)[0].decode()
-    if result.exit_status == 1:
-        return parse_conflict(result.out)
-    raise _failed(repo, result)
+    if result.exit_status not in (0, 1):
+        raise _failed(repo, result)
+    return result
 
 
 def parse_conflict(out: bytes) -> Conflicted:

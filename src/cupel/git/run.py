@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import shlex
 import signal
@@ -83,6 +84,53 @@ async def git(
             hint=result.err.decode(errors="replace").strip()[-2000:] or None,
         )
     return result
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The beginning of what a command writes, and whether that is all."""
+
+    out: bytes
+    whole: bool
+
+
+async def part(
+    repo: Path, *args: str, limit: int, env: Mapping[str, str] | None = None, timeout: float
+) -> Part:
+    """Run a git command on the bare repository `repo` for the first `limit` bytes that it writes.
+
+    It is ended when it writes more. Raises `InfraError` like `git`.
+    """
+    running = await start(repo, *args, env=env or {})
+    assert running.stdin is not None
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdin.close()
+    try:
+        async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
+            err = group.create_task(running.stderr.read())
+            out = await _first(running.stdout, limit)
+            if not out.whole:
+                _signal(running.pid, signal.SIGTERM)
+            status = await running.wait()
+    except TimeoutError:
+        raise InfraError(f"took longer than {timeout} s: {shlex.join(_argv(repo, args))}") from None
+    finally:
+        await stop(running)
+    if out.whole and status != 0:
+        raise InfraError(
+            f"exit status {status}: {shlex.join(_argv(repo, args))}",
+            hint=err.result().decode(errors="replace").strip()[-2000:] or None,
+        )
+    return out
+
+
+async def _first(stream: asyncio.StreamReader, limit: int) -> Part:
+    pieces = []
+    while limit > 0 and (piece := await stream.read(min(limit, 1 << 16))):
+        pieces.append(piece)
+        limit -= len(piece)
+    return Part(out=b"".join(pieces), whole=limit > 0 or not await stream.read(1))
 
 
 async def in_work_tree(

@@ -11,6 +11,7 @@ from cupel.web import (
     artefact,
     build,
     change,
+    diff,
     event,
     flake,
     image,
@@ -37,6 +38,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     nouns = (
         queue,
         change,
+        diff,
         build,
         artefact,
         log,

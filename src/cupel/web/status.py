@@ -51,6 +51,11 @@ LOOKS: dict[str, Look] = {
     "error": Look("infra", "error", "infra"),
     "lost": Look("infra", "lost", "infra"),
     "held": Look("hold", "held", "warn"),
+    # what became of a file
+    "added": Look("plus", "added", "good"),
+    "changed": Look("edit", "changed", "quiet"),
+    "renamed": Look("edit", "renamed", "quiet"),
+    "retyped": Look("edit", "retyped", "quiet"),
     # what no longer matters
     "removed": Look("skip", "removed", "quiet"),
     "cancelled": Look("stop", "cancelled", "quiet"),

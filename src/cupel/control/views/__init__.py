@@ -13,7 +13,11 @@ from cupel.control.views.build import build_view as build_view
 from cupel.control.views.cache import cache_list as cache_list
 from cupel.control.views.cause import causes as causes
 from cupel.control.views.change import change_list as change_list
+from cupel.control.views.change import change_ref as change_ref
 from cupel.control.views.change import change_view as change_view
+from cupel.control.views.diff import diff_sides as diff_sides
+from cupel.control.views.diff import diff_view as diff_view
+from cupel.control.views.diff import patch_set_or_base as patch_set_or_base
 from cupel.control.views.evidence import evidence_view as evidence_view
 from cupel.control.views.flake import flake_list as flake_list
 from cupel.control.views.flake import known_flakes as known_flakes
@@ -57,6 +61,10 @@ from cupel.control.views.nouns.change import ChangeRef as ChangeRef
 from cupel.control.views.nouns.change import ChangeView as ChangeView
 from cupel.control.views.nouns.change import HistoryView as HistoryView
 from cupel.control.views.nouns.change import PatchSetView as PatchSetView
+from cupel.control.views.nouns.diff import DiffView as DiffView
+from cupel.control.views.nouns.diff import FileDiffView as FileDiffView
+from cupel.control.views.nouns.diff import HunkView as HunkView
+from cupel.control.views.nouns.diff import LineView as LineView
 from cupel.control.views.nouns.event import EventView as EventView
 from cupel.control.views.nouns.evidence import EvidenceView as EvidenceView
 from cupel.control.views.nouns.evidence import OfferedView as OfferedView

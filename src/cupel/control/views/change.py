@@ -64,13 +64,24 @@ async def change_list(
     return Page(entries=entries, next=rows[limit - 1].id if len(rows) > limit else None)
 
 
+async def change_ref(tx: Transaction, id: int) -> ChangeRef:
+    """A change in one line. Raises NotFound."""
+    change = await _change(tx, id)
+    return lookup.change_ref(change, await lookup.by_id(tx, Project, [change.project_id]))
+
+
+async def _change(tx: Transaction, id: int) -> Change:
+    change = await tx.get(Change, id)
+    if change is None:
+        raise NotFound(f"there is no change {id}", hint="`cupel change list` has them all")
+    return change
+
+
 async def change_view(
     tx: Transaction, id: int, *, now: float, logs: LogStore | None = None
 ) -> ChangeView:
     """All of a change. Raises NotFound. Why builds did not pass is left out without `logs`."""
-    change = await tx.get(Change, id)
-    if change is None:
-        raise NotFound(f"there is no change {id}", hint="`cupel change list` has them all")
+    change = await _change(tx, id)
     patch_sets = await tx.select(PatchSet, {"change_id": id}, order="number", descending=True)
     approvals = await tx.select(Approval, {"change_id": id})
     newest = next((row for row in patch_sets if row.number == change.patch_set), None)

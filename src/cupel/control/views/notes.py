@@ -26,6 +26,8 @@ MOST_FILES = 50
 LONGEST_LINE = 300
 """Characters of a line that are shown."""
 
+NONE = NotesView(commit=None, annotations=[], files=[], covered=0, missed=0, has_coverage=False)
+
 _ORDER = {Level.ERROR: 0, Level.WARNING: 1, Level.NOTICE: 2}
 
 
@@ -41,13 +43,20 @@ async def build_notes(
 
 
 async def change_notes(
-    tx: Transaction, store: ResultStore, repositories: Path, number: int
+    tx: Transaction,
+    store: ResultStore,
+    repositories: Path,
+    number: int,
+    patch_set: int | None = None,
 ) -> NotesView:
-    """Those of a change: of all builds of the newest state of its newest patch set that ran."""
+    """Those of a change: of all builds of the newest state of a patch set that ran.
+
+    It is by default the newest patch set. Raises `NotFound`.
+    """
     change = await tx.get(Change, number)
     if change is None:
         raise NotFound(f"there is no change {number}")
-    where = {"change_id": number, "patch_set": change.patch_set}
+    where = {"change_id": number, "patch_set": patch_set or change.patch_set}
     for item in await tx.select(Item, where, descending=True):
         buildset = await tx.get(Buildset, item.buildset_id) if item.buildset_id else None
         if buildset is None:
@@ -56,7 +65,7 @@ async def change_notes(
         ended = [build for build in builds if build.state is BuildState.FINISHED]
         if ended:
             return await _view(tx, store, repositories, change.project_id, buildset, ended)
-    return NotesView(annotations=[], files=[], covered=0, missed=0, has_coverage=False)
+    return NONE
 
 
 async def _view(
@@ -69,7 +78,7 @@ async def _view(
 ) -> NotesView:
     found = await asyncio.to_thread(_read, store, builds)
     if not any(notes.annotations or notes.coverage for _, notes in found):
-        return NotesView(annotations=[], files=[], covered=0, missed=0, has_coverage=False)
+        return NONE
     project = await tx.get(Project, project_id)
     assert project is not None
     added = await _added(repositories / f"{project.name}.git", buildset)
@@ -83,6 +92,7 @@ async def _view(
     annotations = _annotations(found, added)
     commit = None if buildset is None else buildset.commit
     return NotesView(
+        commit=commit,
         annotations=await _with_source(repositories / f"{project.name}.git", commit, annotations),
         files=files,
         covered=sum(file.covered for file in files),

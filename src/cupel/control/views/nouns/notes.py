@@ -41,8 +41,10 @@ class NotesView(View):
     """What builds said of lines: those that the change adds come first.
 
     `covered` and `missed` are sums over `files`; `has_coverage` whether anybody has measured it.
+    `commit` is the state whose lines they are.
     """
 
+    commit: str | None
     annotations: list[AnnotationView]
     files: list[FileCoverageView]
     covered: int
