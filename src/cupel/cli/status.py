@@ -30,7 +30,9 @@ CAUSES = 3
 
 FAILED = ("failed", "rejected")
 AHEAD = 3
-COLUMNS = ("CHANGE", "STATE", "PROVED ON", "JOBS", "FOR", "AUTHOR", "TITLE")
+COLUMNS = ("CHANGE", "STATE", "PROVED ON", "JOBS", "FOR", "LANDS", "AUTHOR", "TITLE")
+GOES_ON = frozenset({"seconds", "estimate"})
+"""What of a queue changes by itself."""
 
 
 @click.command()
@@ -107,10 +109,10 @@ def _watch_json(client: Client, project: str | None) -> None:
 
 
 def _timeless(value: object) -> object:
-    """The same without durations, which change by themselves."""
+    """The same without what changes by itself."""
     match value:
         case dict():
-            return {key: _timeless(each) for key, each in value.items() if key != "seconds"}
+            return {key: _timeless(each) for key, each in value.items() if key not in GOES_ON}
         case list():
             return [_timeless(each) for each in value]
         case _:
@@ -133,7 +135,9 @@ def _title(queue: QueueView) -> str:
     at = ", ".join(head if len(heads) == 1 else f"{head} ({name})" for name, head in heads)
     rules = queue.rules
     closed = f", closed by {rules.closed_by}: {rules.closed}" if rules.closed else ""
-    return f"{queue.name} {queue.branch} at {at}: {len(queue.gate)} in the gate{closed}"
+    left = queue.estimate.empties
+    empty = f", empty in about {text.roughly(left)}" if queue.gate and left is not None else ""
+    return f"{queue.name} {queue.branch} at {at}: {len(queue.gate)} in the gate{empty}{closed}"
 
 
 def _is_shown(queue: QueueView) -> bool:
@@ -153,6 +157,7 @@ def _rows(queue: QueueView) -> Iterator[tuple[output.Text, ...]]:
             _proved_on(item),
             _jobs(item.jobs),
             text.elapsed(item.seconds),
+            _lands(item),
             name_of(item.author),
             item.title,
         )
@@ -163,9 +168,17 @@ def _rows(queue: QueueView) -> Iterator[tuple[output.Text, ...]]:
             "",
             "",
             "",
+            "",
             name_of(kept.change.author),
             kept.change.title,
         )
+
+
+def _lands(item: ItemView) -> str:
+    """In about how long it is expected to, where that is known."""
+    if item.estimate is None or item.estimate.lands is None:
+        return ""
+    return f"~{text.roughly(item.estimate.lands)}"
 
 
 def _proved_on(item: ItemView) -> str:

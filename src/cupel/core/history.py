@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -184,6 +185,20 @@ class Duration:
     p50: float
     p90: float
 
+    def left(self, elapsed: float) -> float:
+        """Seconds that a pass takes yet, as often as not, when it has not ended until now.
+
+        The median of what the lognormal distribution leaves beyond `elapsed`: at first the usual
+        time less what has passed; of one that goes on for longer than most it grows again.
+        """
+        spread = math.log(max(self.p90 / self.p50, 1.0)) / _Z90
+        if elapsed <= 0.0 or spread < _SHARP:
+            return max(self.p50 - max(elapsed, 0.0), 0.0)
+        late = _NORMAL.cdf((math.log(elapsed) - math.log(self.p50)) / spread)
+        if late > _LATEST:
+            return elapsed * spread
+        return self.p50 * math.exp(spread * _NORMAL.inv_cdf((1.0 + late) / 2.0)) - elapsed
+
 
 _GUESS_SHARE = 1 / 3
 _GUESS_MOST = 600.0
@@ -198,6 +213,32 @@ _GUESS_SPREAD = 1.0
 
 _Z90 = 1.2815515655446004
 """The 90th percentile of the standard normal distribution."""
+
+
+_NORMAL = statistics.NormalDist()
+
+_SHARP = 0.001
+"""A spread of the logarithm so small that the time is as good as known."""
+
+_LATEST = 1 - 1e-9
+"""Beyond this share of all passes, the distribution says nothing any more."""
+
+_OWN_SPREAD = 0.25
+"""What is added, as one pass, to the spread of times that were seen: a few say little about it."""
+
+
+def usual(known: History | None) -> Duration | None:
+    """How long a pass takes by what was seen alone; None where no pass was. For people: what
+    plans by it takes `seconds`, which guesses."""
+    if known is None or known.passes <= 0.0:
+        return None
+    variance = max(known.log_square - known.log_seconds**2, 0.0)
+    spread = (known.passes * variance + _OWN_SPREAD**2) / (known.passes + 1.0)
+    return Duration(
+        mean=math.exp(known.log_seconds + spread / 2),
+        p50=math.exp(known.log_seconds),
+        p90=math.exp(known.log_seconds + _Z90 * math.sqrt(spread)),
+    )
 
 
 def seconds(draft: Draft, project_id: int, job_name: str, timeout: float) -> Duration:

@@ -22,8 +22,8 @@ def reasons(draft: Draft, builds: Iterable[Build]) -> dict[int, str]:
 
     Those that are not queued are left out, and those that the next planning may give one.
     """
-    room = Room(draft)
-    found = {build.id: _why(room, build) for build in builds if build.state is BuildState.QUEUED}
+    asked = _Asked(Room(draft))
+    found = {build.id: asked.why(build) for build in builds if build.state is BuildState.QUEUED}
     return {number: why for number, why in found.items() if why is not None}
 
 
@@ -46,25 +46,51 @@ def _served(draft: Draft) -> frozenset[int]:
     return frozenset(found)
 
 
-def _why(room: Room, build: Build) -> str | None:
-    own = together.why_never(room, build) or room.in_the_way(build)
-    if own is not None:
-        return own
-    if build.parts:
-        return together.why_not_yet(room, build)
-    if not room.is_known(build.label):
-        return f"{build.label} is not in the server's configuration"
-    fit = [host for host in room.hosts if makes(host, build.label)]
-    if not fit:
-        return f"no host makes {build.label}" if room.hosts else "no host is connected"
-    usable = [host for host in fit if hosts.takes_more(host, room.now)]
-    if not usable:
-        return "; ".join(hosts.why_no_builds(host, room.now) or "" for host in fit)
-    free = [host for host in usable if room.may_go(host, build)]
-    if not free:
-        seconds = room.asked_again_at(build) - room.now
-        return f"its host failed it and is asked again in {seconds:.0f} s"
-    return _why_no_machine(room, build.label, free)
+class _Asked:
+    """The room as it is, and what was found out about each label: many builds ask for the same."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._fit: dict[str, list[Host]] = {}
+        self._usable: dict[str, list[Host]] = {}
+        self._told: dict[tuple[str, tuple[int, ...]], str | None] = {}
+
+    def why(self, build: Build) -> str | None:
+        room = self._room
+        own = together.why_never(room, build) or room.in_the_way(build)
+        if own is not None:
+            return own
+        if build.parts:
+            return together.why_not_yet(room, build)
+        if not room.is_known(build.label):
+            return f"{build.label} is not in the server's configuration"
+        usable = self._hosts(build.label)
+        if not usable:
+            return self._why_no_host(build.label)
+        free = usable
+        if room.has_been_lost(build):
+            free = [host for host in usable if room.may_go(host, build)]
+        if not free:
+            seconds = room.asked_again_at(build) - room.now
+            return f"its host failed it and is asked again in {seconds:.0f} s"
+        key = (build.label, tuple(host.id for host in free))
+        if key not in self._told:
+            self._told[key] = _why_no_machine(room, build.label, free)
+        return self._told[key]
+
+    def _hosts(self, label: str) -> list[Host]:
+        """Those that make the label and may be given builds."""
+        if label not in self._usable:
+            room = self._room
+            self._fit[label] = [host for host in room.hosts if makes(host, label)]
+            self._usable[label] = [h for h in self._fit[label] if hosts.takes_more(h, room.now)]
+        return self._usable[label]
+
+    def _why_no_host(self, label: str) -> str:
+        room = self._room
+        if not self._fit[label]:
+            return f"no host makes {label}" if room.hosts else "no host is connected"
+        return "; ".join(hosts.why_no_builds(host, room.now) or "" for host in self._fit[label])
 
 
 def _why_no_machine(room: Room, label: str, usable: Sequence[Host]) -> str | None:

@@ -121,6 +121,31 @@ CONFLICTS = "it conflicts with what is ahead"
 MISCONFIGURED = "its configuration can't be used"
 
 
+# When something is done.
+
+
+def window(now: int, floor: int, ceiling: int | None, rejected: int | None) -> str:
+    """How many items may be under way, and why it is not more."""
+    most = "" if ceiling is None else f", {ceiling} at most"
+    last = "" if rejected is None else f", last by #{rejected}"
+    return (
+        f"{now} at a time: one more after each landing{most}; half as many after each rejection"
+        f"{last}, {floor} at least"
+    )
+
+
+NO_MACHINES = "no host takes builds now"
+JOBS_UNKNOWN = "its jobs are not known until its state is made"
+IN_DOUBT = "it does not land as it stands"
+TREE_CLOSED = "the tree is closed"
+UNKNOWN_BEHIND = "it is not known when what is ahead of it is done"
+
+
+def never_passed(job: str) -> str:
+    """Why nobody knows how long something takes."""
+    return f"{job} has not passed here before, so nobody knows how long it takes"
+
+
 # What others are told.
 
 

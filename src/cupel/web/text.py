@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 
 from markupsafe import Markup, escape
@@ -50,6 +51,21 @@ def elapsed(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def roughly(seconds: float) -> str:
+    """A time that nobody knows exactly: `under 10 s`, `40 s`, `4 min`, `1 h 20 min`, `3 d`."""
+    if seconds < 10:
+        return "under 10 s"
+    if seconds <= 50:
+        return f"{math.ceil(seconds / 10) * 10} s"
+    minutes = math.ceil(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 600:
+        return f"{minutes // 60} h {minutes % 60 // 10 * 10:02d} min"
+    hours = round(minutes / 60)
+    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} d"
 
 
 def ago(at: float, now: float) -> str:

@@ -17,7 +17,17 @@ def test_status_shows_each_queue_in_landing_order(cupel: Command) -> None:
     assert said.code == 0
     title, columns, *rows = said.out.splitlines()
     assert title == f"demo main at {world.HEAD[:12]}: 3 in the gate"
-    assert columns.split() == ["CHANGE", "STATE", "PROVED", "ON", "JOBS", "FOR", "AUTHOR", "TITLE"]
+    assert columns.split() == [
+        "CHANGE",
+        "STATE",
+        "PROVED",
+        "ON",
+        "JOBS",
+        "FOR",
+        "LANDS",
+        "AUTHOR",
+        "TITLE",
+    ]
     assert [row.split()[0] for row in rows[:5]] == ["#21", "#22", "#23", "#20", "#19"]
     assert rows[5:7] == ["", "#19 lint"]
     assert rows[7].startswith("  not decided: it was run once, so it may also be a flake;")

@@ -30,6 +30,18 @@ def test_how_long_ago(seconds: float, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "under 10 s"), (9.9, "under 10 s"), (31, "40 s"), (50, "50 s"), (51, "1 min"),
+        (61, "2 min"), (3599, "1 h 00 min"), (5000, "1 h 20 min"), (40_000, "11 h"),
+        (3 * 86400, "3 d"),
+    ],
+)  # fmt: skip
+def test_times_that_nobody_knows_exactly(seconds: float, said: str) -> None:
+    assert text.roughly(seconds) == said
+
+
+@pytest.mark.parametrize(
     ("count", "said"),
     [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (412 << 20, "412 MiB"), (5 << 40, "5 TiB")],
 )

@@ -65,6 +65,9 @@ from cupel.control.views.nouns.diff import DiffView as DiffView
 from cupel.control.views.nouns.diff import FileDiffView as FileDiffView
 from cupel.control.views.nouns.diff import HunkView as HunkView
 from cupel.control.views.nouns.diff import LineView as LineView
+from cupel.control.views.nouns.estimate import ItemEstimateView as ItemEstimateView
+from cupel.control.views.nouns.estimate import JobEstimateView as JobEstimateView
+from cupel.control.views.nouns.estimate import QueueEstimateView as QueueEstimateView
 from cupel.control.views.nouns.event import EventView as EventView
 from cupel.control.views.nouns.evidence import EvidenceView as EvidenceView
 from cupel.control.views.nouns.evidence import OfferedView as OfferedView
@@ -84,6 +87,7 @@ from cupel.control.views.nouns.item import AlternativeView as AlternativeView
 from cupel.control.views.nouns.item import ItemView as ItemView
 from cupel.control.views.nouns.item import JobView as JobView
 from cupel.control.views.nouns.item import ProofView as ProofView
+from cupel.control.views.nouns.item import ReusedJobView as ReusedJobView
 from cupel.control.views.nouns.label import LabelView as LabelView
 from cupel.control.views.nouns.notes import AnnotationView as AnnotationView
 from cupel.control.views.nouns.notes import FileCoverageView as FileCoverageView

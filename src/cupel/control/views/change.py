@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cupel.control import load
 from cupel.control.views import cause, lane, lookup, queue
+from cupel.control.views import item as items
 from cupel.control.views.nouns.build import AttemptView
 from cupel.control.views.nouns.cause import CauseView
 from cupel.control.views.nouns.change import (
@@ -198,11 +199,11 @@ async def _histories(tx: Transaction, change: Change, now: float) -> list[Histor
     own = await tx.select(Item, {"change_id": change.id}, descending=True)
     if not own:
         return []
-    rows = await queue.rows_of(tx, own, now)
+    rows = await items.rows_of(tx, own, now)
     places = lane.Survey()
     if any(row.state in LIVE_ITEMS for row in own):
-        places = await _places(tx, change, now)
-    views = queue.item_views(rows, own, places, now)
+        places = await _places(tx, change)
+    views = items.item_views(rows, own, places, now)
     ids = {row.id for row in own}
     buildsets = await tx.select(Buildset, {"item_id": ids}, descending=True)
     builds = await tx.select(Build, {"item_id": ids})
@@ -222,7 +223,7 @@ async def _histories(tx: Transaction, change: Change, now: float) -> list[Histor
     ]
 
 
-async def _places(tx: Transaction, change: Change, now: float) -> lane.Survey:
+async def _places(tx: Transaction, change: Change) -> lane.Survey:
     """The places in the gate that the change stands in."""
     (project,) = await tx.select(Project, {"id": [change.project_id]})
     beside = await tx.select(Project, {"queue_id": project.queue_id})
@@ -235,7 +236,7 @@ async def _places(tx: Transaction, change: Change, now: float) -> lane.Survey:
             "state": LIVE_ITEMS,
         },
     )
-    return queue.survey(await queue.rows_of(tx, gate, now), gate)
+    return await items.survey_of(tx, gate)
 
 
 def _buildset(row: Buildset, item: Item, builds: list[AttemptView]) -> BuildsetView:

@@ -28,6 +28,7 @@ from cupel.core.model import (
     Row,
     Verdict,
 )
+from cupel.core.semaphore import HOLDING
 from cupel.errors import NotFound
 from cupel.host.messages import HostLoad
 from cupel.store.interface import Transaction
@@ -38,8 +39,6 @@ PRESENT = frozenset(MachineState) - {MachineState.GONE}
 NO_LOADS: Mapping[str, HostLoad] = MappingProxyType({})
 
 KNOWN = frozenset(HostState) - {HostState.FORGOTTEN}
-
-UNFINISHED = frozenset(BuildState) - {BuildState.FINISHED}
 
 
 async def machine_list(
@@ -94,18 +93,26 @@ async def host_view(
     raise NotFound(f"there is no host {name}", hint="`cupel host list` has them all")
 
 
-async def waits(tx: Transaction, builds: Iterable[Build], *, now: float) -> dict[int, str]:
-    """By id, why which of these builds has no machine yet; see `waiting.reasons`."""
+async def waits(
+    tx: Transaction, builds: Iterable[Build], *, now: float, known: Iterable[Buildset] = ()
+) -> dict[int, str]:
+    """By id, why which of these builds has no machine yet; see `waiting.reasons`.
+
+    The buildsets that are `known` need not be read.
+    """
     queued = [build for build in builds if build.state is BuildState.QUEUED]
     if not queued:
         return {}
     states = {build.buildset_id for build in queued}
-    held = await tx.select(Build, {"state": UNFINISHED})
+    held = await tx.select(Build, {"state": HOLDING})
     lost = await tx.select(Build, {"buildset_id": states, "verdict": Verdict.INFRA})
+    there = {row.id: row for row in known}
+    wanted = states | {build.buildset_id for build in held}
     rows: list[Row] = [
         *held,
         *lost,
-        *await tx.select(Buildset, {"id": {build.buildset_id for build in held}}),
+        *there.values(),
+        *await tx.select(Buildset, {"id": wanted - set(there)}),
         *await tx.select(Machine, {"state": PRESENT}),
         *await tx.select(Machine, {"id": {build.machine_id for build in lost}}),
         *await tx.select(Host),

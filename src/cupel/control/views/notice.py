@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cupel.control.views import lane, lookup, queue
+from cupel.control.views import item as items
+from cupel.control.views import lane, lookup
 from cupel.control.views.nouns.item import ItemView, JobView
 from cupel.control.views.nouns.notice import (
     VERSION,
@@ -96,8 +97,8 @@ def _cut(text: str) -> str:
 
 async def item_view(tx: Transaction, item: Item, *, now: float) -> ItemView:
     """One item with its jobs, by itself."""
-    rows = await queue.rows_of(tx, [item], now)
-    return queue.item_views(rows, [item], lane.Survey(), now)[0]
+    rows = await items.rows_of(tx, [item], now)
+    return items.item_views(rows, [item], lane.Survey(), now)[0]
 
 
 async def notice_view(

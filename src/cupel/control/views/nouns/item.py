@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from cupel.control.views.nouns.estimate import ItemEstimateView, JobEstimateView
 from cupel.control.views.nouns.view import View
 from cupel.core.model import BuildsetState, ItemState, Pipeline, Reason, Verdict
+
+
+class ReusedJobView(View):
+    """The build whose pass stands for one that was not run, and its change."""
+
+    build: int
+    change: int | None
 
 
 class JobView(View):
@@ -12,6 +20,7 @@ class JobView(View):
     When the item has ended without one, it is skipped.
     `icon` is the one word that sums it up: a verdict if there is one, else the state; a pass that
     was not run again is reused. `failures` are those of earlier attempts on the same state.
+    `estimate` is null of what has ended, and where nothing is known.
     """
 
     name: str
@@ -28,6 +37,8 @@ class JobView(View):
     failures: int = 0
     reason: str | None = None
     waiting: str | None = None
+    reused: ReusedJobView | None = None
+    estimate: JobEstimateView | None = None
     queued_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -72,7 +83,9 @@ class ItemView(View):
     """A change's place in a pipeline. `status` is the one word that sums it up.
 
     `status` is one of waiting, preparing, running, passed, failed, conflict, misconfigured,
-    landing, landed, rejected, removed. `seconds` is from entering to the end, or to now.
+    landing, landed, rejected, removed. `seconds` is from entering to the end, or to now. `needs`
+    are the changes that it needs, of any project. Only items of a gate that go on have an
+    `estimate`, and those only in the view of their queue.
     """
 
     id: int
@@ -83,6 +96,8 @@ class ItemView(View):
     patch_set: int | None
     title: str
     author: str
+    topic: str | None
+    needs: list[int]
     commit: str
     position: int
     state: ItemState
@@ -95,6 +110,7 @@ class ItemView(View):
     proof: ProofView | None
     also: list[AlternativeView]
     jobs: list[JobView]
+    estimate: ItemEstimateView | None = None
     enqueued_at: float
     finished_at: float | None
     seconds: float

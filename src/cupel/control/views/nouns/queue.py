@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cupel.control.views.nouns.change import ChangeRef
+from cupel.control.views.nouns.estimate import QueueEstimateView
 from cupel.control.views.nouns.item import ItemView
 from cupel.control.views.nouns.project import HeadView
 from cupel.control.views.nouns.view import View
@@ -39,13 +40,16 @@ class QueueView(View):
     """What goes on in a queue for one branch, of all projects that share it.
 
     `gate` is in landing order; `recent` left it, newest first; `kept_out` wait to enter it. `heads`
-    are the branch in each project.
+    are the branch in each project. `window` is how many items may be under way and why it is not
+    more, in words; null where there is no limit.
     """
 
     name: str
     branch: str
     rules: RulesView
+    window: str | None
     heads: list[HeadView]
+    estimate: QueueEstimateView
     gate: list[ItemView]
     check: list[ItemView]
     post: list[ItemView]
