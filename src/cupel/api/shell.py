@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from cupel.control import auth, visits
 from cupel.control.auth import Principal, Scope, Unauthenticated
 from cupel.control.context import Context
-from cupel.control.visits import Ended, Notice, Output, Visit
+from cupel.control.visits import Company, Ended, News, Notice, Output, Visit
 from cupel.errors import CupelError, Forbidden, UserError
 
 log = structlog.get_logger(__name__)
@@ -57,23 +57,53 @@ class TerminalWish(pydantic.BaseModel):
 
 
 class Wish(pydantic.BaseModel):
-    """What a client wants: a command, or a shell where there is none, perhaps at a terminal."""
+    """What a client wants: a command, or a shell where there is none, perhaps at a terminal.
+
+    With a `window`, no more than so many bytes are sent that it has not yet said to have `shown`:
+    a browser takes whatever comes, and would keep it all. With `company` it hears who is there.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
     command: Annotated[list[str], pydantic.Field(max_length=1000)] = []
     terminal: TerminalWish | None = None
     machine: Annotated[str, pydantic.Field(max_length=100)] = ""
+    window: Annotated[int, pydantic.Field(ge=1 << 15, le=1 << 24)] | None = None
+    company: bool = False
 
 
 class Told(pydantic.BaseModel):
-    """What a client says later: a new size, that nothing more will be typed, that it is there."""
+    """What a client says later: a new size, that nothing more will be typed, that it is there, and
+    how many more bytes it has shown."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
     resize: tuple[Extent, Extent] | None = None
     end: Literal[True] | None = None
     ping: int | None = None
+    shown: Annotated[int, pydantic.Field(ge=0, le=1 << 30)] = 0
+
+
+class Pace:
+    """Lets no more bytes go than fit into the window of a client; without one, all of them."""
+
+    def __init__(self, window: int | None) -> None:
+        self._window = window
+        self._under_way = 0
+        self._shown = asyncio.Event()
+
+    async def go(self, count: int) -> None:
+        """Wait until so many bytes may go. A message larger than the window goes alone."""
+        if self._window is None:
+            return
+        while self._under_way and self._under_way + count > self._window:
+            self._shown.clear()
+            await self._shown.wait()
+        self._under_way += count
+
+    def shown(self, count: int) -> None:
+        self._under_way = max(self._under_way - count, 0)
+        self._shown.set()
 
 
 @router.websocket("/{id}/shell")
@@ -115,7 +145,7 @@ async def _serve(cupel: Context, websocket: WebSocket, build: int, principal: Pr
     try:
         async with asyncio.timeout(FIRST_WORDS):
             wish = _wish(await websocket.receive())
-        visit = await cupel.visits.begin(build, wish, principal)
+        visit = await cupel.visits.begin(build, _meant(wish), principal)
     except (CupelError, TimeoutError) as error:
         message = error.message if isinstance(error, CupelError) else "nothing was asked for"
         hint = error.hint if isinstance(error, CupelError) else None
@@ -124,53 +154,60 @@ async def _serve(cupel: Context, websocket: WebSocket, build: int, principal: Pr
         return
     try:
         await websocket.send_json({"began": {"build": build, "machine": visit.machine.id}})
-        await _carry(websocket, visit)
+        await _carry(websocket, visit, Pace(wish.window))
     finally:
         await asyncio.shield(cupel.visits.leave(visit))
 
 
-def _wish(message: object) -> visits.Wish:
+def _wish(message: object) -> Wish:
     text = message.get("text") if isinstance(message, dict) else None
     try:
-        wish = Wish.model_validate_json(text or "")
+        return Wish.model_validate_json(text or "")
     except pydantic.ValidationError as error:
         said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"what is wanted cannot be read: {said}") from None
+
+
+def _meant(wish: Wish) -> visits.Wish:
     terminal = wish.terminal
     return visits.Wish(
         argv=tuple(wish.command),
         size=None if terminal is None else (terminal.rows, terminal.columns),
         term="" if terminal is None else terminal.term,
         part=wish.machine,
+        company=wish.company,
     )
 
 
-async def _carry(websocket: WebSocket, visit: Visit) -> None:
+async def _carry(websocket: WebSocket, visit: Visit, pace: Pace) -> None:
     """Carry both directions until the process ends or the client is gone."""
     async with asyncio.TaskGroup() as group:
-        typing = group.create_task(_take(websocket, visit))
-        telling = group.create_task(_tell(websocket, visit))
+        typing = group.create_task(_take(websocket, visit, pace))
+        telling = group.create_task(_tell(websocket, visit, pace))
         await asyncio.wait({typing, telling}, return_when=asyncio.FIRST_COMPLETED)
         typing.cancel()
         telling.cancel()
 
 
-async def _tell(websocket: WebSocket, visit: Visit) -> None:
+async def _tell(websocket: WebSocket, visit: Visit, pace: Pace) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError, CupelError):
         while True:
             match await _next(visit):
                 case None:
                     await websocket.send_json({"alive": True})
                 case Output(stream=stream, data=data):
+                    await pace.go(len(data))
                     await websocket.send_bytes(_STREAMS.get(stream, b"\1") + data)
                 case Notice(text=text):
                     await websocket.send_json({"notice": text})
+                case Company(users=users):
+                    await websocket.send_json({"company": users})
                 case Ended() as ended:
                     await _end(websocket, ended)
                     return
 
 
-async def _next(visit: Visit) -> Output | Notice | Ended | None:
+async def _next(visit: Visit) -> News | None:
     try:
         async with asyncio.timeout(ALIVE):
             return await visit.next()
@@ -178,7 +215,7 @@ async def _next(visit: Visit) -> Output | Notice | Ended | None:
         return None
 
 
-async def _take(websocket: WebSocket, visit: Visit) -> None:
+async def _take(websocket: WebSocket, visit: Visit, pace: Pace) -> None:
     """What the client says, until it is gone."""
     with contextlib.suppress(WebSocketDisconnect, RuntimeError, CupelError, TimeoutError):
         while True:
@@ -188,11 +225,11 @@ async def _take(websocket: WebSocket, visit: Visit) -> None:
                 return
             if (data := message.get("bytes")) is not None:
                 await visit.type(bytes(data))
-            elif not await _obey(websocket, visit, message.get("text") or ""):
+            elif not await _obey(websocket, visit, pace, message.get("text") or ""):
                 return
 
 
-async def _obey(websocket: WebSocket, visit: Visit, text: str) -> bool:
+async def _obey(websocket: WebSocket, visit: Visit, pace: Pace, text: str) -> bool:
     """Whether it was something that a client may say."""
     try:
         told = Told.model_validate_json(text)
@@ -203,6 +240,7 @@ async def _obey(websocket: WebSocket, visit: Visit, text: str) -> bool:
         await visit.resize(*told.resize)
     if told.end:
         await visit.close_input()
+    pace.shown(told.shown)
     if told.ping is not None:
         await websocket.send_json({"pong": told.ping})
     return True

@@ -54,13 +54,14 @@ class Wish:
     """What somebody wants in a machine: `argv`, or a shell where there is none.
 
     With `size`, rows and columns, at a terminal. `part` is the name of the machine, in a build
-    that has several.
+    that has several. With `company` they hear who is there, first and whenever that changes.
     """
 
     argv: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     term: str = ""
     part: str = ""
+    company: bool = False
 
     @property
     def text(self) -> str:
@@ -81,6 +82,13 @@ class Notice:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """Who is in the machine, in the order in which they came; once for each of their processes."""
+
+    users: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """`status` is None where the process did not end by itself; `reason` says what happened."""
 
@@ -88,22 +96,28 @@ class Ended:
     reason: str | None = None
 
 
+News = Output | Notice | Company | Ended
+
+
 class Visit:
     """One person's process. `next` says what comes of it, until it has ended."""
 
-    def __init__(self, number: int, machine: Machine, user: str, say: Say) -> None:
+    def __init__(
+        self, number: int, machine: Machine, user: str, say: Say, *, company: bool = False
+    ) -> None:
         self.number = number
         self.machine = machine
         self.user = user
         self._say = say
-        self._news: collections.deque[Output | Notice | Ended] = collections.deque()
+        self._company = company
+        self._news: collections.deque[News] = collections.deque()
         self._heard = asyncio.Event()
         self._room = messages.VISIT_WINDOW
         self._more_room = asyncio.Event()
         self._read = 0
         self.ended: Ended | None = None
 
-    async def next(self) -> Output | Notice | Ended:
+    async def next(self) -> News:
         """What comes next; what came before is dealt with. After the end, the end again."""
         if self._read >= messages.VISIT_WINDOW // 4:
             count, self._read = self._read, 0
@@ -137,8 +151,8 @@ class Visit:
     async def resize(self, rows: int, columns: int) -> None:
         await self._say(messages.VisitSize(visit=self.number, rows=rows, columns=columns))
 
-    def hear(self, news: Output | Notice | Ended) -> None:
-        if self.ended is not None:
+    def hear(self, news: News) -> None:
+        if self.ended is not None or (isinstance(news, Company) and not self._company):
             return
         if isinstance(news, Ended):
             self.ended = news
@@ -201,6 +215,16 @@ class Visits:
         """The machines in which somebody is."""
         return {visit.machine.id for visit in self._visits.values()}
 
+    def company(self, machine: int) -> tuple[str, ...]:
+        """Who is in a machine, in the order in which they came."""
+        return tuple(each.user for each in self._visits.values() if each.machine.id == machine)
+
+    def _tell_company(self, machine: int) -> None:
+        news = Company(users=self.company(machine))
+        for visit in self._visits.values():
+            if visit.machine.id == machine:
+                visit.hear(news)
+
     async def warn(self, clock: Clock) -> None:
         """Tell those who are in held machines in time that these will be deleted; until cancelled.
 
@@ -256,11 +280,12 @@ class Visits:
         if sum(each.machine.id == machine.id for each in self._visits.values()) >= MOST:
             raise Conflict(f"{MOST} are in machine {machine.id} already")
         number = next(self._numbers)
-        visit = Visit(number, machine, principal.user, say)
+        visit = Visit(number, machine, principal.user, say, company=wish.company)
         message = _message(number, machine.id, wish)
         fact = events.VisitBegan(machine_id=machine.id, user=principal.user, what=wish.text)
         await self._engine.record(fact)
         self._visits[number], self._hosts[number] = visit, host
+        self._tell_company(machine.id)
         try:
             await say(message)
         except BaseException:
@@ -275,6 +300,7 @@ class Visits:
             await self._hang_up(visit.number)
         self._visits.pop(visit.number, None)
         self._hosts.pop(visit.number, None)
+        self._tell_company(visit.machine.id)
         fact = events.VisitEnded(machine_id=visit.machine.id, user=visit.user, how=how)
         await self._engine.record(fact)
 
@@ -298,7 +324,7 @@ class Visits:
                 change = await tx.get(Change, item.change_id)
             check(build, change, principal)
             machines = await tx.select(Machine, {"build_id": build.id})
-            machine = _chosen(build, machines, part)
+            machine = chosen(build, machines, part)
             host = await tx.get(Host, machine.host_id)
         if host is None:
             raise InfraError(f"the host of machine {machine.id} is not known any more")
@@ -323,7 +349,9 @@ def check(build: Build, change: Change | None, principal: Principal) -> None:
         )
 
 
-def _chosen(build: Build, machines: list[Machine], part: str) -> Machine:
+def chosen(build: Build, machines: list[Machine], part: str) -> Machine:
+    """The machine of a build that is meant by `part`. Raises `NotFound`, and `Conflict` for one
+    that nobody can enter now."""
     names = [each.name for each in build.parts]
     if part and part not in names:
         which = f"it has: {', '.join(names)}" if names else "it has but one"

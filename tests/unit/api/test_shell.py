@@ -278,6 +278,44 @@ def test_both_directions_are_carried_and_paced(tmp_path: Path) -> None:
     assert (facts[0].user, facts[0].what, facts[1].how) == ("ada", "a shell", "status -2")
 
 
+def test_a_browser_gets_no_more_than_it_can_show(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        check = world.builds[Pipeline.CHECK]
+        socket = world.open(check, **await world.bearer(Scope.WRITE))
+        socket.text(terminal={}, window=1 << 15)
+        await socket.hears()
+        number = (await world.told(messages.Visit)).visit
+        for letter in (b"a", b"b", b"c"):
+            said = messages.VisitOutput(visit=number, stream="out", data=letter * 16_000)
+            world.visits.hear(said)
+        assert [(await socket.hears())[:2] for _ in "ab"] == [b"\1a", b"\1b"]
+        late = asyncio.ensure_future(socket.hears())
+        await asyncio.sleep(0.1)
+        assert not late.done()
+        socket.text(shown=16_000)
+        assert (await late)[:2] == b"\1c"
+        world.visits.hear(messages.VisitEnded(visit=number, status=0))
+        assert (await socket.hears())["ended"]["status"] == 0
+
+    play(tmp_path, scenario)
+
+
+def test_whoever_asks_hears_who_else_is_there(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        check = world.builds[Pipeline.CHECK]
+        first = world.open(check, **await world.bearer(Scope.WRITE))
+        first.text(terminal={}, company=True)
+        assert "began" in await first.hears()
+        assert await first.hears() == {"company": ["ada"]}
+        second, visit = await world.inside()
+        assert await first.hears() == {"company": ["ada", "ada"]}
+        world.visits.hear(messages.VisitEnded(visit=visit.visit, status=0))
+        assert "ended" in await second.hears()  # and of its company it has heard nothing
+        assert await first.hears() == {"company": ["ada"]}
+
+    play(tmp_path, scenario)
+
+
 def test_whoever_vanishes_is_hung_up_on(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         socket, visit = await world.inside()
