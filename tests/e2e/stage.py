@@ -7,8 +7,9 @@ import dataclasses
 import itertools
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -17,6 +18,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from cupel.api import app as api
 from cupel.core.model import Build, BuildState, Change, Event, Verdict
 from cupel.log.append import LogWriter
+from cupel.store.memory import MemoryStore
 from cupel.web import app as web
 from fakes import busy
 from fakes import served as fakes_served
@@ -92,18 +94,22 @@ def perform(
     act: Callable[[Stage], Awaitable[None]],
     *,
     prepare: Callable[[busy.Busy], object] | None = None,
+    parts: Callable[[MemoryStore], Mapping[str, Any]] = lambda _: {},
 ) -> None:
-    """Run `act` on a stage of its own; `prepare` adds to the world before anybody looks."""
+    """Run `act` on a stage of its own; `prepare` adds to the world before anybody looks, and
+    `parts` to what is served."""
 
     async def run(listener: socket.socket) -> None:
         told = busy.busy(time.time())
         if prepare is not None:
             prepare(told)
+        store = await told.world.store()
         served = fakes_served.served(
-            await told.world.store(),
+            store,
             directory,
             time.time,
             url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            **parts(store),
         )
         log = busy.write_logs(served.logs, told)
         application = api.create(served)
@@ -124,7 +130,7 @@ def perform(
     _complaints.clear()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         asyncio.run(run(listener))
-    assert _complaints == []
+    assert not _complaints, _complaints
 
 
 def every_page(told: busy.Busy) -> list[str]:

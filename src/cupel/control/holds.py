@@ -49,6 +49,14 @@ class Wish:
     reason: str = ""
 
 
+def seconds(text: str) -> float:
+    """For how long, as somebody writes it. Raises `UserError`."""
+    found = quantity.seconds(text)
+    if found is None:
+        raise UserError(f"{text[:40]!r} is not a duration", hint="say it as 30m or 2h")
+    return found
+
+
 class Holds:
     """`longest` is for how many seconds a machine may be kept at most."""
 

@@ -273,7 +273,7 @@ class Visits:
 
         Raises UserError and its kin for what cannot be, or is not theirs to do.
         """
-        machine, host = await self._find(build_id, wish.part, principal)
+        machine, host = await self.find(build_id, wish.part, principal)
         say = self._lines.get(host)
         if say is None:
             raise InfraError(f"host {host}, on which the machine is, is not connected")
@@ -312,8 +312,11 @@ class Visits:
             except InfraError as error:
                 log.info("a host goes away with a visit", visit=number, why=error.message)
 
-    async def _find(self, build_id: int, part: str, principal: Principal) -> tuple[Machine, str]:
-        """The machine, and the name of its host."""
+    async def find(self, build_id: int, part: str, principal: Principal) -> tuple[Machine, str]:
+        """The machine that somebody may go into, and the name of its host.
+
+        Raises NotFound, Forbidden, and Conflict for one that nobody can go into now.
+        """
         async with self._store.read() as tx:
             build = await tx.get(Build, build_id)
             if build is None:

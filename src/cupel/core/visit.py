@@ -41,6 +41,11 @@ def ended(draft: Draft, fact: events.VisitEnded) -> None:
     _tell(draft, "visit.ended", fact.how[:LONGEST], fact.user, machine)
 
 
+def spoils(build: Build) -> bool:
+    """Whether the build would prove nothing any more if somebody went into its machine now."""
+    return build.state is not BuildState.FINISHED and build.pipeline in _PROVING
+
+
 def judged(build: Build, verdict: Verdict, reason: str | None) -> tuple[Verdict, str | None]:
     """The verdict that stands for a build that ends so."""
     if build.visited_by is None or build.pipeline not in _PROVING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
+from cupel.core import visit
 from cupel.core.cache import Cache, CacheState, CacheUse
 from cupel.core.model import (
     Build,
@@ -262,6 +263,22 @@ def ends_soon(build: int | None, left: float) -> str:
     """For whoever is in a machine whose hold ends in so many seconds."""
     when = f"{round(left / 60)} min" if left >= 90 else f"{max(round(left), 0)} s"
     return f"this machine goes in {when}; `cupel hold {build} --reason …` keeps it longer"
+
+
+def before_visit(build: Build) -> str | None:
+    """What whoever would go into the machine of a build should know before; None: nothing."""
+    if build.state is BuildState.FINISHED:
+        return None
+    if visit.spoils(build):
+        which = "the gate" if build.pipeline is Pipeline.GATE else "an audit"
+        return (
+            f"A build of {which} in whose machine somebody was while it ran proves nothing, and "
+            "runs again."
+        )
+    return (
+        "This build counts all the same, but what it passes is not reused: whoever is in a machine "
+        "can make its build say anything."
+    )
 
 
 def verdict(change: Change, item: Item, url: str, why: Sequence[str] = ()) -> str:

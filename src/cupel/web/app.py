@@ -25,6 +25,7 @@ from cupel.web import (
     schema,
     security,
     static,
+    terminal,
 )
 from cupel.web.site import Site
 
@@ -50,6 +51,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
         login,
         schema,
         results,
+        terminal,
     )
     for noun in nouns:
         app.include_router(noun.router)

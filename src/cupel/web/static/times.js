@@ -26,12 +26,14 @@ export function tick() {
   const seen = new WeakMap();
   const update = () => {
     const now = performance.now();
-    for (const time of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("time[data-run], time[data-ago]"))) {
-      const said = time.dataset.run ?? time.dataset.ago ?? "0";
+    for (const time of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("time[data-run], time[data-ago], time[data-left]"))) {
+      const { run, ago: past, left } = time.dataset;
+      const said = run ?? left ?? past ?? "0";
       let first = seen.get(time);
       if (first?.said !== said) seen.set(time, (first = { said, at: now }));
-      const seconds = Number(said) + (now - first.at) / 1000;
-      const text = time.dataset.run === undefined ? ago(seconds) : elapsed(seconds);
+      const passed = (now - first.at) / 1000;
+      const seconds = left === undefined ? Number(said) + passed : Math.max(Number(said) - passed, 0);
+      const text = run === undefined && left === undefined ? ago(seconds) : elapsed(seconds);
       if (text && time.textContent !== text) time.textContent = text;
     }
   };
