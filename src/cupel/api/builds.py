@@ -36,6 +36,23 @@ async def show(cupel: Cupel, id: int) -> views.BuildView:
         return await views.build_view(tx, id, now=cupel.clock(), logs=cupel.logs)
 
 
+@router.get(
+    "/{id}/compare",
+    operation_id="build_compare",
+    summary="How a build differs from another of its job",
+)
+async def compare(
+    cupel: Cupel,
+    id: int,
+    other: Annotated[
+        int | None,
+        fastapi.Query(alias="with", description="By default the last that passed before it."),
+    ] = None,
+) -> views.ComparisonView:
+    async with cupel.store.read() as tx:
+        return await views.comparison(tx, cupel, id, other)
+
+
 @router.post(
     "/{id}/retry",
     operation_id="build_retry",

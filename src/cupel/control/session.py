@@ -19,7 +19,7 @@ from cupel.core import host as hosts
 from cupel.core.cache import CacheUse
 from cupel.core.model import Artefact, StepResult, Usage, Verdict
 from cupel.errors import Bug, InfraError, UserError
-from cupel.host import messages
+from cupel.host import messages, processor
 from cupel.host.protocol import Phase, ServerConnection
 from cupel.host.transport import Transport
 from cupel.image.keeper import Keeper
@@ -146,6 +146,7 @@ class Session:
                 caches=images.caches,
                 cache_room=room,
                 cache_share=share,
+                cpu=hello.cpu[: processor.LONGEST],
             )
         )
 

@@ -206,6 +206,7 @@ class HostConnected:
     caches: tuple[str, ...] = ()
     cache_room: int = 0
     cache_share: int = 0
+    cpu: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

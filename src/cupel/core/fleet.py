@@ -111,6 +111,7 @@ def host_connected(draft: Draft, fact: events.HostConnected) -> None:
         images=fact.images,
         cache_room=fact.cache_room,
         cache_share=fact.cache_share,
+        cpu=fact.cpu,
     )
     host = draft.put(host if known is None else hosts.came_back(known, host))
     draft.tell("host.connected", fact.name)

@@ -528,6 +528,8 @@ class Host:
     failures: tuple[Failure, ...] = ()
     cache_room: int = 0
     cache_share: int = 0
+    cpu: str = ""
+    """What its processor is called; empty: not known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

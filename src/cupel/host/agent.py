@@ -14,7 +14,7 @@ from typing import Any, assert_never
 import structlog
 
 from cupel.errors import InfraError
-from cupel.host import messages, metrics, protection, protocol
+from cupel.host import messages, metrics, processor, protection, protocol
 from cupel.host.caches.store import Caches
 from cupel.host.messages import (
     BuildFinished,
@@ -171,6 +171,7 @@ class Agent:
             labels=self._labels,
             notes=self._notes,
             fetches=base.architecture() if self._stock is not None else "",
+            cpu=processor.model(),
         )
 
 

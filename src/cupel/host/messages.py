@@ -343,6 +343,8 @@ class Hello:
     fetches: str = ""
     """The architecture, by Debian's name, of the images that the host fetches; empty: it builds
     all by itself, or has the server's."""
+    cpu: str = ""
+    """What its processor is called; empty: not known there."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,35 @@ def item_reason(reason: Reason | None, detail: str | None) -> str | None:
     return f"{REASONS[reason]}: {detail}" if detail else REASONS[reason]
 
 
+# How two builds differ.
+
+_ALIKE = ("image", "host", "processor", "label")
+"""Facts that are named; of all others but the commit it is said that the definition differs."""
+
+
+def since(
+    *, landed: int | None, more: bool, differing: Sequence[str], packages: int | None, tests: int
+) -> str:
+    """What has changed between two builds of a job, in a clause."""
+    said = []
+    if tests:
+        said.append(f"{tests} {'tests have' if tests > 1 else 'test has'} begun to fail")
+    if landed:
+        count = f"more than {landed}" if more else str(landed)
+        said.append(f"{count} {'commits have' if landed > 1 else 'commit has'} landed")
+    for name in _ALIKE:
+        if name in differing:
+            of_image = (
+                f", of which {packages} {'package differs' if packages == 1 else 'packages differ'}"
+                if packages
+                else ""
+            )
+            said.append(f"another {name}{of_image if name == 'image' else ''}")
+    if set(differing) - {*_ALIKE, "merged onto"}:
+        said.append("another definition of the job")
+    return f"since then: {', '.join(said)}" if said else "nothing else is known to differ"
+
+
 # What something waits for.
 
 

@@ -11,6 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from cupel.control import views
 from cupel.control.auth import Scope
 from cupel.core.model import BuildState, Verdict
+from cupel.errors import NotFound
+from cupel.store.interface import Transaction
 from cupel.web import chart, live, log, site
 from cupel.web.problem import PageRoute
 from cupel.web.site import Frame
@@ -41,6 +43,7 @@ async def build(
     async with here.server.store.read() as tx:
         shown = await views.build_view(tx, id, now=now, logs=here.server.logs)
         failing = await views.first_failing(tx, shown.reused_from or id, limit=FAILING)
+        compared = await _compared(tx, here, shown)
         notes = await views.build_notes(tx, here.server.results, here.server.repositories.root, id)
     logs = here.server.logs
     names = shown.machines or [""]
@@ -56,6 +59,7 @@ async def build(
         headings=chart.HEADINGS,
         ended=ENDED.get(shown.verdict, "") if shown.verdict else "",
         failing=failing,
+        compared=compared,
         notes=notes,
         part=log.part(
             logs.reader(id),
@@ -65,6 +69,18 @@ async def build(
             machines=shown.machines,
         ),
     )
+
+
+async def _compared(
+    tx: Transaction, here: site.Site, shown: views.BuildView
+) -> views.ComparisonView | None:
+    """What differs from the last build that passed, of one that did not."""
+    if shown.cause is None:
+        return None
+    try:
+        return await views.comparison(tx, here.server, shown.id)
+    except NotFound:
+        return None
 
 
 @router.post("/builds/{id}/retry")

@@ -15,6 +15,8 @@ from cupel.control.views.cause import causes as causes
 from cupel.control.views.change import change_list as change_list
 from cupel.control.views.change import change_ref as change_ref
 from cupel.control.views.change import change_view as change_view
+from cupel.control.views.compare import comparison as comparison
+from cupel.control.views.compare import last_green as last_green
 from cupel.control.views.diff import diff_sides as diff_sides
 from cupel.control.views.diff import diff_view as diff_view
 from cupel.control.views.diff import patch_set_or_base as patch_set_or_base
@@ -61,6 +63,7 @@ from cupel.control.views.nouns.change import ChangeRef as ChangeRef
 from cupel.control.views.nouns.change import ChangeView as ChangeView
 from cupel.control.views.nouns.change import HistoryView as HistoryView
 from cupel.control.views.nouns.change import PatchSetView as PatchSetView
+from cupel.control.views.nouns.compare import ComparisonView as ComparisonView
 from cupel.control.views.nouns.diff import DiffView as DiffView
 from cupel.control.views.nouns.diff import FileDiffView as FileDiffView
 from cupel.control.views.nouns.diff import HunkView as HunkView

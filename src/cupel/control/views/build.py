@@ -75,6 +75,14 @@ async def build_row(tx: Transaction, id: int) -> Build:
     return build
 
 
+async def build_ref(tx: Transaction, build: Build, now: float) -> BuildRef:
+    """A build in one line."""
+    item = (await lookup.by_id(tx, Item, [build.item_id]))[build.item_id]
+    changes = await lookup.by_id(tx, Change, [item.change_id])
+    projects = await lookup.by_id(tx, Project, [build.project_id])
+    return _ref(build, item, changes, projects[build.project_id], now)
+
+
 async def build_view(
     tx: Transaction, id: int, *, now: float, logs: LogStore | None = None
 ) -> BuildView:

@@ -146,6 +146,7 @@ def _host(host: Host, machines: list[MachineView], now: float, load: HostLoad | 
         draining=host.draining,
         refuses=host.refuses,
         load=None if load is None else LoadView(**dataclasses.asdict(load)),
+        cpu=host.cpu,
     )
 
 

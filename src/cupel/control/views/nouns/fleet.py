@@ -100,3 +100,5 @@ class HostView(View):
     draining: bool = False
     refuses: str | None = None
     load: LoadView | None = None
+    cpu: str = ""
+    """What its processor is called."""

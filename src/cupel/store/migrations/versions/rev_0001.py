@@ -93,6 +93,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("machine_id IS NOT NULL"),
         postgresql_where=sa.text("machine_id IS NOT NULL"),
     )
+    op.create_index("ix_builds_project_id_job", "builds", ["project_id", "job"])
     op.create_index("ix_builds_state", "builds", ["state"])
     op.create_table(
         "buildsets",
@@ -313,6 +314,7 @@ def upgrade() -> None:
         sa.Column("failures", sa.JSON(), nullable=False),
         sa.Column("cache_room", sa.BigInteger(), nullable=False),
         sa.Column("cache_share", sa.BigInteger(), nullable=False),
+        sa.Column("cpu", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
     )
     op.create_index("ix_hosts_name", "hosts", ["name"])
