@@ -168,6 +168,35 @@ class Client:
         except NotFound:
             return self._send(views.BuildView, "POST", f"/api/builds/{number}/retry", body)
 
+    def search(
+        self,
+        q: str,
+        *,
+        kind: Sequence[str] = (),
+        project: str | None = None,
+        job: str | None = None,
+        verdict: str | None = None,
+        since: float | None = None,
+        regex: bool = False,
+        case: bool = False,
+        limit: int | None = None,
+        before: int | None = None,
+    ) -> views.SearchView:
+        return self._get(
+            views.SearchView,
+            "/api/search",
+            q=q,
+            kind=list(kind) or None,
+            project=project,
+            job=job,
+            verdict=verdict,
+            since=since,
+            regex=regex or None,
+            case=case or None,
+            limit=limit,
+            before=before,
+        )
+
     def flakes(
         self, *, project: str | None = None, limit: int | None = None
     ) -> list[views.FlakeView]:
@@ -407,7 +436,13 @@ class Client:
     def login(self) -> LoginView:
         return self._send(LoginView, "POST", "/api/login")
 
-    def _get(self, kind: type[T], path: str, **query: str | int | bool | None) -> T:
+    def _get(
+        self,
+        kind: type[T],
+        path: str,
+        /,
+        **query: str | float | bool | Sequence[str] | None,
+    ) -> T:
         asked = {name: value for name, value in query.items() if value is not None}
         with self._errors():
             return self._read(kind, self._http.get(path, params=asked))

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "build": "build:build",
     "tests": "tests:tests",
     "notes": "notes:notes",
+    "search": "search:search",
     "shell": "shell:shell",
     "cp": "copy:cp",
     "hold": "hold:hold",

@@ -24,6 +24,7 @@ from cupel.web import (
     queue,
     results,
     schema,
+    search,
     security,
     static,
     terminal,
@@ -52,6 +53,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
         flake,
         login,
         schema,
+        search,
         results,
         terminal,
     )

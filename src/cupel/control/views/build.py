@@ -56,15 +56,23 @@ async def build_list(
         where["state"] = state
     rows = await tx.select(Build, where, descending=True, limit=limit + 1, before=before)
     shown = rows[:limit]
-    items = await lookup.by_id(tx, Item, (row.item_id for row in shown))
-    changes = await lookup.by_id(tx, Change, (item.change_id for item in items.values()))
-    projects = await lookup.by_id(tx, Project, (row.project_id for row in shown))
     return Page(
-        entries=[
-            _ref(row, items[row.item_id], changes, projects[row.project_id], now) for row in shown
-        ],
+        entries=await _refs(tx, shown, now),
         next=shown[-1].id if len(rows) > limit else None,
     )
+
+
+async def refs(tx: Transaction, ids: Sequence[int], *, now: float) -> list[BuildRef]:
+    """The builds of these ids, in this order; those that there are not are left out."""
+    rows = await lookup.by_id(tx, Build, ids)
+    return await _refs(tx, [rows[number] for number in ids if number in rows], now)
+
+
+async def _refs(tx: Transaction, rows: Sequence[Build], now: float) -> list[BuildRef]:
+    items = await lookup.by_id(tx, Item, (row.item_id for row in rows))
+    changes = await lookup.by_id(tx, Change, (item.change_id for item in items.values()))
+    projects = await lookup.by_id(tx, Project, (row.project_id for row in rows))
+    return [_ref(row, items[row.item_id], changes, projects[row.project_id], now) for row in rows]
 
 
 async def build_row(tx: Transaction, id: int) -> Build:
