@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from cupel.core.model import Event
 
 BACKLOG = 10_000
 """How many events a listener may lag before it is cut off and must read the store again."""
+
+
+class Listener(Protocol):
+    """Is given every event, and told when there are no more; it must not dawdle."""
+
+    def offer(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Subscription:
@@ -62,6 +71,11 @@ class Feed:
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
+        self._listeners: list[Listener] = []
+
+    def add(self, listener: Listener) -> None:
+        """Have somebody listen for as long as there is news."""
+        self._listeners.append(listener)
 
     @contextlib.contextmanager
     def subscribe(self) -> Iterator[Subscription]:
@@ -74,9 +88,9 @@ class Feed:
 
     def publish(self, events: Iterable[Event]) -> None:
         for event in events:
-            for subscription in tuple(self._subscriptions):
-                subscription.offer(event)
+            for listener in (*self._listeners, *self._subscriptions):
+                listener.offer(event)
 
     def close(self) -> None:
-        for subscription in tuple(self._subscriptions):
-            subscription.close()
+        for listener in (*self._listeners, *self._subscriptions):
+            listener.close()

@@ -29,6 +29,8 @@ from cupel.web import (
     static,
     terminal,
 )
+from cupel.web.compress import Compress
+from cupel.web.shared import Shared
 from cupel.web.site import Site
 
 
@@ -37,7 +39,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
 
     Call it after the API's exception handlers are in place: for programs they stay as they are.
     """
-    app.state.site = Site(cupel)
+    site = app.state.site = Site(cupel)
     nouns = (
         queue,
         change,
@@ -62,4 +64,6 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     app.mount("/static", static.Files(), name="static")
     problem.install(app)
     app.add_middleware(security.SecurityHeaders)
+    app.add_middleware(Shared, herald=site.herald, open=cupel.config.read == "anyone")
+    app.add_middleware(Compress)
     app.add_middleware(security.KnownHost, names=[urlsplit(cupel.url).hostname or "localhost"])

@@ -12,6 +12,7 @@ import httpx2
 from cupel.api import app as api
 from cupel.control import auth
 from cupel.control.auth import Scope
+from cupel.core.model import Event
 from cupel.web import app as web
 from fakes import served as fakes_served
 from fakes.rows import World
@@ -43,9 +44,18 @@ class Visitor:
 
 
 def visit(
-    world: World, directory: Path, act: Callable[[Visitor], Awaitable[T]], **given: object
+    world: World,
+    directory: Path,
+    act: Callable[[Visitor], Awaitable[T]],
+    *,
+    told: bool = True,
+    **given: object,
 ) -> T:
-    """What `act` gives, on the pages of this world."""
+    """What `act` gives, on the pages of this world.
+
+    Before each request the server is told that something happened, unless not `told`: an act puts
+    its rows into the store by itself, and pages are kept until there is news.
+    """
 
     async def run() -> T:
         store = await world.store()
@@ -53,7 +63,13 @@ def visit(
         application = api.create(served)
         web.mount(application, served)
         transport = httpx2.ASGITransport(app=application, client=("127.0.0.1", 1))
-        async with httpx2.AsyncClient(transport=transport, base_url=served.url) as client:
+
+        async def tell(request: httpx2.Request) -> None:
+            served.feed.publish([Event(id=1, at=world.now, kind="test.acted")] if told else [])
+
+        async with httpx2.AsyncClient(
+            transport=transport, base_url=served.url, event_hooks={"request": [tell]}
+        ) as client:
             return await act(Visitor(served, client))
 
     return asyncio.run(run())

@@ -37,7 +37,7 @@ export class PatientSource extends EventTarget {
       this.onerror?.(event);
       if (refused) {
         this.rest();
-        setTimeout(this.look, 3000);
+        setTimeout(this.look, 3000 + 3000 * Math.random()); // a crowd does not come back at once
       }
     };
     for (const name of this.names) this.forward(name);
