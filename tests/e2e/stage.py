@@ -95,9 +95,10 @@ def perform(
     *,
     prepare: Callable[[busy.Busy], object] | None = None,
     parts: Callable[[MemoryStore], Mapping[str, Any]] = lambda _: {},
+    fill: Callable[[Served, busy.Busy], object] | None = None,
 ) -> None:
-    """Run `act` on a stage of its own; `prepare` adds to the world before anybody looks, and
-    `parts` to what is served."""
+    """Run `act` on a stage of its own; `prepare` adds to the world before anybody looks, `parts`
+    to what is served, and `fill` to its files."""
 
     async def run(listener: socket.socket) -> None:
         told = busy.busy(time.time())
@@ -112,6 +113,8 @@ def perform(
             **parts(store),
         )
         log = busy.write_logs(served.logs, told)
+        if fill is not None:
+            fill(served, told)
         application = api.create(served)
         web.mount(application, served)
         server = uvicorn.Server(uvicorn.Config(application, log_config=None))
@@ -129,15 +132,10 @@ def perform(
 
     _complaints.clear()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        asyncio.run(run(listener))
+        try:
+            asyncio.run(run(listener))
+        except ExceptionGroup as several:  # of the task group: what the act itself raised
+            if len(several.exceptions) > 1:
+                raise
+            raise several.exceptions[0] from None
     assert not _complaints, _complaints
-
-
-def every_page(told: busy.Busy) -> list[str]:
-    return [
-        "/", "/queue", "/queue/cachetools", "/changes?state=all", "/machines", "/images", "/events",
-        "/login",
-        f"/changes/{told.failing_change}", f"/changes/{told.rejected_change}",
-        f"/builds/{told.failed_build}", f"/builds/{told.running_build}",
-        f"/builds/{told.infra_build}", f"/builds/{told.queued_build}",
-    ]  # fmt: skip

@@ -80,16 +80,14 @@ class Served:
 
 
 def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Served:
-    return Served(
-        state=state,
-        store=store,
-        clock=clock,
-        logs=LogStore(state / "logs"),
-        artefacts=ArtefactStore(state / "artefacts"),
-        results=ResultStore(state / "results"),
-        repositories=Repositories(state / "git"),
-        auth=Auth(store, clock),
-        notices=told(store, state, clock),
-        images=Keeper(Catalogue(state / "images"), named=()),
-        **given,
-    )
+    """A running Cupel; what is `given` stands in the place of what it would have."""
+    parts: dict[str, Any] = {
+        "logs": LogStore(state / "logs"),
+        "artefacts": ArtefactStore(state / "artefacts"),
+        "results": ResultStore(state / "results"),
+        "repositories": Repositories(state / "git"),
+        "auth": Auth(store, clock),
+        "notices": told(store, state, clock),
+        "images": Keeper(Catalogue(state / "images"), named=()),
+    }
+    return Served(state=state, store=store, clock=clock, **(parts | given))

@@ -1,0 +1,102 @@
+"""Every page there is, once: what is looked at by the sweep, and what the docs show."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+import fastapi
+
+import cupel.web
+from fakes import afternoon
+from fakes.busy import Busy
+
+Address = Callable[[Busy], str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """A page of the busy world. Several may be of one route, in different states.
+
+    `shown`: whether the docs show it, as `docs/images/{name}-light.png` and `-dark.png`.
+    """
+
+    name: str
+    route: str
+    address: Address
+    shown: bool = False
+    status: int = 200
+
+
+def see(
+    name: str, route: str, address: Address | None = None, *, shown: bool = False, status: int = 200
+) -> Sight:
+    """A sight; the address of a route without parameters is the route."""
+    return Sight(
+        name=name, route=route, address=address or (lambda told: route), shown=shown, status=status
+    )
+
+
+SIGHTS = (
+    see("front", "/", shown=True),
+    see("queues", "/queue"),
+    see("queue", "/queue/{project}", lambda told: "/queue/cachetools", shown=True),
+    see("plan", "/queue/{project}/plan", lambda told: "/queue/cachetools/plan", shown=True),
+    see("changes", "/changes", shown=True),
+    see("changes-all", "/changes", lambda told: "/changes?state=all"),
+    see("change", "/changes/{id}", lambda told: f"/changes/{told.failing_change}", shown=True),
+    see("diff", "/changes/{id}/diff", lambda told: f"/changes/{told.failing_change}/diff"),
+    see("change-rejected", "/changes/{id}", lambda told: f"/changes/{told.rejected_change}"),
+    see("build", "/builds/{id}", lambda told: f"/builds/{told.failed_build}", shown=True),
+    see("build-running", "/builds/{id}", lambda told: f"/builds/{told.running_build}"),
+    see("build-infra", "/builds/{id}", lambda told: f"/builds/{told.infra_build}"),
+    see("build-queued", "/builds/{id}", lambda told: f"/builds/{told.queued_build}"),
+    see("terminal", "/builds/{id}/terminal", lambda told: f"/builds/{told.running_build}/terminal"),
+    see("compare", "/builds/{id}/compare", lambda told: f"/builds/{told.failed_build}/compare"),
+    see("tests", "/builds/{id}/tests", lambda told: f"/builds/{told.failed_build}/tests"),
+    see(
+        "test",
+        "/builds/{id}/tests/{test}",
+        lambda told: f"/builds/{told.failed_build}/tests/{afternoon.RESULTS[0].digest}",
+    ),
+    see(
+        "artefacts", "/builds/{id}/artefacts", lambda told: f"/builds/{told.failed_build}/artefacts"
+    ),
+    see(
+        "artefact",
+        "/builds/{id}/artefacts/{path:path}",
+        lambda told: f"/builds/{told.failed_build}/artefacts/bench.csv",
+    ),
+    see("machines", "/machines", shown=True),
+    see("machine-delete", "/machines/{id}/delete", lambda told: "/machines/10/delete"),
+    see("images", "/images", shown=True),
+    see("image", "/images/{name}", lambda told: "/images/python"),
+    see("flakes", "/flakes"),
+    see("events", "/events", shown=True),
+    see("login", "/login"),
+    see("problem", "", lambda told: "/nowhere", status=404),
+)
+
+NOT_PAGES = {
+    "/events/stream": "notices, as server-sent events",
+    "/builds/{id}/tail": "the tail of a log, as server-sent events",
+    "/builds/{id}/picture/{path:path}": "a picture that a build left",
+    "/schema/cupel.yaml.json": "for editors",
+    "/schema/server.yaml.json": "for editors",
+}
+"""What is asked for with GET besides, and what it is."""
+
+
+def routes() -> set[str]:
+    """The routes of everything in `cupel.web` that is asked for with GET."""
+    names = [each.name for each in pkgutil.walk_packages(cupel.web.__path__, "cupel.web.")]
+    routers = [getattr(importlib.import_module(name), "router", None) for name in names]
+    return {
+        route.path
+        for router in routers
+        if isinstance(router, fastapi.APIRouter)
+        for route in router.routes
+        if isinstance(route, fastapi.routing.APIRoute) and "GET" in route.methods
+    }
