@@ -14,7 +14,6 @@ import pydantic
 import cupel
 from cupel.api.nouns import (
     IssuedView,
-    LineView,
     LoginView,
     MetricsView,
     MeView,
@@ -282,7 +281,9 @@ class Client:
         """What a machine of a build used, from row `first` on."""
         return self._get(MetricsView, f"/api/builds/{build}/metrics", first=first, part=part)
 
-    def log(self, build: int, *, follow: bool = False, start: int = 0) -> Iterator[LineView]:
+    def log(
+        self, build: int, *, follow: bool = False, start: int = 0
+    ) -> Iterator[views.LogLineView]:
         """The lines of a build's log from number `start` on; with `follow`, those to come too."""
         query: dict[str, str | int] = {"format": "json", "start": start, "follow": follow}
         with (
@@ -296,7 +297,7 @@ class Client:
         ):
             self._check(response)
             for line in response.iter_lines():
-                yield LineView.model_validate_json(line)
+                yield views.LogLineView.model_validate_json(line)
 
     def events(self) -> Iterator[views.EventView]:
         """What happens from now on, as it happens. Ends when the server stops."""
@@ -379,6 +380,19 @@ class Client:
 
     def image(self, name: str) -> views.ImageView:
         return self._get(views.ImageView, f"/api/images/{_part(name)}")
+
+    def find(
+        self, build: int, text: str, *, regex: bool = False, machine: str | None = None
+    ) -> Iterator[views.LogLineView]:
+        """The lines of a build's log in which a text is found, whatever its case."""
+        path = f"/api/builds/{build}/log/search"
+        start, left = 0, True
+        while left:
+            query: dict[str, Any] = {"q": text, "from": start, "limit": 1000, "machine": machine}
+            found = self._get(views.FoundView, path, **query, regex=str(regex).lower())
+            yield from found.lines
+            left = found.count > len(found.lines)
+            start = found.lines[-1].number + 1 if left else found.end
 
     def image_log(self, name: str) -> str:
         """What the build that is under way has said, or the last one."""

@@ -43,25 +43,6 @@ class MetricsView(pydantic.BaseModel):
     rows: list[list[float | None]]
 
 
-class LineView(pydantic.BaseModel):
-    """A line of a log, or a piece of one, without its end.
-
-    `step` is the number of the build's step, from 1; None for what the server itself remarks.
-    `stream` is out, err or cupel. `continues`: it goes on where the last piece of the same step and
-    stream stopped; `ended`: the line is complete. `machine` is the name of the one that it came
-    from, in a job that has several.
-    """
-
-    number: int
-    at: float
-    step: int | None
-    stream: str
-    text: str
-    continues: bool = False
-    ended: bool = True
-    machine: str | None = None
-
-
 class Problem(pydantic.BaseModel):
     """Why a request was not served (RFC 9457). `instance` names a bug in the server's log."""
 

@@ -16,9 +16,8 @@ from cupel.errors import UserError
 from cupel.web import text
 
 if TYPE_CHECKING:
-    from cupel.api.nouns import LineView
     from cupel.client import Client
-    from cupel.control.views import BuildView
+    from cupel.control.views import BuildView, LogLineView
 
 BAD = ("failure", "timeout", "infra")
 
@@ -115,7 +114,7 @@ class Printer:
     def heading(self, said: str) -> None:
         click.echo(f"==> {terminal.single(said)} <==")
 
-    def print(self, lines: Iterator[LineView]) -> None:
+    def print(self, lines: Iterator[LogLineView]) -> None:
         for line in lines:
             if self._as_json:
                 output.line(line)
@@ -123,7 +122,7 @@ class Printer:
                 self._write(line)
         self._end()
 
-    def _write(self, line: LineView) -> None:
+    def _write(self, line: LogLineView) -> None:
         if not line.continues:
             self._end()
         begin = f"{text.clock(line.at)} " if self._times else ""

@@ -185,3 +185,23 @@ def hints(text: str) -> bool:
     """
     low = text.lower()
     return any(word in low for word in _WORDS) or _BEGINNINGS.match(text) is not None
+
+
+WIDEST = 600
+"""Characters of a line that are looked at."""
+
+_WARNING = re.compile(
+    r"(?<![\w-])(?<!\bno )(?<!\b0 )warn(?:ing)?s?\b(?! ?s?[:=] ?0\b)", re.IGNORECASE
+)
+
+
+def is_error(line: str) -> bool:
+    """Whether any rule fits a line that was printed."""
+    text = line[:WIDEST]
+    return hints(text) and any(rule.pattern.search(text) for rule in RULES)
+
+
+def is_warning(line: str) -> bool:
+    """Whether a line warns, or tells of an error."""
+    low = line[:WIDEST]
+    return ("warn" in low.lower() and _WARNING.search(low) is not None) or is_error(line)

@@ -6,9 +6,13 @@ import asyncio
 import collections
 import contextlib
 import shutil
+import sys
+import weakref
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cupel import process
 from cupel.errors import Bug
 from cupel.log import append
 from cupel.log.search import LogSearch
@@ -16,9 +20,21 @@ from cupel.log.stream import LogReader
 
 if TYPE_CHECKING:
     from cupel.log.excerpt import Shown
+    from cupel.log.find import Finder, Found
+    from cupel.log.outline import Outline
+    from cupel.log.query import Query
 
 EXCERPTS = 256
 """Logs whose excerpts are kept, as pages are drawn again and again."""
+
+OUTLINES = 64
+"""Logs whose outlines are kept in memory; those of long ones are kept beside them as well."""
+
+LONG = 20_000
+"""Lines of a log that are outlined in a process of its own, because it takes a while."""
+
+PATIENCE = 300.0
+"""Seconds that this may take."""
 
 
 class LogStore:
@@ -31,6 +47,11 @@ class LogStore:
         self._excerpts: collections.OrderedDict[tuple[int, int, int | None], list[Shown]] = (
             collections.OrderedDict()
         )
+        self._outlines: collections.OrderedDict[int, Outline] = collections.OrderedDict()
+        self._outlining: weakref.WeakValueDictionary[int, asyncio.Lock] = (
+            weakref.WeakValueDictionary()
+        )
+        self._finder: Finder | None = None
 
     def writer(self, build_id: int) -> append.LogWriter:
         """A writer for the build's log; close it. Raises `Bug` while there is another."""
@@ -59,6 +80,39 @@ class LogStore:
         """Whether more of the log may come."""
         return self._live(build_id) is not None
 
+    async def outline(self, build_id: int) -> Outline:
+        """The outline of a build's log as far as it goes now, made off the loop."""
+        from cupel.log import outline
+
+        directory = self._directory(build_id)
+        async with self._outlining.setdefault(build_id, asyncio.Lock()):
+            made = self._outlines.pop(build_id, None)
+            if made is None or made.lines > self.reader(build_id).line_count:
+                made = await asyncio.to_thread(outline.kept, directory)
+            if self.reader(build_id).line_count - made.lines > LONG:
+                argv: list[str | Path] = [sys.executable, "-m", outline.__name__, directory]
+                await process.run(argv, timeout=PATIENCE)
+                made = await asyncio.to_thread(outline.kept, directory)
+            await asyncio.to_thread(outline.extend, directory, made)
+            self._outlines[build_id] = made
+            while len(self._outlines) > OUTLINES:
+                self._outlines.popitem(last=False)
+        return made
+
+    def matches(self, build_id: int, wanted: Query, first: int = 0) -> AsyncGenerator[bytes, None]:
+        """Messages of what fits in a build's log; see `find.Finder`."""
+        return self._finds().messages(self._directory(build_id), wanted, first)
+
+    async def find(self, build_id: int, wanted: Query, first: int, limit: int) -> Found:
+        """How many lines of a build's log fit from line `first` on, and the first of them."""
+        return await self._finds().find(self._directory(build_id), wanted, first, limit)
+
+    def _finds(self) -> Finder:
+        from cupel.log.find import Finder
+
+        self._finder = self._finder or Finder()
+        return self._finder
+
     def metrics(self, build_id: int, part: int = 0) -> Path:
         """The file of what a machine of the build used; see `log.metrics`."""
         return self._directory(build_id) / f"metrics-{part}"
@@ -68,6 +122,7 @@ class LogStore:
         writer = self._live(build_id)
         if writer is not None:
             writer.close()
+        self._outlines.pop(build_id, None)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._directory(build_id))
 

@@ -90,6 +90,26 @@ class LogReader:
             for number, record in enumerate(fitting)
         ]
 
+    def span(self, first: int, last: int | None) -> tuple[int, int]:
+        """Where the text of lines `first` to `last` begins and ends; None is the last one."""
+        last = self.line_count - 1 if last is None else last
+        return index.end_of(self._index, first), index.end_of(self._index, last + 1)
+
+    def at(self, time: float) -> int:
+        """The number of the first line that is not older than a time; of the last one if all are.
+
+        Times hardly ever go back in a log: lines of several streams may be in each other's way.
+        """
+        low, high = 0, max(self.line_count - 1, 0)
+        micros = int(time * 1_000_000)
+        while low < high:
+            middle = (low + high) // 2
+            if index.read(self._index, middle, 1)[0].micros < micros:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
     async def follow(self, start: int = 0) -> AsyncIterator[Line]:
         """The lines from number `start` on, those to come too; ends when nobody writes the log."""
         changed = asyncio.Event()

@@ -160,3 +160,79 @@ def test_what_the_machine_used_by_rows(tmp_path: Path) -> None:
         assert (await server.client.get("/api/builds/9999/metrics")).status_code == 404
 
     call(tmp_path, ask)
+
+
+def test_lines_the_outline_and_what_is_found(tmp_path: Path) -> None:
+    async def ask(server: Server) -> None:
+        writer = server.world.logs.writer(223)
+        writer.append(0xFFFF, "cupel", 9_900.0, b"made\n")
+        writer.append(0, "out", 9_901.0, b"--- Build\n\x1b[31mfat\x1b[0mal: x\n")
+        writer.append(1, "err", 9_902.0, b"a warning\n")
+        writer.close()
+
+        async def get(path: str) -> dict[str, object]:
+            answer = await server.client.get(f"/api/builds/223/log/{path}")
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        some = views.LogLinesView.model_validate(await get("lines?from=1&count=2"))
+        assert (some.total, [line.text for line in some.lines]) == (
+            4, ["--- Build", "\x1b[31mfat\x1b[0mal: x"],
+        )  # fmt: skip
+        outline = views.OutlineView.model_validate(await get("outline"))
+        assert [(f.kind, f.title, f.step, f.first, f.last, f.open) for f in outline.folds] == [
+            ("step", "The machine", None, 0, 0, False),
+            ("step", "install", 1, 1, 2, False),
+            ("part", "Build", 1, 1, 2, False),
+            ("step", "pytest", 2, 3, None, True),
+        ]
+        found = views.FoundView.model_validate(await get("search?q=FATAL"))
+        assert (found.count, found.end, [line.number for line in found.lines]) == (1, 4, [2])
+        warned = await get("search?severity=warning&limit=1")
+        assert (warned["count"], len(warned["lines"])) == (2, 1)
+        assert (await get("search?stream=err"))["count"] == 1
+        assert await get("at?time=9901.5") == {"line": 3, "at": 9902.0}
+
+    call(tmp_path, ask)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("search?q=(&regex=true", 400, "not a regular expression"),
+        ("search?severity=fine", 400, "neither error nor warning"),
+        ("search?machine=none", 404, "no machine 'none'"),
+        ("lines?count=0", 422, "count"),
+        ("at?time=nan", 422, "time"),
+        ("?step=9", 404, "step 9 of build 223"),
+        ("?step=1&follow=true", 400, "leave out `follow`"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(
+    path: str, status: int, said: str, tmp_path: Path
+) -> None:
+    async def ask(server: Server) -> None:
+        write(server)
+        place = path if path.startswith("?") else f"/{path}"
+        answer = await server.client.get(f"/api/builds/223/log{place}")
+        assert answer.status_code == status
+        assert said in answer.text
+
+    call(tmp_path, ask)
+
+
+def test_the_text_of_one_step_by_ranges(tmp_path: Path) -> None:
+    async def ask(server: Server) -> None:
+        writer = server.world.logs.writer(223)
+        for step, text in ((0, b"first\n"), (1, b"second\n"), (0, b"third\n"), (1, b"end")):
+            writer.append(step, "out", 9_901.0, text)
+        writer.close()
+        path = "/api/builds/223/log?step=1"
+        whole = await server.client.get(path)
+        assert whole.content == b"first\nthird\n"
+        assert whole.headers["content-encoding"] == "identity"
+        for first in range(12):
+            part = await server.client.get(path, headers={"Range": f"bytes={first}-{first + 4}"})
+            assert part.content == whole.content[first : first + 5]
+
+    call(tmp_path, ask)

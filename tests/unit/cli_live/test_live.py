@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cupel.api.nouns import LineView
 from cupel.cli.live import screen, seen
 from cupel.cli.live.feed import Tail
 from cupel.cli.live.seen import History, Log, Look, Snapshot
 from cupel.control import views
+from cupel.control.views import LogLineView
 from cupel.host.messages import HostLoad
 from unit.control_views import world
 
@@ -259,7 +259,7 @@ def test_a_page_without_a_screen_has_everything(snapshot: Snapshot) -> None:
 class Logs:
     """A client that has a log."""
 
-    def __init__(self, lines: Sequence[LineView]) -> None:
+    def __init__(self, lines: Sequence[LogLineView]) -> None:
         self.lines = list(lines)
         self.asked: list[int] = []
 
@@ -269,13 +269,13 @@ class Logs:
 
         return Build()
 
-    def log(self, build: int, *, start: int) -> Iterator[LineView]:
+    def log(self, build: int, *, start: int) -> Iterator[LogLineView]:
         self.asked.append(start)
         yield from self.lines[start:]
 
 
-def line(number: int, text: str, **fields: bool) -> LineView:
-    return LineView(number=number, at=1.0, step=1, stream="out", text=text, **fields)
+def line(number: int, text: str, **fields: bool) -> LogLineView:
+    return LogLineView(number=number, at=1.0, step=1, stream="out", text=text, **fields)
 
 
 def test_a_log_is_read_on_from_where_it_was_read() -> None:

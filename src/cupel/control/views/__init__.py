@@ -35,6 +35,13 @@ from cupel.control.views.image import difference_view as difference_view
 from cupel.control.views.image import image_list as image_list
 from cupel.control.views.image import image_view as image_view
 from cupel.control.views.label import label_list as label_list
+from cupel.control.views.log import found_view as found_view
+from cupel.control.views.log import log_line as log_line
+from cupel.control.views.log import log_lines as log_lines
+from cupel.control.views.log import machine_names as machine_names
+from cupel.control.views.log import moment_view as moment_view
+from cupel.control.views.log import outline_view as outline_view
+from cupel.control.views.log import part_of as part_of
 from cupel.control.views.notes import build_notes as build_notes
 from cupel.control.views.notes import change_notes as change_notes
 from cupel.control.views.notice import delivery_list as delivery_list
@@ -92,6 +99,12 @@ from cupel.control.views.nouns.item import JobView as JobView
 from cupel.control.views.nouns.item import ProofView as ProofView
 from cupel.control.views.nouns.item import ReusedJobView as ReusedJobView
 from cupel.control.views.nouns.label import LabelView as LabelView
+from cupel.control.views.nouns.log import FoldView as FoldView
+from cupel.control.views.nouns.log import FoundView as FoundView
+from cupel.control.views.nouns.log import LogLinesView as LogLinesView
+from cupel.control.views.nouns.log import LogLineView as LogLineView
+from cupel.control.views.nouns.log import MomentView as MomentView
+from cupel.control.views.nouns.log import OutlineView as OutlineView
 from cupel.control.views.nouns.notes import AnnotationView as AnnotationView
 from cupel.control.views.nouns.notes import FileCoverageView as FileCoverageView
 from cupel.control.views.nouns.notes import NotesView as NotesView
