@@ -73,8 +73,13 @@ def read(file: Path, first: int, number: int) -> list[Row]:
 def sample(file: Path, most: int) -> list[Row]:
     """Up to `most` records, at even distances, the last one among them."""
     total = count(file)
+    if not total:
+        return []
     step = max(1, -(-total // most))
-    return [row for at in range((total - 1) % step, total, step) for row in read(file, at, 1)]
+    with file.open("rb") as data:
+        text = data.read(total * _RECORD.size)
+    places = range((total - 1) % step, len(text) // _RECORD.size, step)
+    return [tuple(map(_known, _RECORD.unpack_from(text, at * _RECORD.size))) for at in places]
 
 
 def _number(value: float | None) -> float:

@@ -20,10 +20,12 @@ from cupel.core.model import (
     ItemState,
     PatchSet,
     Pipeline,
+    Purpose,
     Reason,
     Verdict,
 )
 from cupel.core.results import Tally
+from cupel.core.timeline import Phase
 
 # Why an item left its pipeline without landing or passing.
 
@@ -51,6 +53,24 @@ def item_reason(reason: Reason | None, detail: str | None) -> str | None:
     if reason is None or (detail and reason in _SAID_BY_DETAIL):
         return detail
     return f"{REASONS[reason]}: {detail}" if detail else REASONS[reason]
+
+
+# Why builds are made, and what their time goes to.
+
+PURPOSES: Mapping[Purpose, str] = {
+    Purpose.RETRY: "again, since the infrastructure failed it",
+    Purpose.RERUN: "again, to see whether the failure comes back",
+    Purpose.AUDIT: "to prove again what is reused",
+    Purpose.ASKED: "again, since somebody asked for it",
+}
+"""Why a build is no first attempt."""
+
+PHASES: Mapping[Phase, str] = {
+    Phase.QUEUED: "waited for a machine",
+    Phase.MAKING: "the machine was made",
+    Phase.BEGINNING: "source, caches and services",
+    Phase.SAVING: "results and artefacts were saved",
+}
 
 
 # How two builds differ.

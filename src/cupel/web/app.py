@@ -28,6 +28,7 @@ from cupel.web import (
     security,
     static,
     terminal,
+    used,
 )
 from cupel.web.compress import Compress
 from cupel.web.shared import Shared
@@ -47,6 +48,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
         build,
         artefact,
         compare,
+        used,
         log,
         machine,
         image,

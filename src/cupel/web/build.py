@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import fastapi
 from starlette.responses import RedirectResponse, Response
@@ -13,7 +15,7 @@ from cupel.control.auth import Scope
 from cupel.core.model import BuildState, Verdict
 from cupel.errors import NotFound
 from cupel.store.interface import Transaction
-from cupel.web import chart, live, log, site
+from cupel.web import chart, live, log, site, timeline, used
 from cupel.web.problem import PageRoute
 from cupel.web.site import Frame
 
@@ -46,8 +48,6 @@ async def build(
         compared = await _compared(tx, here, shown)
         notes = await views.build_notes(tx, here.server.results, here.server.repositories.root, id)
     logs = here.server.logs
-    names = shown.machines or [""]
-    used = chart.of([(name, logs.metrics(id, part)) for part, name in enumerate(names)])
     growing = shown.state is not BuildState.FINISHED
     return await here.page(
         request,
@@ -55,7 +55,10 @@ async def build(
         Frame(section="/changes", stream=live.address(build=id)),
         now=now,
         build=shown,
-        used=used,
+        used=await asyncio.to_thread(used.drawn, here, shown),
+        bars=timeline.bars(shown.timeline),
+        lanes=timeline.lanes(shown.beside, id, now),
+        command=reproduce(here.server.url, shown),
         headings=chart.HEADINGS,
         ended=ENDED.get(shown.verdict, "") if shown.verdict else "",
         failing=failing,
@@ -71,6 +74,18 @@ async def build(
     )
 
 
+def reproduce(url: str, shown: views.BuildView) -> str:
+    """The command that runs the build on somebody's own computer; empty where there is none.
+
+    Its state is fetched by its ref, as long as the server keeps that.
+    """
+    if shown.commit is None or shown.reused_from is not None or len(shown.machines) > 1:
+        return ""
+    where = shlex.quote(f"{url.rstrip('/')}/{shown.project}.git")
+    fetch = f"git fetch {where} refs/cupel/states/{shown.buildset}"
+    return f"{fetch} && cupel run --commit FETCH_HEAD {shlex.quote(shown.job)}"
+
+
 async def _compared(
     tx: Transaction, here: site.Site, shown: views.BuildView
 ) -> views.ComparisonView | None:
@@ -84,11 +99,17 @@ async def _compared(
 
 
 @router.post("/builds/{id}/retry")
-async def retry(request: fastapi.Request, id: int) -> Response:
-    """Run the job again, for those who may, and show where its attempts stand."""
+async def retry(
+    request: fastapi.Request,
+    id: int,
+    everything: Annotated[Literal["yes"] | None, fastapi.Query(alias="all")] = None,
+) -> Response:
+    """Run the job again, or all of its state, for those who may; show where its attempts stand."""
     here = site.of(request)
     who, _ = await here.form(request, Scope.WRITE)
-    again = await here.server.commands.retry_build(id, everything=False, user=who.user)
+    again = await here.server.commands.retry_build(
+        id, everything=everything is not None, user=who.user
+    )
     async with here.server.store.read() as tx:
         change = (await views.build_view(tx, again.id, now=here.now())).change
     return RedirectResponse(f"/changes/{change}" if change else f"/builds/{id}", status_code=303)

@@ -1,4 +1,7 @@
-"""What a machine used, as small charts: lines in SVG, drawn here, and the same as a table."""
+"""What a machine used, as small charts: lines in SVG, drawn here, and the same as a table.
+
+A browser with scripts draws the same lines again, so that they can be pointed at (static/chart.js).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ POINTS = 120
 """Records that a line is drawn through, at most."""
 TABLE = 20
 """Rows of the table."""
+NEAR = 2.0
+"""A limit is drawn that is at most so many times what was used."""
 WIDTH, HEIGHT = 300.0, 60.0
 """The units in which lines are drawn, whatever size they are shown in."""
 
@@ -32,12 +37,59 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What there is at most, in words; `y` is where it is drawn (None: far above the lines)."""
+
+    text: str
+    y: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """Lines over the same time, on the same scale, from nothing to `top`."""
 
     title: str
     top: str
     lines: tuple[Line, ...]
+    limit: Limit | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """When a step ran; it is drawn as a band behind the lines."""
+
+    name: str
+    number: int
+    start: float
+    end: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Something that happened then, such as that the time was over."""
+
+    text: str
+    at: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What lines are drawn against: `cpus` and bytes of `memory` are what a machine has at most."""
+
+    steps: tuple[Step, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    cpus: float | None = None
+    memory: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A step as it is drawn, from `x` on."""
+
+    name: str
+    number: int
+    x: float
+    width: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,29 +103,38 @@ class Used:
     seconds: float
     charts: tuple[Chart, ...]
     table: tuple[tuple[str, ...], ...]
+    bands: tuple[Band, ...] = ()
+    marks: tuple[float, ...] = ()
 
 
 HEADINGS = ("After", "Processor", "Memory", "Processes", "Disk", "Read", "Written", "Waited")
 
 
-def of(files: Sequence[tuple[str, Path]]) -> list[Used]:
+def of(files: Sequence[tuple[str, Path]], frame: Frame | None = None) -> list[Used]:
     """What each machine used, by its name and its file; those that nothing is known of are left
     out."""
     found = ((name, metrics.sample(file, POINTS)) for name, file in files)
-    return [used(name, rows) for name, rows in found if len(rows) > 1]
+    return [used(name, rows, frame) for name, rows in found if len(rows) > 1]
 
 
-def used(machine: str, rows: Sequence[Row]) -> Used:
+def used(machine: str, rows: Sequence[Row], frame: Frame | None = None) -> Used:
     """At least two records of a machine, as it is shown."""
+    frame = frame or Frame()
     column = {name: [row[at] for row in rows] for at, name in enumerate(metrics.COLUMNS)}
     at = [value or 0.0 for value in column["at"]]
     cpu, read, written = (rates(at, column[name]) for name in ("cpu_seconds", "read", "written"))
     waits = [column[f"waits_{name}"] for name in ("cpu", "memory", "io")]
     drawn = (
-        ("Processor", _cores, (("cores", cpu),), 1.0),
-        ("Memory", _size, (("memory", column["memory"]),), float(1 << 20)),
-        ("Disk", _speed, (("read", read), ("written", written)), float(1 << 20)),
-        ("Waited for", _percent, tuple(zip(("cpu", "memory", "disk"), waits, strict=True)), 100.0),
+        ("Processor", _cores, (("cores", cpu),), 1.0, frame.cpus),
+        ("Memory", _size, (("memory", column["memory"]),), float(1 << 20), frame.memory),
+        ("Disk", _speed, (("read", read), ("written", written)), float(1 << 20), None),
+        (
+            "Waited for",
+            _percent,
+            tuple(zip(("cpu", "memory", "disk"), waits, strict=True)),
+            100.0,
+            None,
+        ),
     )
     step = max(1, -(-len(rows) // TABLE))
     cells = zip(
@@ -83,13 +144,33 @@ def used(machine: str, rows: Sequence[Row]) -> Used:
         [" ".join(each) for each in zip(*(_told(_percent, wait) for wait in waits), strict=True)],
         strict=True,
     )
-    charts = (chart(title, number, lines, at, least) for title, number, lines, least in drawn)
+    charts = (chart(title, number, lines, at, *scale) for title, number, lines, *scale in drawn)
     return Used(
         machine=machine,
         seconds=at[-1] - at[0],
         charts=tuple(each for each in charts if each.lines),
         table=tuple(cells)[(len(rows) - 1) % step :: step],
+        bands=tuple(bands(frame.steps, at[0], at[-1])),
+        marks=tuple(
+            WIDTH * (mark.at - at[0]) / max(at[-1] - at[0], 1e-9)
+            for mark in frame.marks
+            if at[0] <= mark.at <= at[-1]
+        ),
     )
+
+
+def bands(steps: Sequence[Step], start: float, end: float) -> Iterator[Band]:
+    """The steps that ran between two times, each from where it began to where it ended."""
+    scale = WIDTH / max(end - start, 1e-9)
+    for step in steps:
+        first, last = max(step.start, start), min(step.end, end)
+        if last > first:
+            yield Band(
+                name=step.name,
+                number=step.number,
+                x=(first - start) * scale,
+                width=(last - first) * scale,
+            )
 
 
 def chart(
@@ -98,11 +179,22 @@ def chart(
     lines: Sequence[tuple[str, Values]],
     at: Sequence[float],
     least: float,
+    most: float | None = None,
 ) -> Chart:
-    """Lines of values at times, on a scale to `least` at least. What is unknown is left out."""
+    """Lines of values at times, on a scale to `least` at least. What is unknown is left out.
+
+    `most` is the limit: it is drawn where the lines come near it.
+    """
     known = [(name, values) for name, values in lines if any(v is not None for v in values)]
-    top = max([least, *(value for _, values in known for value in values if value is not None)])
+    peak = max([0.0, *(value for _, values in known for value in values if value is not None)])
+    top = max(least, peak)
+    near = most is not None and most <= NEAR * peak
+    if most is not None and near:
+        top = max(top, most * 1.05)
     return Chart(
+        limit=None
+        if most is None
+        else Limit(text=number(most), y=HEIGHT * (1 - most / top) if near else None),
         title=title,
         top=number(top),
         lines=tuple(

@@ -54,6 +54,7 @@ from cupel.control.views.nouns.build import BuildView as BuildView
 from cupel.control.views.nouns.build import MachineRef as MachineRef
 from cupel.control.views.nouns.build import NeedView as NeedView
 from cupel.control.views.nouns.build import ReusedView as ReusedView
+from cupel.control.views.nouns.build import SpanView as SpanView
 from cupel.control.views.nouns.build import StepView as StepView
 from cupel.control.views.nouns.build import UsageView as UsageView
 from cupel.control.views.nouns.cache import CacheUseView as CacheUseView

@@ -10,15 +10,18 @@ from cupel.control.views.cause import causes
 from cupel.control.views.change import attempt_view, attempts
 from cupel.control.views.evidence import offer_view
 from cupel.control.views.nouns.build import (
+    AttemptView,
     BuildRef,
     BuildView,
     MachineRef,
     NeedView,
     ReusedView,
+    SpanView,
     StepView,
     UsageView,
 )
 from cupel.control.views.nouns.view import Page
+from cupel.core import timeline
 from cupel.core.model import (
     Build,
     Buildset,
@@ -36,6 +39,7 @@ from cupel.core.model import (
 )
 from cupel.errors import NotFound
 from cupel.log.store import LogStore
+from cupel.report import messages
 from cupel.store.interface import Transaction
 
 
@@ -122,6 +126,8 @@ async def build_view(
         machines=[part.name for part in build.parts],
         needs=_needs(job, siblings),
         attempts=attempts([row for row in siblings if row.job == build.job], now),
+        beside=_beside(siblings, now),
+        timeline=_timeline(build, await _row(tx, build), now),
         artefacts=await artefact_list(tx, id),
         caches=await cache.uses(tx, build),
         log_lines=None if logs is None else logs.reader(id).line_count,
@@ -192,6 +198,33 @@ async def _machine(tx: Transaction, build: Build) -> MachineRef | None:
         held_until=machine.held_until,
         command=fleet.command(machine),
     )
+
+
+async def _row(tx: Transaction, build: Build) -> Machine | None:
+    return None if build.machine_id is None else await tx.get(Machine, build.machine_id)
+
+
+def _beside(siblings: Sequence[Build], now: float) -> list[AttemptView]:
+    """The newest build of each job of a state, in the order in which they were asked for."""
+    newest = {row.job: row for row in sorted(siblings, key=lambda row: (row.attempt, row.id))}
+    return attempts(sorted(newest.values(), key=lambda row: (row.queued_at, row.id)), now)
+
+
+def _timeline(build: Build, machine: Machine | None, now: float) -> list[SpanView]:
+    spans = timeline.of(build, machine, now)
+    whole = sum(span.seconds for span in spans) or 1.0
+    return [
+        SpanView(
+            phase=span.phase,
+            text=span.name or messages.PHASES.get(span.phase, ""),
+            step=span.step,
+            start=span.start,
+            seconds=span.seconds,
+            share=span.seconds / whole,
+            lasts=span.lasts,
+        )
+        for span in spans
+    ]
 
 
 def _needs(job: Job | None, siblings: Sequence[Build]) -> list[NeedView]:

@@ -290,6 +290,7 @@ def attempt_view(build: Build, now: float) -> AttemptView:
         seconds=lookup.build_seconds(build, now),
         reused_from=build.reused_from,
         but_for=build.but_for,
+        why=messages.PURPOSES.get(build.purpose, ""),
     )
 
 

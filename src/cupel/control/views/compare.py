@@ -157,7 +157,7 @@ async def _landed(tx: Transaction, root: Path, old: Ran, new: Ran) -> list[Lande
     try:
         found = await _commits(root / f"{project.name}.git", before, after)
     except (InfraError, UserError) as error:
-        log.warning("two states can't be compared", build=new.build.id, error=str(error))
+        log.info("two states can't be compared", build=new.build.id, error=str(error))
         return None
     states = await tx.select(Buildset, {"commit": {each.id for each in found}}) if found else []
     items = await lookup.by_id(tx, Item, (state.item_id for state in states))

@@ -8,6 +8,7 @@ from cupel.control.views.nouns.evidence import OfferView
 from cupel.control.views.nouns.results import TallyView
 from cupel.control.views.nouns.view import View
 from cupel.core.model import BuildState, MachineState, Pipeline, Verdict
+from cupel.core.timeline import Phase
 
 
 class UsageView(View):
@@ -20,7 +21,7 @@ class AttemptView(View):
 
     A pass has `flaked` if the job had failed on the same before: the same state, or another one
     where all that it depends on is the same. `but_for` are quarantined tests that it has failed,
-    which its `icon` says then.
+    which its `icon` says then. `why` says why it was run again; empty for a first attempt.
     """
 
     id: int
@@ -39,6 +40,7 @@ class AttemptView(View):
     reused_from: int | None = None
     flaked: bool = False
     but_for: tuple[str, ...] = ()
+    why: str = ""
 
 
 class StepView(View):
@@ -53,6 +55,21 @@ class StepView(View):
     finished_at: float | None
     seconds: float | None
     usage: UsageView
+
+
+class SpanView(View):
+    """A part of the time of a build: `text` is what for, `step` its number if it is a step's.
+
+    One that `lasts` has no end yet. `share` is its part of all the time, from 0 to 1.
+    """
+
+    phase: Phase
+    text: str
+    step: int | None
+    start: float
+    seconds: float
+    share: float
+    lasts: bool
 
 
 class NeedView(View):
@@ -117,7 +134,8 @@ class BuildView(BuildRef):
     `refuted_by` is the build of an audit that failed where this one, or `reused`, had passed.
     `machines` are the names of those of a job that has several, its own first. `waiting` is why a
     queued one has no machine yet. `offer` is whose word a pass is that was not run here; its log
-    and what it left are there.
+    and what it left are there. `timeline` is where its time went, `beside` the newest builds of all
+    jobs of its state.
     """
 
     branch: str
@@ -137,6 +155,8 @@ class BuildView(BuildRef):
     machines: list[str]
     needs: list[NeedView]
     attempts: list[AttemptView]
+    beside: list[AttemptView]
+    timeline: list[SpanView]
     artefacts: list[ArtefactView]
     caches: list[CacheUseView]
     log_lines: int | None
