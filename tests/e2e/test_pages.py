@@ -65,8 +65,9 @@ def test_buttons_work_from_link_to_redirect(tmp_path: Path) -> None:
         link = await stage.served.auth.login_link("ada", scopes=[Scope.WRITE])
         page = await stage.open(f"/login?token={link}")
         await page.goto("/queue/cachetools")
-        await page.get_by_role("button", name="Dequeue change 6").click()
-        await page.wait_for_url("**/changes/6")
+        await page.get_by_role("link", name="Dequeue change 6").click()
+        await page.get_by_role("button", name="Take it out").click()
+        await page.wait_for_url("**/queue/cachetools")
         assert stage.served.commands.asked == [("dequeue", 6, "ada")]
         await page.get_by_role("button", name="Log out").click()
         await page.get_by_role("link", name="Log in").wait_for()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from cupel.core.model import (
     Change,
     ChangeState,
     Event,
+    History,
     Host,
     HostState,
     Item,
@@ -265,6 +267,23 @@ class World:
                 notice=None,
                 created_at=item.enqueued_at,
                 finished_at=item.enqueued_at + 60,
+            )
+        )
+
+    def record(
+        self, project: Project, job: str, seconds: float, *, passes: float = 40.0
+    ) -> History:
+        """How long a job has taken, in so many passes that differed by a fifth."""
+        log = math.log(seconds)
+        return self.put(
+            History(
+                id=self.id(History),
+                project_id=project.id,
+                subject=f"job {job}",
+                runs=passes,
+                passes=passes,
+                log_seconds=log,
+                log_square=log * log + 0.04,
             )
         )
 

@@ -15,6 +15,7 @@ from cupel.web import (
     diff,
     event,
     flake,
+    front,
     image,
     live,
     log,
@@ -42,6 +43,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     """
     site = app.state.site = Site(cupel)
     nouns = (
+        front,
         queue,
         change,
         diff,

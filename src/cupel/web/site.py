@@ -21,7 +21,7 @@ from cupel.control import auth
 from cupel.control.auth import Principal, Scope
 from cupel.control.context import Context
 from cupel.report import reasons
-from cupel.web import ansi, shared, static, status, text
+from cupel.web import ansi, row, shared, static, status, text
 from cupel.web.herald import Herald
 from cupel.web.shared import Offer
 from cupel.web.topic import Topic
@@ -43,7 +43,7 @@ MENU = (
 SLICE = 0.005
 """Seconds that are rendered at a time."""
 
-_TIMES = re.compile(r"<time[^>]*>[^<]*</time>")
+_TIMES = re.compile(r"<time[^>]*>[^<]*</time>|<progress[^>]*>")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +177,7 @@ def environment() -> jinja2.Environment:
         legible=text.legible,
         moment=text.moment,
         percent=reasons.percent,
+        roughly=text.roughly,
         sentence=text.sentence,
         shorten=text.shortened,
         shown=text.visible,
@@ -191,6 +192,7 @@ def environment() -> jinja2.Environment:
         look=status.look,
         menu=MENU,
         off_lane=status.OFF_LANE,
+        short_jobs=row.jobs,
         raw_url=lambda build: f"/api/builds/{build}/log",
         static=static.ADDRESSES.__getitem__,
     )

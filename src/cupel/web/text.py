@@ -54,11 +54,9 @@ def elapsed(seconds: float) -> str:
 
 
 def roughly(seconds: float) -> str:
-    """A time that nobody knows exactly: `under 10 s`, `40 s`, `4 min`, `1 h 20 min`, `3 d`."""
-    if seconds < 10:
-        return "under 10 s"
+    """A time that nobody knows exactly: `10 s`, `40 s`, `4 min`, `1 h 20 min`, `3 d`."""
     if seconds <= 50:
-        return f"{math.ceil(seconds / 10) * 10} s"
+        return f"{max(1, math.ceil(seconds / 10)) * 10} s"
     minutes = math.ceil(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"

@@ -11,7 +11,7 @@ import pytest
 from cupel.control.auth import Scope
 from cupel.core.model import Build, BuildState, ChangeState, ItemState, Pipeline, Verdict
 from cupel.host.messages import HostLoad
-from cupel.web import queue, site
+from cupel.web import front, site
 from fakes import busy, rows
 from fakes.rows import World
 from fakes.served import Settings
@@ -133,8 +133,8 @@ def test_a_failing_item_stands_off_the_lane(tmp_path: Path) -> None:
         return await visitor.see("/queue/cachetools")
 
     page = visit(told.world, tmp_path, act)
-    entries = page.split('<li class="base">')[1].split("</ol>")[0].split("<li class=")[1:]
-    off = [entry.startswith('"off') for entry in entries if "lane" in entry]
+    entries = page.split('<li class="base">')[1].split("</ol>")[0].split('<li id="item-')[1:]
+    off = ['class="off"' in entry.partition(">")[0] for entry in entries]
     assert off == [False, False, True, False, False, False]
     assert "believed when #5 ahead is done" in page
 
@@ -246,7 +246,7 @@ def test_our_own_mistake_is_a_page_that_tells_nothing(
     async def act(visitor: Visitor) -> str:
         return await visitor.see("/queue", 500)
 
-    monkeypatch.setattr(queue.views, "queue_views", fail)
+    monkeypatch.setattr(front.views, "queue_views", fail)
     page = visit(World(), tmp_path, act)
     assert "Cupel made a mistake" in page
     assert "secret" not in page
@@ -334,8 +334,8 @@ def test_health_of_a_branch(tmp_path: Path) -> None:
 
     async def act(visitor: Visitor) -> list[str]:
         async with visitor.served.store.read() as tx:
-            queues = await queue.views.queue_views(tx, now=told.world.now)
-        return [queue.health(each, each.heads[0].head).look.word for each in queues]
+            queues = await front.views.queue_views(tx, now=told.world.now)
+        return [front.health(each, each.heads[0].head).look.word for each in queues]
 
     assert visit(told.world, tmp_path, act) == ["green", "no commits yet"]
 
@@ -360,7 +360,8 @@ def test_a_shared_queue_is_one_page(tmp_path: Path) -> None:
             page = await visitor.see(f"/queue/{name}")
             assert page.index("A needed change") < page.index("A needing change")
             assert "shared by first, second" in page
-            assert "window of <b>5</b>" in page
+            assert "<dt>changes under way at a time</dt><dd>5</dd>" in page
+            assert "The window is 5 at a time" in page
             assert "No &lt;b&gt;power&lt;/b&gt;" in page
             assert "Closed by <bdi>eve</bdi>" in page
             assert "Needs #3, which lacks approval" in page
@@ -523,6 +524,9 @@ def test_an_open_tree_can_be_closed_by_those_who_may(tmp_path: Path) -> None:
         assert "Close the tree" not in await visitor.see("/queue/cachetools")
         await visitor.log_in(Scope.ADMIN)
         page = await visitor.see("/queue/cachetools")
+        assert 'href="/queue/cachetools/close"' in page
+        page = await visitor.see("/queue/cachetools/close")
         assert 'action="/queue/cachetools/close"' in page
+        assert "6 are in the gate" in page
 
     visit(told.world, tmp_path, act)

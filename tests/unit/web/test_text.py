@@ -32,7 +32,7 @@ def test_how_long_ago(seconds: float, said: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0, "under 10 s"), (9.9, "under 10 s"), (31, "40 s"), (50, "50 s"), (51, "1 min"),
+        (-3, "10 s"), (9.9, "10 s"), (31, "40 s"), (50, "50 s"), (51, "1 min"),
         (61, "2 min"), (3599, "1 h 00 min"), (5000, "1 h 20 min"), (40_000, "11 h"),
         (3 * 86400, "3 d"),
     ],

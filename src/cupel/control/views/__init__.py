@@ -149,6 +149,7 @@ from cupel.control.views.plan import WantView as WantView
 from cupel.control.views.plan import plan_view as plan_view
 from cupel.control.views.pools import pool_list as pool_list
 from cupel.control.views.pools import pool_view as pool_view
+from cupel.control.views.queue import branches as branches
 from cupel.control.views.queue import queue_view as queue_view
 from cupel.control.views.queue import queue_views as queue_views
 from cupel.control.views.queue import rules_list as rules_list

@@ -70,6 +70,15 @@ async def line_of(tx: Transaction, name: str, branch: str | None) -> Line:
     return found[0]
 
 
+async def branches(tx: Transaction, name: str) -> list[str]:
+    """The branches that the queue of this name, or of the project of this name, is for.
+
+    Raises NotFound.
+    """
+    queue, _ = await _queue_of(tx, name)
+    return [line.branch for line in await _lines(tx, [queue])]
+
+
 async def queue_views(
     tx: Transaction, *, project: str | None = None, now: float
 ) -> list[QueueView]:
