@@ -125,7 +125,7 @@ def _builds(
                 reason="step 'pytest' ended with exit status 1",
             )  # fmt: skip
         elif used < free:
-            machine = world.machine(hosts[number % len(hosts)], MachineState.USED)
+            machine = world.machine(hosts[(free - used) % len(hosts)], MachineState.USED)
             world.build(
                 item, each.name, BuildState.RUNNING, machine=machine, ran=11.0 + number % 90
             )
