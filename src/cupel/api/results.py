@@ -34,6 +34,21 @@ async def list_all(
         )
 
 
+@router.get(
+    "/builds/{id}/failing",
+    operation_id="build_failing",
+    summary="The tests that failed in a build, with where else they did",
+)
+async def failing(
+    cupel: Cupel,
+    id: int,
+    limit: Annotated[int, fastapi.Query(ge=1, le=200, description="How many at most.")] = 25,
+) -> list[views.FailingView]:
+    async with cupel.store.read() as tx:
+        build = await views.build_row(tx, id)
+        return await views.failing_tests(tx, build, logs=cupel.logs, limit=limit)
+
+
 @router.get("/builds/{id}/tests/{test}", operation_id="build_test", summary="One test of a build")
 async def show(cupel: Cupel, id: int, test: str) -> views.ResultView:
     async with cupel.store.read() as tx:

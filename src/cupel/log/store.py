@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import sys
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,9 @@ class LogStore:
         self._root = root
         self._writers: dict[int, append.LogWriter] = {}
         self.search = LogSearch(root)
+        self._named: collections.OrderedDict[tuple[int, int, tuple[str, ...]], dict[str, int]] = (
+            collections.OrderedDict()
+        )
         self._excerpts: collections.OrderedDict[tuple[int, int, int | None], list[Shown]] = (
             collections.OrderedDict()
         )
@@ -112,6 +115,19 @@ class LogStore:
 
         self._finder = self._finder or Finder()
         return self._finder
+
+    async def naming(self, build_id: int, names: Sequence[str]) -> dict[str, int]:
+        """Where a build's log names these, from line 1; read off the loop."""
+        from cupel.log import naming
+
+        reader = self.reader(build_id)
+        key = (build_id, reader.size, tuple(names))
+        if key not in self._named:
+            found = await asyncio.to_thread(naming.lines, reader, names)
+            self._named[key] = {name: number + 1 for name, number in found.items()}
+            while len(self._named) > EXCERPTS:
+                self._named.popitem(last=False)
+        return self._named[key]
 
     def metrics(self, build_id: int, part: int = 0) -> Path:
         """The file of what a machine of the build used; see `log.metrics`."""

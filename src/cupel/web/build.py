@@ -44,7 +44,9 @@ async def build(
     now = here.now()
     async with here.server.store.read() as tx:
         shown = await views.build_view(tx, id, now=now, logs=here.server.logs)
-        failing = await views.first_failing(tx, shown.reused_from or id, limit=FAILING)
+        failing = await views.failing_tests(
+            tx, await views.build_row(tx, id), logs=here.server.logs, limit=FAILING
+        )
         compared = await _compared(tx, here, shown)
         notes = await views.build_notes(tx, here.server.results, here.server.repositories.root, id)
     logs = here.server.logs

@@ -80,3 +80,39 @@ def test_a_build_without_results_says_what_to_do(tmp_path: Path) -> None:
         await visitor.see("/builds/99999/tests", 404)
 
     visit(told.world, tmp_path, act)
+
+
+def test_what_failed_says_where_else_it_did(tmp_path: Path) -> None:
+    """In the same way and in others, and the line of the log that names it."""
+    told = busy.busy()
+
+    def of(message: str, name: str = "test_lru_order") -> Result:
+        return Result(suite="s", name=name, outcome=Outcome.FAILED, message=message, text="said")
+
+    recorded(told, told.failed_build, [of("took 3 s"), of("x", "test_new")], tmp_path)
+    rows = told.world.rows_of(Build)
+    others = [each for each in rows if each < told.failed_build][-3:]
+    for number, message in zip(others, ("took 9 s", "took 10 s", "KeyError"), strict=True):
+        row = rows[number]
+        summary = Results(
+            id=number, project_id=row.project_id, job=row.job, key=None,
+            tally=results.tally([]), notices=(), at=number / 100,
+        )  # fmt: skip
+        told.world.put(results.failed_test(summary, of(message), id=80_000 + number))
+
+    async def act(visitor: Visitor) -> None:
+        busy.write_logs(visitor.served.logs, told).close()
+        page = await visitor.see(f"/builds/{told.failed_build}")
+        digest = of("").digest
+        assert f'<li id="fail-{digest}" data-row data-failure>' in page
+        assert f'failed first in <a href="/builds/{others[0]}/tests/{digest}">' in page
+        assert "failed the same way in 2 other builds: " in page
+        assert '<a href="#L15">line 15 of the log</a>' in page
+        assert "has not failed before" in page
+        address = f"/api/builds/{told.failed_build}/failing"
+        first, second = (await visitor.client.get(address)).json()
+        assert (first["others"], first["more"], first["line"]) == (others[1::-1], 0, 15)
+        assert (second["others"], second["first"]) == ([], told.failed_build)
+        assert (await visitor.client.get("/api/builds/99999/failing")).status_code == 404
+
+    visit(told.world, tmp_path, act)

@@ -21,6 +21,7 @@ from cupel.control.views.diff import diff_sides as diff_sides
 from cupel.control.views.diff import diff_view as diff_view
 from cupel.control.views.diff import patch_set_or_base as patch_set_or_base
 from cupel.control.views.evidence import evidence_view as evidence_view
+from cupel.control.views.failing import failing_tests as failing_tests
 from cupel.control.views.flake import flake_list as flake_list
 from cupel.control.views.flake import known_flakes as known_flakes
 from cupel.control.views.flake import quarantine_list as quarantine_list
@@ -83,6 +84,7 @@ from cupel.control.views.nouns.event import EventView as EventView
 from cupel.control.views.nouns.evidence import EvidenceView as EvidenceView
 from cupel.control.views.nouns.evidence import OfferedView as OfferedView
 from cupel.control.views.nouns.evidence import OfferView as OfferView
+from cupel.control.views.nouns.failing import FailingView as FailingView
 from cupel.control.views.nouns.flake import FlakeProofView as FlakeProofView
 from cupel.control.views.nouns.flake import FlakeView as FlakeView
 from cupel.control.views.nouns.flake import QuarantineView as QuarantineView
