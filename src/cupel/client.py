@@ -72,6 +72,9 @@ class Client:
     def status(self) -> views.StatusView:
         return self._get(views.StatusView, "/api/status")
 
+    def mine(self) -> views.MineView:
+        return self._get(views.MineView, "/api/mine")
+
     def projects(self) -> list[views.ProjectView]:
         return self._get(list[views.ProjectView], "/api/projects")
 

@@ -75,12 +75,16 @@ SIGHTS = (
     see("image", "/images/{name}", lambda told: "/images/python"),
     see("flakes", "/flakes"),
     see("events", "/events", shown=True),
+    see("mine", "/mine", shown=True),
+    see("search", "/search", lambda told: "/search?q=lru", shown=True),
+    see("search-empty", "/search"),
     see("login", "/login"),
     see("problem", "", lambda told: "/nowhere", status=404),
 )
 
 NOT_PAGES = {
     "/events/stream": "notices, as server-sent events",
+    "/builds/{id}/used": "what machines used, for charts",
     "/builds/{id}/tail": "the tail of a log, as server-sent events",
     "/builds/{id}/picture/{path:path}": "a picture that a build left",
     "/schema/cupel.yaml.json": "for editors",

@@ -237,7 +237,7 @@ def _own_changes(world: World) -> None:
         world.build(item, name, BuildState.FINISHED, Verdict.SUCCESS, ended=6810)
     conflict = world.change(project, "Rename Cache.getsizeof", ADA, age=9100)
     world.item(conflict, Pipeline.GATE, onto=oid("base"), state=ItemState.REJECTED, age=3100,
-               ended=3000, reason=Reason.CONFLICT, detail="src/cache.py")  # fmt: skip
+               ended=3000, reason=Reason.CONFLICT, detail="conflicts in src/cache.py")  # fmt: skip
     broken = world.change(project, "Test on PyPy as well", ADA, approved=False, age=2300)
     world.item(broken, Pipeline.CHECK, state=ItemState.REJECTED, age=2200, ended=2190,
                reason=Reason.MISCONFIGURED,

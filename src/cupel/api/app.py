@@ -28,6 +28,7 @@ from cupel.api import (
     labels,
     logs,
     machines,
+    mine,
     notes,
     pools,
     problem,
@@ -48,6 +49,7 @@ MAX_BODY = 1 << 20
 
 ROUTERS = (
     status.router,
+    mine.router,
     projects.router,
     queues.router,
     rules.router,

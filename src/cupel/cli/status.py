@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cupel.client import Client
-    from cupel.control.views import ItemView, JobView, QueueView
+    from cupel.control.views import ItemView, JobView, MineView, QueueView
 
 REFRESH = 1.0
 """Seconds between two looks of `--watch`."""
@@ -38,16 +38,26 @@ GOES_ON = frozenset({"seconds", "estimate"})
 @click.command()
 @click.argument("project", required=False)
 @click.option("--watch", is_flag=True, help="Stay and follow what happens, until Ctrl-C.")
+@click.option("--mine", is_flag=True, help="Show your own changes, and what each waits for.")
 @output.json_option
 @pass_session
-def status(session: Session, project: str | None, watch: bool, as_json: bool) -> None:
+def status(session: Session, project: str | None, watch: bool, mine: bool, as_json: bool) -> None:
     """Show the queues: what is proved on what, and waits for what.
 
     Those of PROJECT, or of all projects. Below: why the last changes that failed did.
-    With --json, the queues; with --json --watch, a line of JSON whenever they change.
+    With --json, the queues; with --json --watch, a line of JSON whenever they change. With --mine,
+    the changes that you pushed, those first that do not go on by themselves.
     """
+    if mine and (watch or project):
+        raise UserError(
+            "--mine is of all projects, and as it is now", hint="leave out PROJECT and --watch"
+        )
     with session.client() as client:
-        if watch and as_json:
+        if mine and as_json:
+            output.document(client.mine())
+        elif mine:
+            _print_mine(client.mine())
+        elif watch and as_json:
             _watch_json(client, project)
         elif watch:
             _watch(client, project)
@@ -57,6 +67,28 @@ def status(session: Session, project: str | None, watch: bool, as_json: bool) ->
             queues = client.queues(project)
             _print(queues)
             _print_causes(client, queues)
+
+
+def _print_mine(found: MineView) -> None:
+    """What needs its owner first, then what goes on, then what landed lately."""
+    rows = [
+        (
+            f"#{each.id}",
+            output.state(each.status, each.text),
+            "you" if each.needs_owner else "",
+            f"{each.project} {each.branch}",
+            each.title,
+        )
+        for each in found.changes
+    ]
+    rows += [
+        (f"#{each.id}", output.state("landed"), "", f"{each.project} {each.branch}", each.title)
+        for each in found.landed[:RECENT]
+    ]
+    if rows:
+        output.table(("CHANGE", "STATE", "NEEDS", "LANDS ON", "TITLE"), rows)
+    else:
+        click.echo(f"{found.user} has pushed no change yet")
 
 
 def _print_causes(client: Client, queues: Sequence[QueueView]) -> None:

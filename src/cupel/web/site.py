@@ -37,6 +37,7 @@ MENU = (
     ("/images", "Images", "i"),
     ("/flakes", "Flaky tests", "f"),
     ("/events", "Events", "e"),
+    ("/mine", "Mine", "u"),
 )
 """The address of each section, its name, and the key that leads there after `g`."""
 

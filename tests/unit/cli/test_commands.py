@@ -52,6 +52,19 @@ def test_status_watched_needs_a_terminal(cupel: Command) -> None:
     assert (said.code, "terminal" in said.err) == (2, True)
 
 
+def test_status_of_ones_own_changes(cupel: Command) -> None:
+    said = cupel("status", "--mine")
+    assert said.code == 0, said.err
+    mine = views.MineView.model_validate_json(cupel("status", "--mine", "--json").out)
+    assert mine.changes[0].needs_owner
+    columns, first, *_ = said.out.splitlines()
+    assert columns.split() == ["CHANGE", "STATE", "NEEDS", "LANDS", "ON", "TITLE"]
+    assert first.startswith(f"#{mine.changes[0].id}")
+    assert mine.changes[0].text in first
+    refused = cupel("status", "demo", "--mine")
+    assert (refused.code, "leave out PROJECT" in refused.err) == (2, True)
+
+
 def test_projects(cupel: Command) -> None:
     assert (
         "demo     demo   main stable  4     3       1          merge  http"

@@ -43,6 +43,7 @@ from cupel.control.views.log import machine_names as machine_names
 from cupel.control.views.log import moment_view as moment_view
 from cupel.control.views.log import outline_view as outline_view
 from cupel.control.views.log import part_of as part_of
+from cupel.control.views.mine import mine_view as mine_view
 from cupel.control.views.notes import build_notes as build_notes
 from cupel.control.views.notes import change_notes as change_notes
 from cupel.control.views.notice import delivery_list as delivery_list
@@ -108,6 +109,9 @@ from cupel.control.views.nouns.log import LogLinesView as LogLinesView
 from cupel.control.views.nouns.log import LogLineView as LogLineView
 from cupel.control.views.nouns.log import MomentView as MomentView
 from cupel.control.views.nouns.log import OutlineView as OutlineView
+from cupel.control.views.nouns.mine import LandedView as LandedView
+from cupel.control.views.nouns.mine import MineView as MineView
+from cupel.control.views.nouns.mine import OwnChangeView as OwnChangeView
 from cupel.control.views.nouns.notes import AnnotationView as AnnotationView
 from cupel.control.views.nouns.notes import FileCoverageView as FileCoverageView
 from cupel.control.views.nouns.notes import NotesView as NotesView

@@ -41,7 +41,10 @@ const liking = {
   },
 };
 
-/** The colours of the page, as its style sheets have them now. @param {HTMLElement} place */
+/**
+ * The colours of the page, as its style sheets have them now.
+ * @param {HTMLElement} place
+ */
 function theme(place) {
   const style = getComputedStyle(place);
   /** @param {string} name */
@@ -66,7 +69,10 @@ function typed(text) {
   return text.replace(/\r\n?/g, "\n").replace(CONTROLS, "");
 }
 
-/** Asks before several lines are typed at once: a shell would run each. @param {string} text */
+/**
+ * Asks before several lines are typed at once: a shell would run each.
+ * @param {string} text
+ */
 function agreed(text) {
   const lines = text.replace(/\n$/, "").split("\n").length;
   if (lines < 2 && !text.endsWith("\n")) return Promise.resolve(true);
@@ -230,7 +236,10 @@ class Page {
     this.terminal.focus();
   }
 
-  /** Whether the terminal is to have a key. @param {KeyboardEvent} event */
+  /**
+   * Whether the terminal is to have a key.
+   * @param {KeyboardEvent} event
+   */
   key(event) {
     if (!event.ctrlKey || !event.shiftKey) return true;
     if (event.code === "KeyC") {
