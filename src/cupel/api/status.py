@@ -14,3 +14,9 @@ router = fastapi.APIRouter(prefix="/api/status", tags=["status"], dependencies=[
 async def show(cupel: Cupel) -> views.StatusView:
     async with cupel.store.read() as tx:
         return await views.status_view(tx, url=cupel.url, now=cupel.clock())
+
+
+@router.get("/front", operation_id="front", summary="What somebody wants to know who comes by")
+async def front(cupel: Cupel) -> views.FrontView:
+    async with cupel.store.read() as tx:
+        return await views.front_view(tx, url=cupel.url, now=cupel.clock())

@@ -1,43 +1,27 @@
-"""The front page: is it green, what lands, and who guards what."""
+"""The front page, for somebody who comes by: is it green, what lands, how long does that take."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import fastapi
 from starlette.responses import Response
 
 from cupel.control import views
-from cupel.control.views import ItemView, ProjectView, QueueView
+from cupel.control.views import FrontProjectView, FrontView, ItemView
+from cupel.control.views.nouns.front import Health
 from cupel.web import live, site
 from cupel.web.problem import PageRoute
 from cupel.web.site import Frame
-from cupel.web.status import Look
-
-LANDINGS = 12
 
 router = fastapi.APIRouter(
     include_in_schema=False, route_class=PageRoute, dependencies=[site.READER]
 )
 
+OVER = frozenset({"success", "reused", "failure", "timeout", "skipped"})
+"""Icons of jobs of which nothing more is expected."""
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """Whether a branch is good, in an icon and a word, and how that is known."""
-
-    look: Look
-    because: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Front:
-    """A project on the front page: its default branch."""
-
-    project: ProjectView
-    queue: QueueView
-    head: str | None
-    health: Health
+_WORST = (Health.BROKEN, Health.CLOSED)
 
 
 @router.get("/")
@@ -45,41 +29,43 @@ async def front(request: fastapi.Request) -> Response:
     here = site.of(request)
     now = here.now()
     async with here.server.store.read() as tx:
-        glance = await views.status_view(tx, url=here.server.url, now=now)
-        queues = await views.queue_views(tx, now=now)
-    by_branch = {(queue.name, queue.branch): queue for queue in queues}
+        shown = await views.front_view(tx, url=here.server.url, now=now)
+    frame = Frame(stream=live.address())
+    landing = [item for project in shown.projects for item in project.landing]
     return await here.page(
-        request,
-        "front.html",
-        Frame(stream=live.address()),
-        now=now,
-        glance=glance,
-        fronts=[_front(project, by_branch) for project in glance.projects],
-        landings=_landings(queues),
-    )
+        request, "front.html", frame, now=now, front=shown, headline=headline(shown),
+        states=by_state(shown.projects), done={item.id: done(item) for item in landing},
+    )  # fmt: skip
 
 
-def _front(project: ProjectView, queues: Mapping[tuple[str, str], QueueView]) -> Front:
-    queue = queues[project.queue, project.branches[0].name]
-    head = project.branches[0].head
-    return Front(project=project, queue=queue, head=head, health=health(queue, head))
+def headline(front: FrontView) -> str:
+    """All projects in a few words, the worst first."""
+    states = by_state(front.projects)
+    for state in _WORST:
+        if names := states.get(state):
+            more = len(names) - 1
+            others = f" and {more} more {'is' if more == 0 else 'are'}" if more else " is"
+            return f"{names[0]}{others} {state}"
+    green = states.get(Health.GREEN, [])
+    filled = len(front.projects) - len(states.get(Health.EMPTY, ()))
+    if not front.projects:
+        return "There is no project yet"
+    if not filled:
+        return "Nothing has landed yet"
+    if len(green) == filled:
+        return f"{green[0]} is green" if filled == 1 else "Everything is green"
+    return f"{len(green)} of {filled} {'is' if filled == 1 else 'are'} green, nothing is broken"
 
 
-def health(queue: QueueView, head: str | None) -> Health:
-    """What is known of the head of a branch from what has finished lately."""
-    if queue.rules.closed is not None:
-        return Health(look=Look("hold", "closed", "warn"), because=queue.rules.closed)
-    if head is None:
-        return Health(look=Look("waiting", "no commits yet", "quiet"), because="nothing has landed")
-    for item in queue.recent:
-        if item.pipeline == "post" and item.commit == head and item.status == "rejected":
-            return Health(look=Look("fail", "failed after landing", "bad"), because="post failed")
-    for item in queue.recent:
-        if item.status == "landed" and item.proof is not None and item.proof.commit == head:
-            return Health(look=Look("pass", "green", "good"), because="proved as it stands")
-    return Health(look=Look("open", "open for changes", "run"), because="nothing landed lately")
+def by_state(projects: Sequence[FrontProjectView]) -> Mapping[Health, list[str]]:
+    """The names of the projects whose branch is so."""
+    found: dict[Health, list[str]] = {}
+    for project in projects:
+        found.setdefault(project.health.state, []).append(project.name)
+    return found
 
 
-def _landings(queues: list[QueueView]) -> list[ItemView]:
-    landed = [item for queue in queues for item in queue.recent if item.status == "landed"]
-    return sorted(landed, key=lambda item: -(item.finished_at or 0.0))[:LANDINGS]
+def done(item: ItemView) -> tuple[int, int]:
+    """How many of the jobs that count are over, and how many there are."""
+    jobs = [job for job in item.jobs if job.voting]
+    return sum(job.icon in OVER for job in jobs), len(jobs)

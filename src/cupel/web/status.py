@@ -37,6 +37,12 @@ LOOKS: dict[str, Look] = {
     "landed": Look("land", "landed", "good"),
     "ready": Look("pass", "ready", "good"),
     "connected": Look("pass", "connected", "good"),
+    # a branch
+    "green": Look("pass", "green", "good"),
+    "broken": Look("fail", "broken", "bad"),
+    "closed": Look("hold", "closed", "warn"),
+    "unproved": Look("open", "not proved yet", "run"),
+    "empty": Look("waiting", "no commits yet", "quiet"),
     # the change's fault
     "failure": Look("fail", "failed", "bad"),
     "failed": Look("fail", "failed", "bad"),

@@ -329,17 +329,6 @@ def test_static_files_are_kept_for_ever_under_their_digest(tmp_path: Path) -> No
     visit(World(), tmp_path, act)
 
 
-def test_health_of_a_branch(tmp_path: Path) -> None:
-    told = busy.busy()
-
-    async def act(visitor: Visitor) -> list[str]:
-        async with visitor.served.store.read() as tx:
-            queues = await front.views.queue_views(tx, now=told.world.now)
-        return [front.health(each, each.heads[0].head).look.word for each in queues]
-
-    assert visit(told.world, tmp_path, act) == ["green", "no commits yet"]
-
-
 def shared() -> World:
     """Two projects of one queue: a change of each, the first needing the second."""
     world = World()

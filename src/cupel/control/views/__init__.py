@@ -30,6 +30,7 @@ from cupel.control.views.fleet import host_list as host_list
 from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list
 from cupel.control.views.fleet import machine_view as machine_view
+from cupel.control.views.front import front_view as front_view
 from cupel.control.views.hold import hold_list as hold_list
 from cupel.control.views.hold import hold_view as hold_view
 from cupel.control.views.image import difference_view as difference_view
@@ -93,6 +94,11 @@ from cupel.control.views.nouns.fleet import HostView as HostView
 from cupel.control.views.nouns.fleet import LoadView as LoadView
 from cupel.control.views.nouns.fleet import MachineView as MachineView
 from cupel.control.views.nouns.fleet import PoolView as PoolView
+from cupel.control.views.nouns.front import FrontProjectView as FrontProjectView
+from cupel.control.views.nouns.front import FrontView as FrontView
+from cupel.control.views.nouns.front import HealthView as HealthView
+from cupel.control.views.nouns.front import TookView as TookView
+from cupel.control.views.nouns.front import TroubleView as TroubleView
 from cupel.control.views.nouns.hold import HeldView as HeldView
 from cupel.control.views.nouns.hold import HoldView as HoldView
 from cupel.control.views.nouns.image import ImageDifferenceView as ImageDifferenceView
