@@ -43,6 +43,12 @@ SIGHTS = (
     see("front", "/", shown=True),
     see("queues", "/queue"),
     see("queue", "/queue/{project}", lambda told: "/queue/cachetools", shown=True),
+    see("close", "/queue/{name}/close", lambda told: "/queue/cachetools/close"),
+    see(
+        "dequeue",
+        "/queue/{name}/dequeue",
+        lambda told: f"/queue/cachetools/dequeue?change={told.failing_change}",
+    ),
     see("plan", "/queue/{project}/plan", lambda told: "/queue/cachetools/plan", shown=True),
     see("changes", "/changes", shown=True),
     see("changes-all", "/changes", lambda told: "/changes?state=all"),

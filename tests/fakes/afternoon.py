@@ -43,6 +43,7 @@ from cupel.image.keeper import Keeper
 from cupel.report.results import kept
 from cupel.report.results.notes import Notes
 from cupel.store.memory import MemoryStore
+from fakes import hostile as harm
 from fakes import left, reviewed
 from fakes.busy import Busy
 from fakes.rows import LINT, World, job, oid, steps
@@ -143,10 +144,24 @@ def fill(served: Served, told: Busy) -> None:
     )
 
 
-def on(directory: Path) -> dict[str, Any]:
+def on(directory: Path, *, hostile: bool = False) -> dict[str, Any]:
     """How `stage.perform` plays on an afternoon whose files are in `directory`."""
-    return {"prepare": lambda told: make(told, directory), "fill": fill,
-            "parts": lambda store: _parts(store, directory)}  # fmt: skip
+
+    def prepare(told: Busy) -> None:
+        make(told, directory)
+        if hostile:
+            harm.soil(told)
+
+    def write(served: Served, told: Busy) -> None:
+        fill(served, told)
+        if hostile:
+            harm.fill(served, told, FILES)
+
+    return {
+        "prepare": prepare,
+        "fill": write,
+        "parts": lambda store: _parts(store, directory),
+    }
 
 
 def _parts(store: MemoryStore, directory: Path) -> dict[str, Any]:
