@@ -8,6 +8,7 @@ import fastapi
 
 from cupel.api.caller import READER, Before, Cupel, Limit
 from cupel.control import views
+from cupel.report.results.chosen import Choice, Order
 
 router = fastapi.APIRouter(prefix="/api", tags=["tests"], dependencies=[READER])
 
@@ -16,22 +17,46 @@ Text = Annotated[
 ]
 
 
-@router.get("/builds/{id}/tests", operation_id="build_tests", summary="Tests of a build")
-async def list_all(
-    cupel: Cupel,
-    id: int,
+def choice(
     outcome: Annotated[
         Literal["failed", "flaky", "skipped", "passed"] | None,
         fastapi.Query(description="Only these; `failed` are errors, too."),
     ] = None,
     text: Text = None,
+    suite: Annotated[
+        str | None, fastapi.Query(max_length=500, description="Only those of this suite.")
+    ] = None,
+    least: Annotated[
+        float | None,
+        fastapi.Query(ge=0, le=1e9, description="Only those that took so many seconds."),
+    ] = None,
+    order: Annotated[
+        Order, fastapi.Query(description="Those first that failed, or the slowest.")
+    ] = Order.OUTCOME,
+) -> Choice:
+    """Which tests are wanted."""
+    return Choice(outcome=outcome, text=text or None, suite=suite, least=least, order=order)
+
+
+Chosen = Annotated[Choice, fastapi.Depends(choice)]
+
+
+@router.get("/builds/{id}/tests", operation_id="build_tests", summary="Tests of a build")
+async def list_all(
+    cupel: Cupel,
+    id: int,
+    chosen: Chosen,
     first: Annotated[int, fastapi.Query(ge=0, description="The first of them, from 0.")] = 0,
     limit: Limit = 100,
 ) -> views.ResultsView:
     async with cupel.store.read() as tx:
-        return await views.results_view(
-            tx, cupel.results, id, outcome=outcome, text=text, first=first, limit=limit
-        )
+        return await views.results_view(tx, cupel.results, id, chosen, first=first, limit=limit)
+
+
+@router.get("/builds/{id}/suites", operation_id="build_suites", summary="Tests of a build by suite")
+async def suites(cupel: Cupel, id: int, chosen: Chosen) -> list[views.SuiteView]:
+    async with cupel.store.read() as tx:
+        return await views.suites_view(tx, cupel.results, id, chosen)
 
 
 @router.get(

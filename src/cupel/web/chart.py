@@ -243,6 +243,11 @@ def _told(number: Number, values: Values) -> list[str]:
     return ["?" if value is None else number(value) for value in values]
 
 
+def seconds(value: float) -> str:
+    """A duration, as lines of durations are told."""
+    return text.duration(value)
+
+
 def _cores(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 

@@ -61,10 +61,49 @@ def test_whatever_tests_say_is_shown_as_text(tmp_path: Path) -> None:
         assert "All 451 tests" in build
         assert "odd.xml: &lt;b&gt;it ends too early" in build
         assert listed.count(">good ") == 199
-        assert "outcome=&amp;text=&amp;first=200" in listed
+        assert 'href="?first=200">More</a>' in listed
         more = await visitor.see(f"{at}/tests?outcome=passed&first=400")
         assert (more.count(">good "), "More</a>" in more) == (50, False)
         assert f'href="/builds/{told.failed_build}/tests/{bad.digest}"' in one
+
+    visit(told.world, tmp_path, act)
+
+
+def test_tests_are_chosen_by_what_stands_in_the_query(tmp_path: Path) -> None:
+    told = busy.busy()
+
+    def of(suite: str, name: str, took: float, outcome: Outcome = Outcome.PASSED) -> Result:
+        return Result(suite=suite, name=name, outcome=outcome, seconds=took)
+
+    ordered = [
+        of("a & b", "broken", 0.5, Outcome.FAILED),
+        of("a & b", "slow", 9.0),
+        of("c", "slower", 12.0),
+        of("c", "quick", 0.01),
+    ]
+    file = recorded(told, told.failed_build, ordered, tmp_path)
+
+    async def act(visitor: Visitor) -> None:
+        visitor.served.results.keep(told.failed_build, file)
+        at = f"/builds/{told.failed_build}/tests"
+        slowest = await visitor.see(f"{at}?order=slowest&least=0.1")
+        assert [slowest.index(f">{name}<") for name in ("slower", "slow", "broken")] == sorted(
+            slowest.index(f">{name}<") for name in ("slower", "slow", "broken")
+        )
+        assert ">quick<" not in slowest
+        suite = await visitor.see(f"{at}?suite=a+%26+b&outcome=passed")
+        assert (">slow<" in suite, ">broken<" in suite, ">slower<" in suite) == (True, False, False)
+        groups = await visitor.see(f"{at}?group=suite")
+        assert groups.index("a &amp; b") < groups.index(">c<")
+        assert '<b class="bad">1</b>' in groups
+        assert 'href="?suite=a+%26+b"' in groups
+        assert "There are none of these" in await visitor.see(f"{at}?suite=none&least=1")
+        for odd in ("least=nan", "least=-1", "order=x", "group=y", "outcome=z", "least=1e400"):
+            assert ">quick<" in await visitor.see(f"{at}?{odd}")
+        api = await visitor.client.get(f"/api/builds/{told.failed_build}/suites?order=slowest")
+        assert [each["suite"] for each in api.json()] == ["c", "a & b"]
+        one = await visitor.see(f"{at}/{ordered[1].digest}")
+        assert 'href="/builds/16/tests?suite=a+%26+b"' in one or "?suite=a%20%26%20b" in one
 
     visit(told.world, tmp_path, act)
 

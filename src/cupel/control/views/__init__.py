@@ -138,6 +138,7 @@ from cupel.control.views.nouns.queue import QueueView as QueueView
 from cupel.control.views.nouns.queue import RulesView as RulesView
 from cupel.control.views.nouns.results import ResultsView as ResultsView
 from cupel.control.views.nouns.results import ResultView as ResultView
+from cupel.control.views.nouns.results import SuiteView as SuiteView
 from cupel.control.views.nouns.results import TallyView as TallyView
 from cupel.control.views.nouns.results import TestHistoryView as TestHistoryView
 from cupel.control.views.nouns.results import TestRunView as TestRunView
@@ -170,6 +171,7 @@ from cupel.control.views.results import first_failing as first_failing
 from cupel.control.views.results import history_view as history_view
 from cupel.control.views.results import result_view as result_view
 from cupel.control.views.results import results_view as results_view
+from cupel.control.views.results import suites_view as suites_view
 from cupel.control.views.retry import Retriable as Retriable
 from cupel.control.views.retry import retriable as retriable
 from cupel.control.views.search import KINDS as KINDS

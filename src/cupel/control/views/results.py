@@ -11,6 +11,7 @@ from cupel.control.views import queue
 from cupel.control.views.nouns.results import (
     ResultsView,
     ResultView,
+    SuiteView,
     TallyView,
     TestHistoryView,
     TestRunView,
@@ -20,6 +21,8 @@ from cupel.core.model import Build
 from cupel.core.results import FailedTest, Result, Results
 from cupel.errors import NotFound, UserError
 from cupel.report import messages
+from cupel.report.results import chosen
+from cupel.report.results.chosen import Choice, Suite
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Transaction
 
@@ -28,6 +31,8 @@ LOOKED_AT = 200
 
 SEARCHED = 10
 """Newest builds in which a test is searched by a part of its name."""
+
+ALL = Choice()
 
 _MOST_NAMED = 6
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -62,13 +67,12 @@ async def results_view(
     tx: Transaction,
     store: ResultStore,
     id: int,
+    choice: Choice = ALL,
     *,
-    outcome: str | None = None,
-    text: str | None = None,
     first: int = 0,
     limit: int = 100,
 ) -> ResultsView:
-    """Tests of a build: of an outcome, or with a text in their names. Raises `NotFound`."""
+    """Tests of a build, those that are chosen. Raises `NotFound`."""
     build = await tx.get(Build, id)
     if build is None:
         raise NotFound(f"there is no build {id}")
@@ -76,7 +80,7 @@ async def results_view(
     row = await tx.get(Results, origin)
     found: list[Result] | None = None
     if row is not None:
-        found = await asyncio.to_thread(_page, store, origin, outcome, text, first, limit + 1)
+        found = await asyncio.to_thread(_page, store, origin, choice, first, limit + 1)
     shown = (found or [])[:limit]
     return ResultsView(
         build=id,
@@ -87,6 +91,30 @@ async def results_view(
         entries=[_view(results.excerpt(each)) for each in shown],
         next=first + limit if len(found or ()) > limit else None,
     )
+
+
+async def suites_view(
+    tx: Transaction, store: ResultStore, id: int, choice: Choice = ALL
+) -> list[SuiteView]:
+    """The suites of the tests of a build that are chosen, those that failed first.
+
+    A text in names does not choose here. Raises `NotFound`.
+    """
+    build = await tx.get(Build, id)
+    if build is None:
+        raise NotFound(f"there is no build {id}")
+    found = await asyncio.to_thread(_suites, store, build.reused_from or build.id, choice)
+    return [
+        SuiteView(
+            suite=each.name,
+            total=each.total,
+            failed=each.failed,
+            flaky=each.flaky,
+            skipped=each.skipped,
+            seconds=each.seconds,
+        )
+        for each in found
+    ]
 
 
 async def result_view(tx: Transaction, store: ResultStore, id: int, test: str) -> ResultView:
@@ -150,31 +178,22 @@ async def history_view(
 
 
 def _page(
-    store: ResultStore, build: int, outcome: str | None, text: str | None, first: int, count: int
+    store: ResultStore, build: int, choice: Choice, first: int, count: int
 ) -> list[Result] | None:
     """Results of a build; None if they are not kept any more."""
     try:
         with store.open(build) as kept:
-            if text:
-                hits = (each for each in kept.matching(text) if _fits(each, outcome))
-                return list(itertools.islice(hits, first, first + count))
-            if outcome is not None:
-                return kept.of(outcome, first, count)
-            return kept.page(first, count)
+            return chosen.page(kept, choice, first, count)
     except NotFound:
         return None
 
 
-def _fits(result: Result, outcome: str | None) -> bool:
-    match outcome:
-        case None:
-            return True
-        case "failed":
-            return result.is_failed
-        case "flaky":
-            return result.flaky and not result.is_failed
-        case _:
-            return str(result.outcome) == outcome and not result.flaky
+def _suites(store: ResultStore, build: int, choice: Choice) -> list[Suite]:
+    try:
+        with store.open(build) as kept:
+            return chosen.suites(kept, choice)
+    except NotFound:
+        return []
 
 
 def _runs(

@@ -1,19 +1,25 @@
 """The file that keeps all results of a build, small and quick to ask.
 
 After a line that names the format come blocks of `BLOCK` results each, as compressed JSON, in the
-order of `collect.Collector.ordered`; then a table of their digests, sorted, each with its place in
-that order; then where the blocks are, as compressed JSON; and the lengths of the last two. So a
-page or one outcome is a few blocks, and a test is found with a handful of reads.
+order of `collect.Collector.ordered`; then their outline, compressed: the seconds and the suite of
+each, in that order; then a table of their digests, sorted, each with its place in that order; then
+where the blocks and the outline are and what the suites are called, as compressed JSON; and the
+lengths of the last two. So a page or one outcome is a few blocks, a test is found with a handful of
+reads, and what is slow, or of one suite, is known without reading all.
 """
 
 from __future__ import annotations
 
+import array
 import bisect
 import contextlib
 import dataclasses
+import itertools
 import json
+import math
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +30,7 @@ from cupel.errors import InfraError
 from cupel.report.results import collect
 
 BLOCK = 500
-_MAGIC = b"cupel results 1\n"
+_MAGIC = b"cupel results 2\n"
 _END = struct.Struct(">QQ")
 _ENTRY = struct.Struct(">8sI")
 _DIGEST = 16
@@ -38,15 +44,32 @@ def write(file: BinaryIO, ordered: Sequence[Result], tally: Tally) -> None:
         rows = [_row(each) for each in ordered[first : first + BLOCK]]
         at += file.write(_packed(rows))
         blocks.append(at)
+    suites: dict[str, int] = {}
+    of = array.array("I", (suites.setdefault(each.suite, len(suites)) for each in ordered))
+    took = array.array(
+        "f", (math.nan if each.seconds is None else each.seconds for each in ordered)
+    )
+    outline = at + file.write(zlib.compress(_as_kept(took) + _as_kept(of), 3))
     entries = sorted(
         _ENTRY.pack(bytes.fromhex(each.digest[:_DIGEST]), place)
         for place, each in enumerate(ordered)
     )
     for entry in entries:
         file.write(entry)
-    described = _packed({"blocks": blocks, "tally": dataclasses.asdict(tally)})
+    about = {"blocks": blocks, "outline": outline, "suites": list(suites)}
+    described = _packed({**about, "tally": dataclasses.asdict(tally)})
     file.write(described)
     file.write(_END.pack(_ENTRY.size * len(entries), len(described)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """By place, the seconds that a test took (not a number: unknown) and its suite, one of
+    `suites`."""
+
+    seconds: array.array[float]
+    suite: array.array[int]
+    suites: Sequence[str]
 
 
 class Kept:
@@ -73,7 +96,8 @@ class Kept:
         self._blocks: list[int] = about["blocks"]
         self._table = start - table
         self._count = table // _ENTRY.size
-        if self._at(0, len(_MAGIC)) != _MAGIC or self._blocks[-1] != self._table:
+        self._suites: list[str] = about["suites"]
+        if self._at(0, len(_MAGIC)) != _MAGIC or about["outline"] != self._table:
             raise ValueError("not a file of results")
 
     def page(self, first: int, count: int) -> list[Result]:
@@ -84,6 +108,31 @@ class Kept:
             start = block * BLOCK
             found += _results(self._rows(block)[max(first - start, 0) : last - start])
         return found
+
+    def outline(self) -> Outline:
+        """How long each took and which suite it is of, without reading the rest."""
+        start = self._blocks[-1]
+        with _whole():
+            text = zlib.decompress(self._at(start, self._table - start))
+            took, of = array.array("f"), array.array("I")
+            took.frombytes(text[: 4 * self._count])
+            of.frombytes(text[4 * self._count : 8 * self._count])
+            if sys.byteorder == "big":
+                took.byteswap()
+                of.byteswap()
+            if len(took) != len(of):
+                raise ValueError("an outline that is cut off")
+        return Outline(seconds=took, suite=of, suites=self._suites)
+
+    def places(self, places: Sequence[int]) -> list[Result]:
+        """The results of these places, in that order; blocks are read once for all in them."""
+        found: dict[int, Result] = {}
+        for block, within in itertools.groupby(sorted(set(places)), key=lambda at: at // BLOCK):
+            wanted = list(within)
+            rows = self._rows(block)
+            results = _results([rows[at - block * BLOCK] for at in wanted])
+            found |= dict(zip(wanted, results, strict=True))
+        return [found[at] for at in places]
 
     def of(self, outcome: str, first: int, count: int) -> list[Result]:
         """So many results of an outcome from the `first` of them on (`collect.span`)."""
@@ -139,6 +188,14 @@ class Kept:
         if offset < 0:
             raise ValueError("too short")
         return os.pread(self._file.fileno(), size, offset)
+
+
+def _as_kept(values: array.array[Any]) -> bytes:
+    """Little-endian, on whatever computer."""
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return values.tobytes()
 
 
 def _packed(value: Any) -> bytes:

@@ -44,6 +44,18 @@ class ResultView(View):
     place: str
 
 
+class SuiteView(View):
+    """How the tests of a suite went together; `failed` are errors as well, `seconds` those of all
+    of them."""
+
+    suite: str
+    total: int
+    failed: int
+    flaky: int
+    skipped: int
+    seconds: float
+
+
 class ResultsView(View):
     """Tests of a build, those that failed first. `tally` is None if it left no results.
 
