@@ -36,7 +36,13 @@ def ends(tasks: Sequence[Task], machines: int) -> list[float]:
             for _ in range(min(task.machines, machines)):
                 heapq.heapreplace(free, max(free[0], task.seconds))
     for place, task in enumerate(tasks):
-        if not task.running:
+        if task.running:
+            continue
+        if task.machines == 1:
+            begin = free[0] if not task.needs else max(free[0], *map(found.__getitem__, task.needs))
+            found[place] = begin + task.seconds
+            heapq.heapreplace(free, found[place])
+        else:
             taken = [heapq.heappop(free) for _ in range(min(task.machines, machines))]
             begin = max([*taken[-1:], *(found[need] for need in task.needs)], default=0.0)
             found[place] = begin + task.seconds

@@ -101,7 +101,7 @@ async def _page(
         frame,
         now=here.now(),
         chosen=chosen,
-        offers=choice.offers(chosen, queues),
+        offers=choice.offers(chosen, queues if "HX-Request" not in request.headers else ()),
         queues=[show(chosen, queue) for queue in queues],
         branches=branches,
         one=one,

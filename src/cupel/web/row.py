@@ -6,8 +6,10 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from cupel.control.views import ItemView, JobView
-from cupel.web import lane, status
+from cupel.web import lane, status, text
 from cupel.web.lane import Node, Picture
 
 FEW = 4
@@ -57,6 +59,23 @@ def jobs(item: ItemView) -> Jobs:
             alike.setdefault((word, job.waiting or ""), []).append(job)
     rest = [Rest(word=word, why=why, jobs=own) for (word, why), own in alike.items()]
     return Jobs(look=look, rest=rest, told=_told(len(item.jobs), rest))
+
+
+def links(jobs: Sequence[JobView]) -> Markup:
+    """Jobs by their names, each as a link to its build. There are thousands of them on a page, so
+    this is no template."""
+    return Markup(", ".join(_link(job) for job in jobs))  # noqa: S704 - names are escaped
+
+
+def _link(job: JobView) -> str:
+    name = text.visible(text.shortened(job.name, 60))
+    said = f"<span>{name}</span>"
+    if job.build is not None:
+        said = f'<a href="/builds/{job.build}">{name}</a>'
+    if job.reused is None:
+        return said
+    origin = f"#{job.reused.change}" if job.reused.change else f"build {job.reused.build}"
+    return f'{said} from <a href="/builds/{job.reused.build}">{origin}</a>'
 
 
 def _told(total: int, rest: Sequence[Rest]) -> str:

@@ -22,6 +22,7 @@ from cupel.control.auth import Principal, Scope
 from cupel.control.context import Context
 from cupel.report import reasons
 from cupel.web import ansi, row, shared, static, status, text
+from cupel.web.drawn import Drawn
 from cupel.web.herald import Herald
 from cupel.web.shared import Offer
 from cupel.web.topic import Topic
@@ -188,11 +189,13 @@ def environment() -> jinja2.Environment:
     made.tests["noteworthy"] = reasons.is_noteworthy
     made.globals.update(
         artefact_url=lambda build, path: f"/builds/{build}/artefacts/{quote(path)}",
+        drawn=Drawn(),
         download_url=lambda build, path: f"/api/builds/{build}/artefacts/{quote(path)}",
         picture_url=lambda build, path: f"/builds/{build}/picture/{quote(path)}",
         look=status.look,
         menu=MENU,
         off_lane=status.OFF_LANE,
+        job_links=row.links,
         short_jobs=row.jobs,
         raw_url=lambda build: f"/api/builds/{build}/log",
         static=static.ADDRESSES.__getitem__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 import re
 
@@ -17,7 +18,19 @@ _INVISIBLE = re.compile(
 
 def visible(value: object) -> Markup:
     """Text from outside as HTML: escaped, and what would hide or reorder text is spelt out."""
-    return Markup(_INVISIBLE.sub(_spelt, str(escape(str(value)))))  # noqa: S704 - escaped before
+    said = str(value)
+    return _visible(said) if len(said) <= _SHORT else _made_visible(said)
+
+
+def _made_visible(value: str) -> Markup:
+    return Markup(_INVISIBLE.sub(_spelt, str(escape(value))))  # noqa: S704 - escaped before
+
+
+_SHORT = 200
+"""Characters up to which text is remembered: names of jobs and people stand on a page by the
+thousand."""
+
+_visible = functools.lru_cache(4096)(_made_visible)
 
 
 def _spelt(match: re.Match[str]) -> str:

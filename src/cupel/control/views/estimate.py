@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 from cupel.control.views.nouns.estimate import (
@@ -97,26 +98,30 @@ async def estimates(
     seen = await tx.select(History, {"project_id": projects, "subject": subjects})
     held = await tx.select(Machine, {"state": MachineState.HELD})
     slots = sum(h.slots for h in await tx.select(Host) if hosts.takes_more(h, now))
-    durations = {
-        (row.project_id, row.subject.removeprefix("job ")): duration
-        for row in seen
-        if (duration := history.usual(row)) is not None
-    }
-    usual = {
-        (row.project_id, name): JobEstimateView(
-            usual=durations[row.project_id, name].p50, passes=max(1, round(row.passes))
-        )
-        for row in seen
-        if (row.project_id, name := row.subject.removeprefix("job ")) in durations
-    }
+    durations: dict[tuple[int, str], Duration] = {}
+    usual: dict[tuple[int, str], JobEstimateView] = {}
+    for row in seen:
+        told = _usual(row)
+        if told is not None:
+            subject = (row.project_id, row.subject.removeprefix("job "))
+            durations[subject], usual[subject] = told
     outlook = _Outlook(known, durations, running, max(0, slots - len(held)), now)
     rules = {row.id: row for row in queues}
     items: dict[int, ItemEstimateView] = {}
     ends: dict[tuple[int, str], QueueEstimateView] = {}
     for lane, gate in gates.items():
-        told, ends[lane] = outlook.of_queue(rules[lane[0]], gate)
-        items |= told
+        of_items, ends[lane] = outlook.of_queue(rules[lane[0]], gate)
+        items |= of_items
     return Estimates(usual=usual, durations=durations, items=items, queues=ends, now=now)
+
+
+@functools.lru_cache(4096)
+def _usual(row: History) -> tuple[Duration, JobEstimateView] | None:
+    """What is known of a job: of a row that has not changed, the very same as before."""
+    duration = history.usual(row)
+    if duration is None:
+        return None
+    return duration, JobEstimateView(usual=duration.p50, passes=max(1, round(row.passes)))
 
 
 @dataclasses.dataclass(slots=True)
@@ -145,6 +150,8 @@ class _Outlook:
         self.running = running
         self.machines = machines
         self.now = now
+        self._queued: dict[tuple[int, str], forecast.Task] = {}
+        """By project and job: a task that needs nothing but a machine is like any other."""
 
     def of_queue(
         self, queue: Queue, gate: Sequence[Item]
@@ -271,6 +278,8 @@ class _Outlook:
             running = build is not None and build.state in HOLDING
             if not running and key in by_key:
                 task = forecast.Task(seconds=0.0, machines=0, needs=(by_key[key],))
+            elif not running and not job.needs:
+                task = self._waits(entry.item.project_id, job, known)
             else:
                 task = forecast.Task(
                     seconds=self._seconds(known, job.timeout, build if running else None),
@@ -286,6 +295,14 @@ class _Outlook:
             if job.voting:
                 entry.tasks.append(len(tasks))
             tasks.append(task)
+
+    def _waits(self, project: int, job: Job, known: Duration | None) -> forecast.Task:
+        found = self._queued.get((project, job.name))
+        if found is None or found.machines != len(job.labels):
+            seconds = self._seconds(known, job.timeout, None)
+            found = forecast.Task(seconds=seconds, machines=len(job.labels))
+            self._queued[project, job.name] = found
+        return found
 
     def _seconds(self, known: Duration | None, timeout: float, build: Build | None) -> float:
         if known is None:

@@ -262,7 +262,50 @@ def _not_begun(rows: Rows, buildset: Buildset, job: Job, over: bool) -> JobView:
 
 def _begun(rows: Rows, build: Build, job: Job, now: float) -> JobView:
     buildset = rows.buildsets.get(build.buildset_id) or rows.others[build.buildset_id]
-    origin = build.reused_from
+    about = (
+        rows.failures.get((build.buildset_id, job.name), 0),
+        _job_waiting(job, build, rows.builds[build.buildset_id], rows.waits),
+        rows.origins.get(build.reused_from or 0),
+        _estimate(rows, buildset, job, build),
+    )
+    if build.state not in _STILL:
+        return _job(build, job, *about, now)
+    known = _KEPT.get(build.id)
+    if known is not None and known[0] is build and known[1] is job and _same(known[2], about):
+        return known[3]
+    view = _job(build, job, *about, now)
+    if len(_KEPT) >= _MOST_KEPT:
+        _KEPT.clear()
+    _KEPT[build.id] = (build, job, about, view)
+    return view
+
+
+def _same(one: _About, other: _About) -> bool:
+    """Whether two views would be the same; estimates of one record are one object."""
+    return one[3] is other[3] and one[:3] == other[:3]
+
+
+_About = tuple[int, str | None, int | None, JobEstimateView | None]
+
+_STILL = frozenset({BuildState.QUEUED, BuildState.FINISHED})
+"""The states in which nothing goes on by itself, so that a view stays right while its rows do."""
+
+_MOST_KEPT = 16384
+_KEPT: dict[int, tuple[Build, Job, _About, JobView]] = {}
+"""Build id → its view, with what it was made of: of thousands of jobs few change between two looks,
+and rows that have not changed are the same objects. Past so many, it begins anew."""
+
+
+def _job(
+    build: Build,
+    job: Job,
+    failures: int,
+    waiting: str | None,
+    origin: int | None,
+    estimate: JobEstimateView | None,
+    now: float,
+) -> JobView:
+    from_build = build.reused_from
     return JobView(
         name=job.name,
         base=job.base,
@@ -275,17 +318,16 @@ def _begun(rows: Rows, build: Build, job: Job, now: float) -> JobView:
         icon=lookup.icon(build),
         build=build.id,
         attempt=build.attempt,
-        failures=rows.failures.get((buildset.id, job.name), 0),
+        failures=failures,
         reason=build.reason,
-        waiting=_job_waiting(job, build, rows.builds[buildset.id], rows.waits),
-        reused=None if origin is None
-        else ReusedJobView(build=origin, change=rows.origins.get(origin)),
-        estimate=_estimate(rows, buildset, job, build),
+        waiting=waiting,
+        reused=None if from_build is None else ReusedJobView(build=from_build, change=origin),
+        estimate=estimate,
         queued_at=build.queued_at,
         started_at=build.started_at,
         finished_at=build.finished_at,
         seconds=lookup.build_seconds(build, now),
-    )  # fmt: skip
+    )
 
 
 def _estimate(
