@@ -11,6 +11,10 @@ LONGEST = 2_000
 """Characters of a value that are compared in words."""
 
 
+OF_MACHINE = frozenset({"image", "host", "processor", "merged onto"})
+"""Facts that every build has that ran, so that one which is missing is only not known."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """A build, and what it ran on; what is not known any more is None."""
@@ -38,9 +42,17 @@ class Difference:
 
 def between(old: Ran, new: Ran) -> tuple[list[Difference], list[str]]:
     """The facts that differ, and the names of those that are the same; what is likeliest to matter
-    comes first. A fact that neither build has is in neither."""
+    comes first.
+
+    A fact that neither build has is in neither, and so is one of a machine that is not known of
+    one of them any more.
+    """
     before, after = facts(old), facts(new)
-    names = list(dict.fromkeys([*after, *before]))
+    names = [
+        name
+        for name in dict.fromkeys([*after, *before])
+        if name not in OF_MACHINE or (name in before and name in after)
+    ]
     differences = [
         Difference(name, before.get(name), after.get(name))
         for name in names

@@ -33,6 +33,14 @@ ENDED: Mapping[Verdict, str] = {
 }
 """How a build ended that is nobody's fault; of others, whose it is comes first."""
 
+NETWORKS: Mapping[str, str] = {
+    "none": "none",
+    "registries": "registries of packages alone",
+    "allowed": "the hosts that its label allows",
+    "full": "everything outside",
+}
+"""What a machine of a label may reach, in words."""
+
 
 @router.get("/builds/{id}")
 async def build(
@@ -50,6 +58,7 @@ async def build(
         compared = await _compared(tx, here, shown)
         notes = await views.build_notes(tx, here.server.results, here.server.repositories.root, id)
     logs = here.server.logs
+    label = here.server.config.labels.get(shown.label)
     growing = shown.state is not BuildState.FINISHED
     return await here.page(
         request,
@@ -60,6 +69,7 @@ async def build(
         used=await asyncio.to_thread(used.drawn, here, shown),
         bars=timeline.bars(shown.timeline),
         lanes=timeline.lanes(shown.beside, id, now),
+        network=NETWORKS.get(label.network, label.network) if label else "",
         command=reproduce(here.server.url, shown),
         headings=chart.HEADINGS,
         ended=ENDED.get(shown.verdict, "") if shown.verdict else "",

@@ -61,11 +61,12 @@ def test_what_differs_is_named_with_both_values() -> None:
     )
     other = ran(job, host="anvil", cpu="EPYC", image="sha256:0")
     cached = dataclasses.replace(other.build, caches=(CacheUse(name="pip", restored=7),))
-    differences, same = contrast.between(ran(), dataclasses.replace(other, build=cached))
+    old = ran(cpu="Xeon")
+    differences, same = contrast.between(old, dataclasses.replace(other, build=cached))
     assert differences == [
         Difference("image", IMAGE, "sha256:0"),
         Difference("host", "forge", "anvil"),
-        Difference("processor", None, "EPYC"),
+        Difference("processor", "Xeon", "EPYC"),
         Difference("environment MODE", "fast", "slow"),
         Difference("environment NEW", None, "2"),
         Difference("step unit", "pytest", "pytest -x"),
@@ -78,6 +79,10 @@ def test_what_differs_is_named_with_both_values() -> None:
 def test_what_is_not_known_any_more_is_no_fact() -> None:
     alone = Ran(build=ran().build, state=None)
     assert contrast.facts(alone) == {"label": "debian-12"}
+    differences, same = contrast.between(dataclasses.replace(ran(), machine=None, host=None), ran())
+    assert differences == []
+    assert "image" not in same
+    assert contrast.between(ran(), ran(cpu="EPYC"))[0] == []  # nobody asked the first host
 
 
 def passed(id: int, item: int = 1, **fields: object) -> Build:

@@ -28,6 +28,7 @@ def staged() -> tuple[busy.Busy, Build, Build]:
     )
     # The newest pass is of the queue; it has no machine of its own there, so it gets one.
     host = told.world.put(dataclasses.replace(told.world.rows_of(Host)[2], cpu=HOSTILE[0]))
+    told.world.put(dataclasses.replace(told.world.rows_of(Host)[1], cpu="known"))
     machine = told.world.rows_of(Machine)[failed.machine_id or 0]
     twin = told.world.put(
         dataclasses.replace(machine, id=9_000, host_id=host.id, image=OTHER, build_id=green)

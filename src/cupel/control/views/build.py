@@ -22,6 +22,7 @@ from cupel.control.views.nouns.build import (
 )
 from cupel.control.views.nouns.view import Page
 from cupel.core import timeline
+from cupel.core.hold import Hold
 from cupel.core.model import (
     Build,
     Buildset,
@@ -136,6 +137,8 @@ async def build_view(
         key=build.key,
         reused=await _reused(tx, build, now),
         refuted_by=await _refuted_by(tx, build),
+        visited_by=build.visited_by,
+        services=tuple(each.name for each in job.services) if job else (),
         waiting=(await fleet.waits(tx, [build], now=now)).get(id),
         tests=await results.tally_view(tx, build),
         offer=offer_view(build),
@@ -189,6 +192,7 @@ async def _machine(tx: Transaction, build: Build) -> MachineRef | None:
     if machine is None:
         return None
     host = await tx.get(Host, machine.host_id)
+    hold = None if machine.hold_id is None else await tx.get(Hold, machine.hold_id)
     return MachineRef(
         id=machine.id,
         state=machine.state,
@@ -196,6 +200,7 @@ async def _machine(tx: Transaction, build: Build) -> MachineRef | None:
         image=machine.image,
         detail=machine.detail,
         held_until=machine.held_until,
+        held_by=None if hold is None else hold.owner,
         command=fleet.command(machine),
     )
 

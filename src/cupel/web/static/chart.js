@@ -187,7 +187,7 @@ class Charts {
     /** @type {(plot: Plot, axis: number, low: number, high: number) => number[]} */
     const ends = (_, __, low, high) => [low, high];
     /** @type {(plot: Plot, values: number[]) => string[]} */
-    const told = (_, values) => values.map((value) => (value ? kind.told(value) : "0"));
+    const told = (_, values) => values.map((value) => (value ? kind.told(value) : ""));
     return {
       width: 300,
       height: HEIGHT,
@@ -262,7 +262,8 @@ class Charts {
    */
   tell(plot, kind, said) {
     const times = plot.data[0] ?? [];
-    const at = plot.cursor.idx ?? times.length - 1;
+    const pointed = plot.cursor.idx ?? null;
+    const at = pointed ?? times.length - 1;
     const values = kind.lines.map((line, number) => {
       const value = plot.data[number + 1]?.[at];
       const told = value === null || value === undefined ? "?" : kind.told(value);
@@ -270,7 +271,7 @@ class Charts {
     });
     const when = times[at];
     const first = times[0];
-    const after = typeof when === "number" && typeof first === "number" ? `after ${elapsed(when - first)}: ` : "";
+    const after = pointed !== null && typeof when === "number" && typeof first === "number" ? `at ${elapsed(when - first)}: ` : "";
     const most = kind.most ? this.figures?.[kind.most] ?? null : null;
     said.textContent = after + values.join(", ") + (most === null ? "" : ` of ${kind.told(most)}`);
   }

@@ -100,7 +100,8 @@ class BuildRef(AttemptView):
 
 
 class MachineRef(View):
-    """`command` opens a shell there, while it can be entered; `held_until` is when it goes."""
+    """`command` opens a shell there, while it can be entered. One that is held is so for `held_by`,
+    until `held_until`."""
 
     id: int
     state: MachineState
@@ -108,6 +109,7 @@ class MachineRef(View):
     image: str | None
     detail: str | None
     held_until: float | None = None
+    held_by: str | None = None
     command: str | None = None
 
 
@@ -135,7 +137,8 @@ class BuildView(BuildRef):
     `machines` are the names of those of a job that has several, its own first. `waiting` is why a
     queued one has no machine yet. `offer` is whose word a pass is that was not run here; its log
     and what it left are there. `timeline` is where its time went, `beside` the newest builds of all
-    jobs of its state.
+    jobs of its state. `visited_by` is who was in its machine while it ran: then it proves nothing.
+    `services` are those that ran beside its steps.
     """
 
     branch: str
@@ -164,6 +167,8 @@ class BuildView(BuildRef):
     key: str | None = None
     reused: ReusedView | None = None
     refuted_by: int | None = None
+    visited_by: str | None = None
+    services: tuple[str, ...] = ()
     waiting: str | None = None
     tests: TallyView | None = None
     cause: CauseView | None = None
