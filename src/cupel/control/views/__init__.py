@@ -151,6 +151,11 @@ from cupel.control.views.nouns.search import JumpView as JumpView
 from cupel.control.views.nouns.search import LogHit as LogHit
 from cupel.control.views.nouns.search import LogsReached as LogsReached
 from cupel.control.views.nouns.search import SearchView as SearchView
+from cupel.control.views.nouns.trend import JobTrendView as JobTrendView
+from cupel.control.views.nouns.trend import SpreadView as SpreadView
+from cupel.control.views.nouns.trend import StaleJobView as StaleJobView
+from cupel.control.views.nouns.trend import TrendsView as TrendsView
+from cupel.control.views.nouns.trend import WeekView as WeekView
 from cupel.control.views.nouns.view import Page as Page
 from cupel.control.views.plan import BrokenView as BrokenView
 from cupel.control.views.plan import EntryView as EntryView
@@ -186,3 +191,4 @@ from cupel.control.views.status import git_url as git_url
 from cupel.control.views.status import project_list as project_list
 from cupel.control.views.status import project_view as project_view
 from cupel.control.views.status import status_view as status_view
+from cupel.control.views.trend import trends_view as trends_view
