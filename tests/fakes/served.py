@@ -37,8 +37,8 @@ class Asked:
     asked: list[tuple[object, ...]] = dataclasses.field(default_factory=list)
 
     def __getattr__(self, what: str) -> object:
-        async def ask(about: object, *, user: str, **how: object) -> None:
-            self.asked.append((what, about, user, *how.values()))
+        async def ask(about: object, *more: object, user: str, **how: object) -> None:
+            self.asked.append((what, about, user, *more, *how.values()))
 
         return ask
 

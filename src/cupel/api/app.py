@@ -40,6 +40,7 @@ from cupel.api import (
     shell,
     status,
     tokens,
+    trends,
     webhooks,
 )
 from cupel.control.context import Context
@@ -57,6 +58,7 @@ ROUTERS = (
     builds.router,
     results.router,
     search.router,
+    trends.router,
     shell.router,
     logs.router,
     evidence.router,

@@ -16,6 +16,7 @@ from cupel.web import (
     event,
     flake,
     front,
+    grid,
     image,
     live,
     log,
@@ -30,6 +31,7 @@ from cupel.web import (
     security,
     static,
     terminal,
+    trend,
     used,
 )
 from cupel.web.compress import Compress
@@ -62,6 +64,8 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
         login,
         schema,
         search,
+        trend,
+        grid,
         results,
         terminal,
     )

@@ -36,7 +36,7 @@ MENU = (
     ("/changes", "Changes", "c"),
     ("/machines", "Machines", "m"),
     ("/images", "Images", "i"),
-    ("/flakes", "Flaky tests", "f"),
+    ("/trends", "Trends", "t"),
     ("/events", "Events", "e"),
     ("/mine", "Mine", "u"),
 )

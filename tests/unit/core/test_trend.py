@@ -20,7 +20,7 @@ def ran(id: int = 1, **fields: object) -> Ran:
     values: dict[str, object] = {
         "id": id, "job": "tests", "verdict": Verdict.SUCCESS, "queued_at": MONDAY,
         "started_at": MONDAY + 10, "finished_at": MONDAY + 70, "purpose": Purpose.FIRST,
-        "reused_from": None, "buildset_id": 1, "parts": (), 
+        "reused_from": None, "buildset_id": 1, "parts": (),
     }  # fmt: skip
     return Ran(**values | fields)  # type: ignore[arg-type]
 

@@ -23,6 +23,7 @@ from cupel.control.views.diff import patch_set_or_base as patch_set_or_base
 from cupel.control.views.evidence import evidence_view as evidence_view
 from cupel.control.views.failing import failing_tests as failing_tests
 from cupel.control.views.flake import flake_list as flake_list
+from cupel.control.views.flake import flake_trends as flake_trends
 from cupel.control.views.flake import known_flakes as known_flakes
 from cupel.control.views.flake import quarantine_list as quarantine_list
 from cupel.control.views.flake import quarantine_view as quarantine_view
@@ -31,6 +32,9 @@ from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list
 from cupel.control.views.fleet import machine_view as machine_view
 from cupel.control.views.front import front_view as front_view
+from cupel.control.views.grid import grid_view as grid_view
+from cupel.control.views.grid import jobs_with_tests as jobs_with_tests
+from cupel.control.views.grid import times_view as times_view
 from cupel.control.views.hold import hold_list as hold_list
 from cupel.control.views.hold import hold_view as hold_view
 from cupel.control.views.image import difference_view as difference_view
@@ -88,6 +92,7 @@ from cupel.control.views.nouns.evidence import OfferedView as OfferedView
 from cupel.control.views.nouns.evidence import OfferView as OfferView
 from cupel.control.views.nouns.failing import FailingView as FailingView
 from cupel.control.views.nouns.flake import FlakeProofView as FlakeProofView
+from cupel.control.views.nouns.flake import FlakeTrendView as FlakeTrendView
 from cupel.control.views.nouns.flake import FlakeView as FlakeView
 from cupel.control.views.nouns.flake import QuarantineView as QuarantineView
 from cupel.control.views.nouns.fleet import HostView as HostView
@@ -99,6 +104,8 @@ from cupel.control.views.nouns.front import FrontView as FrontView
 from cupel.control.views.nouns.front import HealthView as HealthView
 from cupel.control.views.nouns.front import TookView as TookView
 from cupel.control.views.nouns.front import TroubleView as TroubleView
+from cupel.control.views.nouns.grid import GridView as GridView
+from cupel.control.views.nouns.grid import TimesView as TimesView
 from cupel.control.views.nouns.hold import HeldView as HeldView
 from cupel.control.views.nouns.hold import HoldView as HoldView
 from cupel.control.views.nouns.image import ImageDifferenceView as ImageDifferenceView

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from cupel.control.views import queue
-from cupel.control.views.nouns.flake import FlakeProofView, FlakeView, QuarantineView
+from cupel.control.views.grid import Outcomes, outcomes_of
+from cupel.control.views.nouns.flake import (
+    FlakeProofView,
+    FlakeTrendView,
+    FlakeView,
+    QuarantineView,
+)
+from cupel.core import grid
 from cupel.core.flake import Flake
-from cupel.core.model import Project
+from cupel.core.model import Build, Project
 from cupel.core.quarantine import Quarantine
+from cupel.report.results import kept
+from cupel.report.results.store import ResultStore
 from cupel.store.interface import Transaction
+
+JOBS = 20
+"""Jobs whose newest builds are looked at for what came of their flaky tests."""
 
 
 async def known_flakes(
@@ -32,6 +44,63 @@ async def flake_list(
     names = await _names(tx)
     quarantined = await tx.select(Quarantine, {**where, "ended_at": None})
     return [_flake(row, names, quarantined, now) for row in rows]
+
+
+async def flake_trends(
+    tx: Transaction,
+    store: ResultStore,
+    *,
+    now: float,
+    project: str | None = None,
+    limit: int = 100,
+) -> list[FlakeTrendView]:
+    """The same with what came of them lately: those that go to and fro most come first."""
+    where = await _of_project(tx, project)
+    rows = await tx.select(Flake, where, order="last_seen", descending=True, limit=limit)
+    flakes = {row.id: row for row in rows}
+    shown = await flake_list(tx, now=now, project=project, limit=limit)
+    jobs = dict.fromkeys((row.project_id, row.job) for row in rows)
+    went = {key: await outcomes_of(tx, store, *key) for key in list(jobs)[:JOBS]}
+    seconds = await _seconds(tx, rows)
+    made = [
+        _trend(view, flakes[view.id], went.get(_job_of(flakes[view.id]), {}), seconds)
+        for view in shown
+    ]
+    return sorted(made, key=lambda each: (-each.score, -each.flake.rate, each.flake.test))
+
+
+def _job_of(row: Flake) -> tuple[int, str]:
+    return row.project_id, row.job
+
+
+def _trend(
+    view: FlakeView, row: Flake, went: Mapping[int, Outcomes], seconds: Mapping[int, float]
+) -> FlakeTrendView:
+    short = kept.short(row.test)
+    told = {build: each[short] for build, each in went.items() if short in each}
+    again = [seconds.get(proof.passed, 0.0) for proof in row.proofs if proof.passed != proof.failed]
+    found = grid.Row(test=row.test, name=row.name, outcomes=tuple(told.values()))
+    return FlakeTrendView(
+        flake=view,
+        digest=row.test,
+        outcomes=list(told.values()),
+        score=round(found.score, 3),
+        cost=sum(again) / len(row.proofs) * row.count if row.proofs else 0.0,
+        build=next(iter(told), None),
+    )
+
+
+async def _seconds(tx: Transaction, rows: Iterable[Flake]) -> dict[int, float]:
+    """How long the builds took in which tests passed that had failed."""
+    wanted = {proof.passed for row in rows for proof in row.proofs}
+    if not wanted:
+        return {}
+    fields = ("id", "started_at", "finished_at")
+    return {
+        number: finished - started
+        for number, started, finished in await tx.values(Build, fields, {"id": wanted})
+        if started is not None and finished is not None
+    }
 
 
 async def quarantine_list(

@@ -42,6 +42,9 @@ STALE = 14.0
 SETTLED = trend.WEEK
 """Seconds after a week's end in which what began in it may still come to an end."""
 
+_NEWER = 2
+"""The newest weeks of a job, one of which may have just begun, against those before them."""
+
 _OVERLAP = 2 * trend.WEEK
 """How long before a week, at most, what ends in it has begun."""
 
@@ -218,8 +221,9 @@ def _jobs(names: Mapping[int, str], weeks: Weeks) -> list[JobTrendView]:
 
 
 def _job(project: str, job: str, weeks: Sequence[JobEffort]) -> JobTrendView:
-    older = [seconds for week in weeks[:-1] for seconds in week.passes]
-    grown = trend.growth(older, weeks[-1].passes)
+    older = [seconds for week in weeks[:-_NEWER] for seconds in week.passes]
+    newer = [seconds for week in weeks[-_NEWER:] for seconds in week.passes]
+    grown = trend.growth(older, newer)
     return JobTrendView(
         project=project,
         job=job,

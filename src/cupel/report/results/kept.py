@@ -33,6 +33,9 @@ BLOCK = 500
 _MAGIC = b"cupel results 2\n"
 _END = struct.Struct(">QQ")
 _ENTRY = struct.Struct(">8sI")
+OUTCOMES = ("failed", "flaky", "skipped", "passed")
+"""In the order of results in the file."""
+
 _DIGEST = 16
 """Hexadecimal digits of a test's digest in the table."""
 
@@ -150,6 +153,30 @@ class Kept:
             at += 1
         return None
 
+    def outcomes(self) -> dict[str, str]:
+        """How each test went, by the beginning of its digest (`short`): failed, flaky, skipped or
+        passed. Only the table is read, since the order of results tells."""
+        table = self._at(self._table, self._count * _ENTRY.size)
+        spans = [(collect.span(self.tally, name), name) for name in OUTCOMES]
+        found: dict[str, str] = {}
+        for digest, place in _ENTRY.iter_unpack(table):
+            for (start, end), name in spans:
+                if start <= place < end:
+                    found[digest.hex()] = name
+        return found
+
+    def seconds(self) -> dict[str, float]:
+        """How long each test took that passed and was measured, by its id."""
+        found: dict[str, float] = {}
+        start, end = collect.span(self.tally, "passed")
+        for block in range(start // BLOCK, len(self._blocks) - 1):
+            rows = self._rows(block)
+            with _whole():
+                for row in rows[max(start - block * BLOCK, 0) : end - block * BLOCK]:
+                    if len(row) > _SECONDS and row[_SECONDS] is not None:
+                        found[f"{row[0]}::{row[1]}" if row[0] else row[1]] = float(row[_SECONDS])
+        return found
+
     def matching(self, part: str) -> Iterator[Result]:
         """Those whose id contains a text, whatever the case; all are looked at."""
         part = part.casefold()
@@ -204,6 +231,14 @@ def _packed(value: Any) -> bytes:
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Result))
+
+
+_SECONDS = _FIELDS.index("seconds")
+
+
+def short(digest: str) -> str:
+    """As much of a test's digest as `Kept.outcomes` has."""
+    return digest[:_DIGEST]
 
 
 def _row(result: Result) -> list[Any]:

@@ -32,6 +32,23 @@ class FlakeView(View):
     quarantined: int | None
 
 
+class FlakeTrendView(View):
+    """A flaky test with what came of it lately.
+
+    `outcomes` are those in the newest builds of its job, newest first, and `score` how much it went
+    to and fro in them, from 0 to 1, with recent times weighing more. `cost` is about how many
+    seconds of machines went into running again what it had failed: its proofs' mean, for each time.
+    `digest` names the test in addresses, `build` is the newest one that it ran in.
+    """
+
+    flake: FlakeView
+    digest: str
+    outcomes: list[str]
+    score: float
+    cost: float
+    build: int | None
+
+
 class QuarantineView(View):
     """A test that may fail until `expires_at` without blocking; `job` None: in every job.
 
