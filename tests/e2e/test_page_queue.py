@@ -8,7 +8,9 @@ import pytest
 from playwright.async_api import Page
 
 from cupel.control.auth import Scope
+from cupel.core.model import Pipeline, Project
 from e2e.stage import NEEDS_CHROMIUM, Stage, perform
+from fakes import busy
 
 pytestmark = [pytest.mark.e2e, NEEDS_CHROMIUM]
 
@@ -115,6 +117,34 @@ async def _is_ruled(stage: Stage, page: Page) -> None:
     await page.get_by_role("button", name="Close the tree").click()
     await page.wait_for_url("**/queue/cachetools")
     assert asked[-1] == ("close_queue", "cachetools", "ada", "the lab moves")
+
+
+def test_an_event_in_a_long_queue_moves_a_row_and_leaves_the_others(tmp_path: Path) -> None:
+    def lengthen(told: busy.Busy) -> None:
+        project = told.world.row(Project, 1)
+        for number in range(20):
+            told.world.item(told.world.change(project, f"More of it, {number}"), Pipeline.GATE)
+
+    async def act(stage: Stage) -> None:
+        page = await stage.open("/queue/cachetools")
+        await page.locator("#pulse[data-live=yes]").wait_for()
+        await stage.rename(
+            9, "First"
+        )  # a page does not know what it shows before its first refresh
+        await page.get_by_text("First").wait_for()
+        await page.locator("#item-20").evaluate("row => { row.dataset.mark = 'mine' }")
+        async with page.expect_response(
+            lambda answer: "hx-request" in answer.request.headers
+        ) as caught:
+            await stage.rename(20, "Renamed while you look")
+        answer = await (await caught.value).text()
+        await page.get_by_text("Renamed while you look").wait_for()
+        assert answer.count("data-same") == 25
+        assert await page.locator(ROWS).count() == 26
+        assert await page.locator("#live [data-same]").count() == 0
+        assert await page.locator("#item-20").get_attribute("data-mark") == "mine"
+
+    perform(tmp_path, act, prepare=lengthen)
 
 
 def test_without_scripts_forms_choose_and_nothing_is_missing(tmp_path: Path) -> None:

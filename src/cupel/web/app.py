@@ -74,6 +74,11 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     app.mount("/static", static.Files(), name="static")
     problem.install(app)
     app.add_middleware(security.SecurityHeaders)
-    app.add_middleware(Shared, herald=site.herald, open=cupel.config.read == "anyone")
+    app.add_middleware(
+        Shared,
+        herald=site.herald,
+        versions=site.versions,
+        open=cupel.config.read == "anyone",
+    )
     app.add_middleware(Compress)
     app.add_middleware(security.KnownHost, names=[urlsplit(cupel.url).hostname or "localhost"])

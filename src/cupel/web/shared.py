@@ -25,6 +25,7 @@ from cupel.control import auth
 from cupel.web import compress
 from cupel.web.budget import Budget
 from cupel.web.herald import Herald
+from cupel.web.parts import Versions
 from cupel.web.topic import Topic
 
 KEEP = 3.0
@@ -88,11 +89,18 @@ class Entry:
     def size(self) -> int:
         return len(self.plain) + len(self.packed) + 2000
 
-    async def answer(self, headers: Headers, send: Send) -> None:
-        """Send it, or that the browser has it."""
-        if self.have is not None and headers.get(HAVE.decode(), "").encode() == self.have:
+    async def answer(self, headers: Headers, send: Send, versions: Versions) -> None:
+        """Send it, or what the browser lacks of it, or that it has it."""
+        shows = headers.get(HAVE.decode(), "")
+        if self.have is not None and shows.encode() == self.have:
             await _send(send, 204, [*self._bare(), *_SAME], b"")
             return
+        if shows and self.have is not None:
+            less = versions.difference(shows, self.have.decode(), self.plain.decode)
+            if less is not None:
+                own = [*self.headers, (b"cache-control", b"no-store"), _SAME[1]]
+                await _send(send, self.status, own, less.encode())
+                return
         if self.tag in headers.get("if-none-match", "").encode().split(b", "):
             await _send(send, 304, [*self._bare(), (b"etag", self.tag), *_SAME], b"")
             return
@@ -131,6 +139,7 @@ class Shared:
         app: ASGIApp,
         *,
         herald: Herald,
+        versions: Versions,
         open: bool,
         clock: Callable[[], float] = time.monotonic,
         spent: Callable[[], float] = time.thread_time,
@@ -138,6 +147,7 @@ class Shared:
     ) -> None:
         self._app = app
         self._herald = herald
+        self._versions = versions
         self._open = open
         self._clock = clock
         self._spent = spent
@@ -161,7 +171,7 @@ class Shared:
         if entry is None:
             await self._make(key, scope, receive, send)
         else:
-            await entry.answer(headers, send)
+            await entry.answer(headers, send, self._versions)
 
     async def _find(self, key: Key) -> Entry | None:
         """What is kept and still true; None if the caller is to make it."""
@@ -203,7 +213,7 @@ class Shared:
             if entry is not None:
                 self._keep(key, entry)
                 self._land(key, flight, kept=True)
-                await entry.answer(headers, send)
+                await entry.answer(headers, send, self._versions)
         finally:
             self._land(key, flight, kept=False)
 

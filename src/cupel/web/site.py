@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +19,7 @@ from cupel.control import auth
 from cupel.control.auth import Principal, Scope
 from cupel.control.context import Context
 from cupel.report import reasons
-from cupel.web import ansi, row, shared, static, status, text
+from cupel.web import ansi, parts, row, shared, static, status, text
 from cupel.web.drawn import Drawn
 from cupel.web.herald import Herald
 from cupel.web.shared import Offer
@@ -44,8 +42,6 @@ MENU = (
 
 SLICE = 0.005
 """Seconds that are rendered at a time."""
-
-_TIMES = re.compile(r"<time[^>]*>[^<]*</time>|<progress[^>]*>")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +74,7 @@ class Site:
         self.server = server
         self.herald = Herald()
         server.feed.add(self.herald)
+        self.versions = parts.Versions()
         self._environment = environment()
 
     def now(self) -> float:
@@ -108,10 +105,13 @@ class Site:
         body = await self._render(name, {**context, "fragment": fragment})
         if not fragment:
             return HTMLResponse(body, frame.status, headers)
-        headers[HAVE] = hashlib.blake2b(_TIMES.sub("", body).encode(), digest_size=12).hexdigest()
-        if request.headers.get(HAVE) == headers[HAVE]:
+        version = headers[HAVE] = parts.version(body)
+        have = request.headers.get(HAVE, "")
+        if have == version:
             return Response(status_code=204, headers=headers)
-        return HTMLResponse(body, headers=headers)
+        self.versions.add(version, body)
+        less = self.versions.difference(have, version, lambda: body)
+        return HTMLResponse(body if less is None else less, headers=headers)
 
     async def _render(self, name: str, context: Mapping[str, Any]) -> str:
         """A large page takes longer than the gate should have to wait, so others go in between."""

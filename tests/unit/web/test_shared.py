@@ -15,6 +15,7 @@ from cupel.control.auth import Scope
 from cupel.core.model import Event
 from cupel.web import shared, site
 from cupel.web.herald import Herald
+from cupel.web.parts import Versions
 from cupel.web.shared import Shared
 from cupel.web.topic import Topic
 from fakes import busy, rows
@@ -39,8 +40,8 @@ class Stand:
         self.text = "a page"
         self.herald = Herald(clock=lambda: self.now)
         self.layer = Shared(
-            self._answer, herald=self.herald, open=True, clock=lambda: self.now,
-            spent=lambda: self.worked, sleep=self._sleep,
+            self._answer, herald=self.herald, versions=Versions(), open=True,
+            clock=lambda: self.now, spent=lambda: self.worked, sleep=self._sleep,
         )  # fmt: skip
 
     async def _sleep(self, seconds: float) -> None:
@@ -243,7 +244,7 @@ def test_a_page_that_fails_leaves_nobody_waiting() -> None:
         raise RuntimeError("no")
 
     async def do() -> list[object]:
-        layer = Shared(broken, herald=Herald(), open=True)
+        layer = Shared(broken, herald=Herald(), versions=Versions(), open=True)
         transport = httpx2.ASGITransport(app=layer)
         async with httpx2.AsyncClient(transport=transport, base_url="http://cupel") as client:
             asked = (client.get("/", headers=PAGE) for _ in range(5))

@@ -57,7 +57,7 @@ export function follow() {
   document.addEventListener("htmx:afterSwap", restore);
   addEventListener("popstate", refresh);
   morph.defaults.callbacks.beforeAttributeUpdated = mayUpdate;
-  morph.defaults.callbacks.beforeNodeMorphed = (node) => !isKept(node);
+  morph.defaults.callbacks.beforeNodeMorphed = (node, fresh) => !isKept(node) && !isSame(fresh);
   morph.defaults.callbacks.beforeNodeRemoved = (node) => !isKept(node);
 }
 
@@ -101,6 +101,11 @@ function restore(event) {
   if (/** @type {CustomEvent} */ (event).detail.target !== part()) return;
   const lost = document.activeElement === null || document.activeElement === document.body;
   if (focused && lost) document.getElementById(focused)?.focus({ preventScroll: true });
+  if (document.querySelector("#live [data-same]")) {
+    shown.version = ""; // this page is not what the server took it for
+    refresh();
+    return;
+  }
   document.dispatchEvent(new Event("cupel:refreshed"));
 }
 
@@ -110,6 +115,14 @@ function restore(event) {
  */
 function isKept(node) {
   return node instanceof HTMLElement && node.dataset.kept !== undefined;
+}
+
+/**
+ * What the server knows to be as it is shown, it does not send again.
+ * @param {Node} node
+ */
+function isSame(node) {
+  return node instanceof HTMLElement && node.dataset.same !== undefined;
 }
 
 /**
