@@ -142,9 +142,9 @@ class Client:
         author: str | None = None,
         limit: int | None = None,
         before: int | None = None,
-    ) -> views.Page[views.ChangeRef]:
+    ) -> views.Page[views.ListedChange]:
         return self._get(
-            views.Page[views.ChangeRef],
+            views.Page[views.ListedChange],
             "/api/changes",
             project=project,
             state=state,

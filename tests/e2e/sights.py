@@ -10,7 +10,8 @@ from collections.abc import Callable
 import fastapi
 
 import cupel.web
-from fakes import afternoon
+from cupel.core.model import Change
+from fakes import afternoon, reviewed
 from fakes.busy import Busy
 
 Address = Callable[[Busy], str]
@@ -39,6 +40,12 @@ def see(
     )
 
 
+def _broken(told: Busy) -> int:
+    """The change whose configuration can't be used."""
+    rows = told.world.rows_of(Change).values()
+    return next(row.id for row in rows if row.title == reviewed.MISCONFIGURED)
+
+
 SIGHTS = (
     see("front", "/", shown=True),
     see("queues", "/queue"),
@@ -54,6 +61,14 @@ SIGHTS = (
     see("changes-all", "/changes", lambda told: "/changes?state=all"),
     see("change", "/changes/{id}", lambda told: f"/changes/{told.failing_change}", shown=True),
     see("diff", "/changes/{id}/diff", lambda told: f"/changes/{told.failing_change}/diff"),
+    see("change-misconfigured", "/changes/{id}", lambda told: f"/changes/{_broken(told)}"),
+    see("change-jobs", "/changes/{id}/jobs", lambda told: f"/changes/{told.failing_change}/jobs"),
+    see("jobs-misconfigured", "/changes/{id}/jobs", lambda told: f"/changes/{_broken(told)}/jobs"),
+    see(
+        "change-abandon",
+        "/changes/{id}/abandon",
+        lambda told: f"/changes/{told.failing_change}/abandon",
+    ),
     see("change-rejected", "/changes/{id}", lambda told: f"/changes/{told.rejected_change}"),
     see("build", "/builds/{id}", lambda told: f"/builds/{told.failed_build}", shown=True),
     see("build-running", "/builds/{id}", lambda told: f"/builds/{told.running_build}"),

@@ -11,7 +11,7 @@ import pydantic
 from cupel.api.caller import READER, Administrator, Before, Cupel, Limit, Writer
 from cupel.control import views
 from cupel.control.context import Context
-from cupel.core.model import Change, ChangeState
+from cupel.core.model import Change, ChangeState, Pipeline
 from cupel.git.compare import Amount
 
 router = fastapi.APIRouter(prefix="/api/changes", tags=["changes"])
@@ -57,13 +57,20 @@ async def list_all(
     author: Annotated[
         str | None, fastapi.Query(description="Only by `Name <mail>`, or of this owner.")
     ] = None,
+    branch: Annotated[str | None, fastapi.Query(description="Only for this branch.")] = None,
+    topic: Annotated[str | None, fastapi.Query(description="Only with this topic.")] = None,
+    text: Annotated[
+        str | None,
+        fastapi.Query(description="Only with all of these words in what a list shows of it."),
+    ] = None,
     limit: Limit = 50,
     before: Before = None,
-) -> views.Page[views.ChangeRef]:
+) -> views.Page[views.ListedChange]:
+    wanted = views.Wanted(
+        project=project, state=state, author=author, branch=branch, topic=topic, text=text
+    )
     async with cupel.store.read() as tx:
-        return await views.change_list(
-            tx, project=project, state=state, author=author, limit=limit, before=before
-        )
+        return await views.change_list(tx, wanted, limit=limit, before=before)
 
 
 @router.get("/{id}", operation_id="change", summary="One change", dependencies=[READER])
@@ -106,6 +113,25 @@ async def diff(
         notes = await views.change_notes(tx, cupel.results, root, id, sides.end.number)
     amount = Amount(context=context, spaces=spaces)
     return await views.diff_view(root, sides, path=path, amount=amount, notes=notes)
+
+
+@router.get(
+    "/{id}/jobs",
+    operation_id="change_jobs",
+    summary="The jobs of a change as they are frozen",
+    description="Key by key with the place where it was written, and what is not as on the branch.",
+    dependencies=[READER],
+)
+async def jobs(
+    cupel: Cupel,
+    id: int,
+    pipeline: Annotated[
+        Pipeline | None, fastapi.Query(description="Of this pipeline; by default the last one.")
+    ] = None,
+) -> views.FrozenView:
+    async with cupel.store.read() as tx:
+        proved = await views.proved(tx, id, pipeline)
+    return await views.frozen_view(cupel.repositories.root, cupel.config.labels, proved)
 
 
 @router.post("/{id}/approve", operation_id="change_approve", summary="Approve a change")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cupel.config import freeze
-from cupel.config import load as configuration
+from cupel.control import configuration
 from cupel.core import events
 from cupel.core.actions import Land, PrepareState
 from cupel.core.model import Buildset, Item, Job, MergeMethod, Pipeline, Project, Role
@@ -106,11 +106,7 @@ class States:
 
         `projects` are those that can be beside; None if that is not known here.
         """
-        listing = await commits.list_files(repo, commit, env=env)
-        wanted = configuration.config_paths(listing)
-        files = {path: await commits.read_file(repo, commit, path, env=env) for path in wanted}
-        texts = {path: text.decode(errors="replace") for path, text in files.items() if text}
-        loaded = configuration.load(texts, listing, self._labels)
+        loaded = (await configuration.sources(repo, commit, env=env)).load(self._labels)
         return freeze.freeze(loaded.config, pipeline, self._labels, projects), loaded.notice
 
     async def land(self, action: Land) -> tuple[events.Landed | events.LandingRefused, ...]:

@@ -8,6 +8,7 @@ another must have landed before.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Sequence
 
 from cupel.core import graph, ranks
@@ -18,7 +19,13 @@ from cupel.core.ranks import Lane
 
 
 def is_approved(draft: Draft, change: Change) -> bool:
-    """Whether enough people approved the present patch set.
+    """Whether enough people approved the present patch set."""
+    policy = draft.get(Project, change.project_id).policy
+    return len(approving(draft, change)) >= policy.approvals
+
+
+def approving(draft: Draft, change: Change) -> set[str]:
+    """Who has approved the present patch set.
 
     The owner's own approval counts only where the project allows it.
     """
@@ -28,9 +35,7 @@ def is_approved(draft: Draft, change: Change) -> bool:
         for approval in draft.approvals(change.id)
         if approval.patch_set == change.patch_set and approval.withdrawn_at is None
     }
-    if not policy.self_approval:
-        users.discard(change.owner)
-    return len(users) >= policy.approvals
+    return users if policy.self_approval else users - {change.owner}
 
 
 def may_enter(draft: Draft, change: Change) -> bool:
@@ -212,14 +217,31 @@ def up_and_down(draft: Draft, change: Change) -> list[Change]:
     return [draft.get(Change, number) for number in found]
 
 
+class Cause(enum.StrEnum):
+    """What kind of a thing keeps a change out of the gate."""
+
+    CIRCLE = "circle"
+    OUTDATED = "outdated"
+    """It is made on a patch set that another one has replaced."""
+    ABANDONED = "abandoned"
+    """What it needs was abandoned."""
+    ELSEWHERE = "elsewhere"
+    """What it needs goes through another queue, and has to land first."""
+    UNAPPROVED = "unapproved"
+    UNASKED = "unasked"
+    """Nobody has asked to land what it needs."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """A thing that keeps a change out of the gate, in words.
+    """A thing that keeps a change out of the gate, in words; `change` is the one to do with it.
 
     It is `lasting` where nothing but another patch set, or other rules, takes it away.
     """
 
     text: str
+    cause: Cause
+    change: int
     lasting: bool = False
 
 
@@ -247,7 +269,8 @@ def obstacles(draft: Draft, change: Change) -> list[Obstacle]:
         if len(group) > 1 and bundle(draft, draft.get(Change, first)) != frozenset(group):
             way = " → ".join(map(str, graph.loop(first, edges) or ()))
             text = f"{_whose(first, change)}needs itself, which is not allowed: {way}"
-            found.append(Obstacle(text=text, lasting=True))
+            circle = Obstacle(text=text, cause=Cause.CIRCLE, change=first, lasting=True)
+            found.append(circle)
         for member in _in_order(draft, group):
             if member.state is ChangeState.OPEN and draft.gate_item(member.id) is None:
                 found += _own_obstacles(draft, member, change)
@@ -261,31 +284,35 @@ def _whose(number: int, change: Change) -> str:
 def _own_obstacles(draft: Draft, change: Change, asked: Change) -> list[Obstacle]:
     """What keeps the change out by itself, as said to who asked about `asked`."""
     found, whose = [], _whose(change.id, asked)
-    if is_outdated(draft, change):
-        below = draft.patch_set(change.id, change.patch_set).needs_change
+    below = draft.patch_set(change.id, change.patch_set).needs_change
+    if below is not None and is_outdated(draft, change):
         verb = whose and f"{whose}is "
         text = f"{verb}built on an outdated patch set of #{below}: rebase onto its newest"
-        found.append(Obstacle(text=f"{text} and push again", lasting=True))
+        text = f"{text} and push again"
+        found.append(Obstacle(text=text, cause=Cause.OUTDATED, change=below, lasting=True))
     for other in needed(draft, change):
         if (why := _why_wait(draft, change, other)) is not None:
-            lasting = other.state is ChangeState.ABANDONED
-            found.append(Obstacle(text=f"{whose}needs #{other.id}, which {why}", lasting=lasting))
+            cause, words = why
+            text = f"{whose}needs #{other.id}, which {words}"
+            lasting = cause is Cause.ABANDONED
+            found.append(Obstacle(text=text, cause=cause, change=other.id, lasting=lasting))
     return found
 
 
-def _why_wait(draft: Draft, change: Change, other: Change) -> str | None:
+def _why_wait(draft: Draft, change: Change, other: Change) -> tuple[Cause, str] | None:
     """Why `change` cannot enter together with or behind `other`, which it needs."""
     if other.state is ChangeState.ABANDONED:
-        return "was abandoned"
+        return Cause.ABANDONED, "was abandoned"
     if lane(draft, other) != lane(draft, change):
         queue = draft.queue(other.project_id).name
         where = f"branch {other.branch}" if _same_queue(draft, change, other) else f"queue {queue}"
-        return f"has to land first, as it goes through another queue ({where})"
+        words = f"has to land first, as it goes through another queue ({where})"
+        return Cause.ELSEWHERE, words
     if draft.gate_item(other.id) is not None:
         return None
     if not is_approved(draft, other):
-        return "lacks approval"
-    return None if other.wants_land else "nobody has asked to land"
+        return Cause.UNAPPROVED, "lacks approval"
+    return None if other.wants_land else (Cause.UNASKED, "nobody has asked to land")
 
 
 def _same_queue(draft: Draft, change: Change, other: Change) -> bool:

@@ -165,6 +165,7 @@ def waits_for_entry() -> str:
     return "about to enter the gate"
 
 
+BEING_PROVED = "being proved"
 LACKS_APPROVAL = "lacks approval"
 FAILED = "a job failed"
 CONFLICTS = "it conflicts with what is ahead"

@@ -172,11 +172,13 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         ago=text.ago,
         ansi=ansi.render,
+        blank=text.blank,
         clock=text.clock,
         duration=text.duration,
         elapsed=text.elapsed,
         iso=text.iso,
         legible=text.legible,
+        linked=text.linked,
         moment=text.moment,
         percent=reasons.percent,
         roughly=text.roughly,

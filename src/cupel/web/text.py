@@ -37,6 +37,15 @@ def _spelt(match: re.Match[str]) -> str:
     return f'<span class="ctl">U+{ord(match[0]):04X}</span>'
 
 
+_NUMBER = re.compile(r"(?<![\w&/#])#(\d{1,9})\b")
+
+
+def linked(value: Markup) -> Markup:
+    """What `visible` gives, with links to the changes that it names as `#7`."""
+    link = r'<a class="num" href="/changes/\1">#\1</a>'
+    return Markup(_NUMBER.sub(link, str(value)))  # noqa: S704 - escaped before
+
+
 def legible(value: object) -> str:
     """Text from outside for a title or an attribute, where no markup can be."""
     return _INVISIBLE.sub(lambda match: f"(U+{ord(match[0]):04X})", str(value))
@@ -120,3 +129,8 @@ def size(count: int) -> str:
 def sentence(value: str) -> str:
     """With a capital first letter, as when it stands alone."""
     return value[:1].upper() + value[1:]
+
+
+def blank(value: str, column: int) -> str:
+    """As wide as what stands before a column (from 1 on) of a line: for a caret below it."""
+    return "".join("\t" if char == "\t" else " " for char in value[: max(column - 1, 0)])

@@ -408,7 +408,7 @@ def test_a_change_shows_its_needs_across_projects(tmp_path: Path) -> None:
         assert 'href="/queue/second?branch=main"' in page
         assert "A needed change" in page
         assert "A needing change" in await visitor.see("/changes/1")
-        assert "Needs #3, which lacks approval" in await visitor.see("/changes/4")
+        assert "#3</a>, which lacks approval" in await visitor.see("/changes/4")
 
     visit(shared(), tmp_path, act)
 

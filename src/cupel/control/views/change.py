@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from cupel.control import load
-from cupel.control.views import cause, lane, lookup, queue
+from cupel.control.views import blocked as blocks
+from cupel.control.views import cause, chain, cost, estimate, lane, lookup
 from cupel.control.views import item as items
 from cupel.control.views.nouns.build import AttemptView
 from cupel.control.views.nouns.cause import CauseView
@@ -14,11 +16,12 @@ from cupel.control.views.nouns.change import (
     BuildsetView,
     ChangeRef,
     ChangeView,
+    CostView,
     HistoryView,
     PatchSetView,
+    PlaceView,
 )
 from cupel.control.views.nouns.item import ItemView
-from cupel.control.views.nouns.view import Page
 from cupel.core import admission
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -34,35 +37,13 @@ from cupel.core.model import (
     Pipeline,
     Policy,
     Project,
+    Queue,
     Verdict,
 )
 from cupel.errors import Bug, NotFound
 from cupel.log.store import LogStore
 from cupel.report import messages
 from cupel.store.interface import Transaction
-
-
-async def change_list(
-    tx: Transaction,
-    *,
-    project: str | None = None,
-    state: ChangeState | None = None,
-    author: str | None = None,
-    limit: int = 50,
-    before: int | None = None,
-) -> Page[ChangeRef]:
-    """Changes that fit, newest first. `author` is a whole `Name <mail>` or an owner's name."""
-    where: dict[str, object] = {}
-    if project is not None:
-        where["project_id"] = (await queue.named(tx, project)).id
-    if state is not None:
-        where["state"] = state
-    if author is not None:
-        where["author" if "<" in author else "owner"] = author
-    rows = await tx.select(Change, where, descending=True, limit=limit + 1, before=before)
-    projects = await lookup.by_id(tx, Project, (row.project_id for row in rows))
-    entries = [lookup.change_ref(row, projects) for row in rows[:limit]]
-    return Page(entries=entries, next=rows[limit - 1].id if len(rows) > limit else None)
 
 
 async def change_ref(tx: Transaction, id: int) -> ChangeRef:
@@ -90,13 +71,20 @@ async def change_view(
         raise Bug(f"change {id} has no patch set {change.patch_set}")
     draft = await load.with_needs(tx, [change])
     needed_by = await _needed_by(tx, id)
-    found = await lookup.by_id(tx, Change, _numbers(newest))
-    needs = [found[number] for number in _numbers(newest) if number in found]
+    found = await lookup.by_id(tx, Change, chain.numbers(newest))
+    needs = [found[number] for number in chain.numbers(newest) if number in found]
     projects = {row.id: row for row in draft.all(Project)}
     policy = projects[change.project_id].policy
     counted = counting(change, approvals, policy)
-    items = await _histories(tx, change, now)
+    tried = await _tried(tx, change, draft.queue(change.project_id), now)
+    items = tried.histories
     why = [] if logs is None else await _causes(tx, logs, change, items)
+    seen = blocks.Seen(
+        change=change,
+        approvals=approvals,
+        counted=counted,
+        items=[history.item for history in items],
+    )
     return ChangeView(
         **dict(lookup.change_ref(change, projects)),
         key=change.key,
@@ -114,6 +102,10 @@ async def change_view(
         waiting=_waiting(change, items, len({row.user for row in counted}), draft),
         kept_out=_kept_out(draft, change),
         causes=why,
+        blocked=blocks.blocked(draft, seen),
+        place=tried.place,
+        costs=tried.costs,
+        chain=await chain.chain(tx, draft, change),
         text=_why_not_landed(change, items),
     )
 
@@ -127,12 +119,6 @@ def counting(change: Change, approvals: Sequence[Approval], policy: Policy) -> l
         and row.withdrawn_at is None
         and (policy.self_approval or row.user != change.owner)
     ]
-
-
-def _numbers(patch_set: PatchSet) -> list[int]:
-    """The changes that a patch set needs, that below first."""
-    named = dict.fromkeys((patch_set.needs_change, *patch_set.depends_on))
-    return [number for number in named if number is not None]
 
 
 def _kept_out(draft: Draft, change: Change) -> list[str]:
@@ -194,21 +180,37 @@ def _patch_set(row: PatchSet) -> PatchSetView:
     )
 
 
-async def _histories(tx: Transaction, change: Change, now: float) -> list[HistoryView]:
-    """Every item of the change, newest first."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """All that was tried for a change, newest item first, and where in the gate it is."""
+
+    histories: list[HistoryView]
+    place: PlaceView | None = None
+    costs: list[CostView]
+
+
+async def _tried(tx: Transaction, change: Change, queue: Queue, now: float) -> _Tried:
     own = await tx.select(Item, {"change_id": change.id}, descending=True)
     if not own:
-        return []
+        return _Tried(histories=[], costs=[])
     rows = await items.rows_of(tx, own, now)
-    places = lane.Survey()
-    if any(row.state in LIVE_ITEMS for row in own):
-        places = await _places(tx, change)
+    places, place = lane.Survey(), None
+    if any(row.state in LIVE_ITEMS and row.pipeline is Pipeline.GATE for row in own):
+        gate = await _gate(tx, change, queue)
+        beside = await items.rows_of(tx, gate, now)
+        places = items.survey(beside, gate)
+        rows = dataclasses.replace(
+            rows, estimates=await _estimates(tx, change, queue, gate, beside, now)
+        )
+        numbers = [row.change_id for row in gate]
+        if change.id in numbers:
+            place = PlaceView(queue=queue.name, place=numbers.index(change.id) + 1, of=len(numbers))
     views = items.item_views(rows, own, places, now)
     ids = {row.id for row in own}
     buildsets = await tx.select(Buildset, {"item_id": ids}, descending=True)
     builds = await tx.select(Build, {"item_id": ids})
     tried = {view.id: view for view in attempts(builds, now)}
-    return [
+    histories = [
         HistoryView(
             item=view,
             buildsets=[
@@ -221,12 +223,13 @@ async def _histories(tx: Transaction, change: Change, now: float) -> list[Histor
         )
         for row, view in zip(own, views, strict=True)
     ]
+    costs = await cost.costs(tx, builds, buildsets, now)
+    return _Tried(histories=histories, place=place, costs=costs)
 
 
-async def _places(tx: Transaction, change: Change) -> lane.Survey:
-    """The places in the gate that the change stands in."""
-    (project,) = await tx.select(Project, {"id": [change.project_id]})
-    beside = await tx.select(Project, {"queue_id": project.queue_id})
+async def _gate(tx: Transaction, change: Change, queue: Queue) -> list[Item]:
+    """The items of the gate that the change is in, in landing order."""
+    beside = await tx.select(Project, {"queue_id": queue.id})
     gate = await tx.select(
         Item,
         {
@@ -236,7 +239,19 @@ async def _places(tx: Transaction, change: Change) -> lane.Survey:
             "state": LIVE_ITEMS,
         },
     )
-    return await items.survey_of(tx, gate)
+    return sorted(gate, key=lambda item: (item.position, item.id))
+
+
+async def _estimates(
+    tx: Transaction,
+    change: Change,
+    queue: Queue,
+    gate: Sequence[Item],
+    rows: items.Rows,
+    now: float,
+) -> estimate.Estimates:
+    known = estimate.Known(projects=rows.projects, buildsets=rows.buildsets, builds=rows.builds)
+    return await estimate.estimates(tx, [queue], {(queue.id, change.branch): gate}, known, now)
 
 
 def _buildset(row: Buildset, item: Item, builds: list[AttemptView]) -> BuildsetView:

@@ -26,7 +26,7 @@ function fold() {
 
 /** The form compares at once when something else is chosen. */
 function submitAtOnce() {
-  const form = document.querySelector("form.choice");
+  const form = document.querySelector("form.filters");
   if (form instanceof HTMLFormElement) form.addEventListener("change", () => form.requestSubmit());
 }
 
