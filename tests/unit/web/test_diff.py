@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cupel.control import views
 from cupel.control.views import DiffView, LineView
+from cupel.control.views import diff as views_diff
 from cupel.core.coverage import FileCoverage
 from cupel.core.results import Annotation, Level
 from cupel.git.compare import Side
@@ -51,6 +52,18 @@ def test_only_what_the_author_did_is_shown_between_different_bases(
     assert "Made on different commits" not in whole
     assert "last=False" in whole
     assert "<ins>        self.maxsize = <b>int(maxsize)</b></ins>" in since
+
+
+def test_what_git_has_thrown_away_is_made_again(told: Busy, tmp_path: Path) -> None:
+    (since,) = seen(told, tmp_path, f"{PATH}?from=1")
+    trees = [trees for trees, _ in views_diff._remembered.values() if trees.replayed]
+    for each in trees:
+        kept = tmp_path / "git" / "cachetools.git" / "objects" / each.old[:2] / each.old[2:]
+        kept.unlink(missing_ok=True)
+    (again,) = seen(told, tmp_path, f"{PATH}?from=1")
+    assert trees
+    assert "int(maxsize)" in since
+    assert "int(maxsize)" in again
 
 
 def test_a_file_that_is_cut_is_shown_alone_as_far_as_it_goes(told: Busy, tmp_path: Path) -> None:

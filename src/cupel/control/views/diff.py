@@ -14,7 +14,7 @@ from cupel.control.views.nouns.diff import DiffView, FileDiffView, HunkView, Lin
 from cupel.control.views.nouns.notes import NotesView
 from cupel.core.model import Change, PatchSet, Project
 from cupel.errors import InfraError, NotFound, UserError
-from cupel.git import compare, diff, merge, repository
+from cupel.git import commits, compare, diff, merge, repository
 from cupel.git.compare import Amount, File
 from cupel.git.repository import oid
 from cupel.store.interface import Transaction
@@ -49,10 +49,10 @@ class _Trees:
     conflicts: tuple[str, ...] = ()
 
 
-_remembered: collections.OrderedDict[tuple[str, str, str, str], tuple[_Trees, list[File]]] = (
-    collections.OrderedDict()
-)
-"""By commits and their parents, which are named by content, so it is good for all repositories."""
+_Key = tuple[Path, str, str, str, str]
+
+_remembered: collections.OrderedDict[_Key, tuple[_Trees, list[File]]] = collections.OrderedDict()
+"""By repository, and by commits and their parents."""
 
 
 def patch_set_or_base(text: str) -> int | None:
@@ -142,19 +142,30 @@ async def diff_view(
 async def _compared(repo: Path, sides: Sides) -> tuple[_Trees, list[File]]:
     start = sides.start
     key = (
+        repo,
         "" if start is None else start.commit,
         "" if start is None else start.parent or "",
         sides.end.commit,
         sides.end.parent or "",
     )
+    if key in _remembered and not await _is_kept(repo, _remembered[key][0]):
+        _remembered.pop(key, None)
     if key not in _remembered:
         await _there(repo, sides)
         trees = await _trees(repo, sides)
         _remembered[key] = (trees, await compare.files(repo, trees.old, trees.new))
         while len(_remembered) > KEPT:
             _remembered.popitem(last=False)
+    found = _remembered[key]
     _remembered.move_to_end(key)
-    return _remembered[key]
+    return found
+
+
+async def _is_kept(repo: Path, trees: _Trees) -> bool:
+    """Whether git has what is compared: nothing refers to what was replayed, so it goes one day."""
+    if not repo.is_dir():
+        return False
+    return not trees.replayed or await commits.kind_of(repo, trees.old) is not None
 
 
 async def _there(repo: Path, sides: Sides) -> None:
