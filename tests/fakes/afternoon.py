@@ -44,7 +44,7 @@ from cupel.report.results import kept
 from cupel.report.results.notes import Notes
 from cupel.store.memory import MemoryStore
 from fakes import hostile as harm
-from fakes import left, reviewed
+from fakes import left, measured, reviewed
 from fakes.busy import Busy
 from fakes.rows import LINT, World, job, oid, steps
 from fakes.served import Served
@@ -138,6 +138,8 @@ def fill(served: Served, told: Busy) -> None:
     served.results.keep(build, file)
     served.results.keep_notes(build, SAID)
     left.keep(served.artefacts, build, FILES)
+    for each in (build, told.running_build):
+        measured.measure(served.logs, each, told.world.now - 42, 33)
     served.loads.update(
         forge=_load(16, 11.4, 0.71, 0.48, (12.0, 0.0, 3.0)),
         bellows=_load(8, 1.2, 0.22, 0.31, (0.0, 0.0, 0.0)),

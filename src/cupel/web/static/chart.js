@@ -14,7 +14,7 @@ import { eachTime } from "./live.js";
  * @typedef {{ ctx: CanvasRenderingContext2D, bbox: { left: number, top: number, width: number, height: number },
  *   cursor: Cursor, over: HTMLElement, root: HTMLElement, data: Values[],
  *   valToPos(value: number, scale: string, canvas?: boolean): number, posToVal(at: number, scale: string): number,
- *   setCursor(at: { left: number, top: number }, fire?: boolean): void, setData(data: Values[]): void,
+ *   setCursor(at: { left: number, top: number }, fire?: boolean, tell?: boolean): void, setData(data: Values[]): void,
  *   setSize(size: { width: number, height: number }): void, redraw(): void, destroy(): void }} Plot
  * @typedef {{ title: string, lines: { name: string, key: string, dash?: number[], tone: string }[],
  *   told: (value: number) => string, least: number, most?: "cpus" | "memory" }} Kind
@@ -284,7 +284,7 @@ class Charts {
     if (this.pointed) return;
     for (const { plot } of this.drawn) {
       const left = plot.valToPos(at, "x");
-      plot.setCursor(Number.isFinite(left) && left >= 0 ? { left, top: 0 } : { left: -10, top: -10 }, false);
+      plot.setCursor(Number.isFinite(left) && left >= 0 ? { left, top: 0 } : { left: -10, top: -10 }, true, false);
     }
   }
 }
