@@ -25,7 +25,7 @@ from cupel.core.model import (
     Reason,
     Role,
 )
-from cupel.core.speculation import POLICIES, belief
+from cupel.core.speculation import POLICIES, belief, policy
 from cupel.core.speculation.belief import Beliefs
 from cupel.core.speculation.judge import Rules
 from cupel.core.speculation.optimistic import Optimistic
@@ -71,12 +71,12 @@ def _plan_lane(draft: Draft, queue: Queue, entries: list[Item]) -> bool:
 def _take_known_passes(draft: Draft, waiting: list[Item]) -> None:
     """Whatever the planner wants: what is proved already is proved."""
     for entry in waiting:
-        policy = draft.get(Project, entry.project_id).policy
+        asked = draft.get(Project, entry.project_id).policy
         for proof in draft.buildsets(entry.id):
             if proof.state is BuildsetState.READY and proof.role is Role.PROOF:
                 for job in evidence.reusable_jobs(draft, proof):
                     if not draft.unfinished_of(proof.id, job.name):
-                        buildset.advance_wanted(draft, entry, proof, job, policy, wanted=False)
+                        buildset.advance_wanted(draft, entry, proof, job, asked, wanted=False)
 
 
 def rules_of(queue: Queue) -> Rules:
@@ -102,7 +102,7 @@ def propose(draft: Draft, lane: Lane, beliefs: Beliefs) -> Plan:
     )
     lane.lattice.entries = entries
     for entry in beyond:
-        made.waits[entry.id] = f"the window is {window} wide"
+        made.waits[entry.id] = policy.beyond(window or 0)
     return made
 
 

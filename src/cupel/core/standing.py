@@ -9,7 +9,7 @@ from cupel.core.draft import Draft
 from cupel.core.lane import Lane, place_of
 from cupel.core.model import Item, ItemState, Landing
 from cupel.core.speculation.belief import Beliefs
-from cupel.core.speculation.lattice import Entry
+from cupel.core.speculation.lattice import Entry, State
 from cupel.core.speculation.policy import Plan
 
 
@@ -35,7 +35,7 @@ def _why(
         return made.waits[entry.id]
     state = made.expected.get(entry.id)
     if state is None:
-        return "waits until it is clearer what is ahead of it"
+        return "stands so far back that nothing is planned for it yet"
     if state.broken is not None:
         return f"cannot be proved on what is ahead of it: {state.broken}"
     place = place_of(state)
@@ -45,7 +45,7 @@ def _why(
             if place.lacks or place.proofs
             else ("waits for the states ahead of it to be made")
         )
-    failing = sorted({t.job for t in state.own_trials() if t.failed_at and not t.passed})
+    failing = _failing(state)
     names = ", ".join(job.split(":", 1)[1] for job in failing)
     if failing and all(beliefs.broken.get(job, 0.0) > proving.BROKEN for job in failing):
         return f"the branch itself is broken: {names} fails on it without any change"
@@ -57,10 +57,48 @@ def _why(
     if lane.queue.closed is not None and state.passed:
         return f"proved; the tree is closed: {lane.queue.closed}"
     if state.passed:
-        return "proved; waits for what is ahead of it"
+        return f"proved; waits for {_ahead(lane, made, entry)}"
     if any(trial.runs for trial in state.own_trials()):
         return None
     alone = any(id(trial) in wanted for trial in state.own_trials())
     if lane.queue.landing is Landing.SET and not alone:
         return "to be proved together with those behind it"
-    return "waits for a machine"
+    doubt = None if alone else _doubt(lane, state)
+    return "waits for a machine" if doubt is None else f"waits for {doubt}"
+
+
+def _failing(state: State) -> list[str]:
+    """The jobs that fail with its entry, by their keys."""
+    return sorted({t.job for t in state.own_trials() if t.failed_at and not t.passed})
+
+
+def _ahead(lane: Lane, made: Plan, entry: Entry) -> str:
+    """What a proved entry lands after: the first that is ahead of it."""
+    first = lane.lattice.entries[0]
+    if first is entry:
+        return "what is landing"
+    state = made.expected.get(first.id)
+    doubt = None if state is None else _rerun(lane, state)
+    return doubt or f"{_name(lane, first)} ahead of it"
+
+
+def _doubt(lane: Lane, state: State) -> str | None:
+    """What decides whether the state is needed at all, if something that it stands on fails."""
+    for beneath in state.path()[:-1]:
+        doubt = _rerun(lane, beneath)
+        if doubt is not None:
+            return doubt
+    return None
+
+
+def _rerun(lane: Lane, state: State) -> str | None:
+    failing = [job.split(":", 1)[1] for job in _failing(state)]
+    if not failing or state.entry is None:
+        return None
+    jobs = f"job{'s' if len(failing) > 1 else ''} {', '.join(failing)}"
+    return f"the rerun of {_name(lane, state.entry)}'s {jobs}"
+
+
+def _name(lane: Lane, entry: Entry) -> str:
+    """An entry by its change, or changes."""
+    return " ".join(f"#{member.change_id}" for member in lane.members(entry))

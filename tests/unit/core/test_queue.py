@@ -47,7 +47,7 @@ def test_changes_are_proved_on_those_ahead_and_land_in_turn() -> None:
     assert set(gate.going()) == {("tests", (1,)), ("tests", (1, 2)), ("tests", (1, 2, 3))}
     gate.passes(1, 2)
     assert gate.landing() is None
-    assert gate.wait(2) == "proved; waits for what is ahead of it"
+    assert gate.wait(2) == "proved; waits for #1 ahead of it"
     gate.passes(1)
     assert gate.land() == [1]
     assert gate.land() == [2]
@@ -418,7 +418,7 @@ def test_a_window_holds_back_those_beyond_it() -> None:
     gate = Gate(window=1, window_floor=1, window_ceiling=2)
     gate.enter(1, 2)
     assert set(gate.going()) == {("tests", (1,))}
-    assert gate.wait(2) == "the window is 1 wide"
+    assert gate.wait(2) == "waits for the window: 1 change is under way at a time"
     gate.passes(1)
     gate.land()
     assert gate.draft().get(Queue, 3).window == 2
@@ -490,6 +490,29 @@ def test_what_waits_for_a_machine_says_so() -> None:
     gate.going()
     assert gate.wait(1) is None
     assert gate.wait(2) == "waits for a machine"
+
+
+def test_what_stands_so_far_back_that_nothing_is_planned_for_it_says_so() -> None:
+    gate = Gate(slots=1)
+    gate.enter(*range(1, 70))
+    gate.going()
+    assert gate.wait(69) == "stands so far back that nothing is planned for it yet"
+
+
+def test_what_may_not_be_needed_waits_for_the_rerun_that_decides_it() -> None:
+    gate = Gate(slots=2)
+    gate.enter(*range(1, 7))
+    gate.fails(1)
+    assert gate.wait(6) == "waits for the rerun of #1's job tests"
+
+
+def test_what_is_proved_behind_a_failure_waits_for_its_rerun() -> None:
+    gate = Gate(planner="optimistic")
+    gate.enter(1, 2, 3)
+    gate.passes(1, 2)
+    gate.fails(1)
+    assert gate.wait(1) == "job tests failed; it is run again to see whose fault that is"
+    assert gate.wait(2) == "proved; waits for the rerun of #1's job tests"
 
 
 def test_nothing_follows_from_planning_again() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cupel.core.speculation.belief import Beliefs
 from cupel.core.speculation.lattice import Entry, Lattice, State
-from cupel.core.speculation.policy import Plan, Want
+from cupel.core.speculation.policy import Plan, Want, beyond
 
 
 class Optimistic:
@@ -25,7 +25,7 @@ class Optimistic:
         at, failing = lattice.root, 0
         for place, entry in enumerate(lattice.entries):
             if self.window is not None and place >= self.window:
-                plan.waits[entry.id] = f"the window is {self.window} wide"
+                plan.waits[entry.id] = beyond(self.window)
                 continue
             if entry.needs & failing:
                 failing |= entry.bit

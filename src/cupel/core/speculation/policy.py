@@ -49,3 +49,10 @@ class Policy(Protocol):
 
 
 Policies = Mapping[str, type[Policy]]
+
+
+def beyond(window: int) -> str:
+    """What an entry waits for that is beyond the window."""
+    if window == 1:
+        return "waits for the window: 1 change is under way at a time"
+    return f"waits for the window: {window} changes are under way at a time"
