@@ -123,6 +123,7 @@ def show(session: Session, number: int, as_json: bool) -> None:
     for each in found.causes:
         cause.show(each, build=True)
     _head(found)
+    _blocked(found)
     rows = list(_builds(found))
     if rows:
         click.echo()
@@ -181,9 +182,10 @@ def _head(found: ChangeView) -> None:
             ("patch set", f"{found.patch_set} {found.commit[:12]}"),
             ("approved by", f"{given} ({found.approvals_given} of {found.approvals_needed})"),
             ("urgent", "yes" if found.urgent else None),
+            ("place", _place(found)),
+            ("cost", _cost(found)),
             ("needs", " ".join(_reference(found, each) for each in found.needs)),
             ("needed by", " ".join(_reference(found, each) for each in found.needed_by)),
-            ("kept out", "; ".join(found.kept_out)),
             ("landed as", found.landed_commit),
             ("not landed", found.text),
         ]
@@ -192,6 +194,35 @@ def _head(found: ChangeView) -> None:
         click.echo()
         for text in found.description.rstrip().split("\n"):
             click.echo(f"    {terminal.plain(text)}")
+
+
+def _blocked(found: ChangeView) -> None:
+    """What stands between it and its branch, each with what cures it."""
+    for each in found.blocked:
+        click.echo()
+        click.echo(terminal.single(f"{each.kind}: {each.text}"))
+        if each.cure is not None:
+            told = f"{each.cure}: {each.command}" if each.command else each.cure
+            click.echo(terminal.single(f"    {told}"))
+
+
+def _place(found: ChangeView) -> str | None:
+    if found.place is None:
+        return None
+    return f"{found.place.place} of {found.place.of} in the queue {found.place.queue}"
+
+
+def _cost(found: ChangeView) -> str | None:
+    """What it has cost, and of that what was lost or repeated."""
+    spent = sum(each.seconds for each in found.costs)
+    if not spent:
+        return None
+    lost = sum(each.wasted + each.repeated for each in found.costs)
+    saved = sum(each.saved for each in found.costs)
+    words = [f"{spent / 60:.1f} machine-minutes"]
+    words += [f"{lost / 60:.1f} of them lost or repeated"] if lost else []
+    words += [f"reuse saved {saved / 60:.1f}"] if saved else []
+    return ", ".join(words)
 
 
 def _reference(found: ChangeView, other: ChangeRef) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import fastapi
 from starlette.responses import RedirectResponse, Response
 
-from cupel.control import auth, views
+from cupel.control import auth, holds, views
 from cupel.control.auth import Scope
 from cupel.control.context import Commands
 from cupel.control.views import ChangeView, CostView
@@ -223,6 +223,20 @@ async def ask_abandon(request: fastapi.Request, id: int) -> Response:
         change=shown,
         needed_by=[each for each in shown.needed_by if each.state is ChangeState.OPEN],
     )
+
+
+@router.post("/changes/{id}/hold")
+async def hold(request: fastapi.Request, id: int) -> Response:
+    """Keep the machine of its next failure for whoever asks."""
+    here = site.of(request)
+    who, fields = await here.form(request, Scope.WRITE)
+    wish = holds.Wish(
+        change=id,
+        reason=fields.get("reason", ""),
+        seconds=holds.seconds(fields.get("for", "")),
+    )
+    await here.server.holds.ask(wish, who)
+    return RedirectResponse(f"/changes/{id}", status_code=303)
 
 
 @router.post("/changes/{id}/{action}")

@@ -353,7 +353,7 @@ def test_status_says_what_is_kept_out(cupel: Command) -> None:
     asyncio.run(cupel.world.put(*rows))
     assert "#19" in cupel("status").out.splitlines()[-1]
     assert "kept out: needs #31, which was abandoned" in cupel("status").out
-    assert "kept out     needs #31, which was abandoned" in cupel("change", "show", "19").out
+    assert "dependency: needs #31, which was abandoned" in cupel("change", "show", "19").out
 
 
 def test_change_show_tells_a_flake(cupel: Command) -> None:

@@ -197,11 +197,10 @@ async def _tried(tx: Transaction, change: Change, queue: Queue, now: float) -> _
     places, place = lane.Survey(), None
     if any(row.state in LIVE_ITEMS and row.pipeline is Pipeline.GATE for row in own):
         gate = await _gate(tx, change, queue)
-        beside = await items.rows_of(tx, gate, now)
-        places = items.survey(beside, gate)
-        rows = dataclasses.replace(
-            rows, estimates=await _estimates(tx, change, queue, gate, beside, now)
-        )
+        places, known = await items.known_of(tx, gate)
+        gates = {(queue.id, change.branch): gate}
+        estimates = await estimate.estimates(tx, [queue], gates, known, now)
+        rows = dataclasses.replace(rows, estimates=estimates)
         numbers = [row.change_id for row in gate]
         if change.id in numbers:
             place = PlaceView(queue=queue.name, place=numbers.index(change.id) + 1, of=len(numbers))
@@ -240,18 +239,6 @@ async def _gate(tx: Transaction, change: Change, queue: Queue) -> list[Item]:
         },
     )
     return sorted(gate, key=lambda item: (item.position, item.id))
-
-
-async def _estimates(
-    tx: Transaction,
-    change: Change,
-    queue: Queue,
-    gate: Sequence[Item],
-    rows: items.Rows,
-    now: float,
-) -> estimate.Estimates:
-    known = estimate.Known(projects=rows.projects, buildsets=rows.buildsets, builds=rows.builds)
-    return await estimate.estimates(tx, [queue], {(queue.id, change.branch): gate}, known, now)
 
 
 def _buildset(row: Buildset, item: Item, builds: list[AttemptView]) -> BuildsetView:

@@ -73,6 +73,16 @@ async def survey_of(tx: Transaction, gate: Sequence[Item]) -> lane.Survey:
     return lane.survey(gate, {**buildsets, **others}, queues)
 
 
+async def known_of(tx: Transaction, gate: Sequence[Item]) -> tuple[lane.Survey, estimate.Known]:
+    """Who stands where, and what estimates are made of: less than `rows_of` reads."""
+    buildsets, others = await _states(tx, gate)
+    builds, _ = await _builds(tx, set(buildsets))
+    projects = await lookup.by_id(tx, Project, (item.project_id for item in gate))
+    queues = {row.id: row.queue_id for row in projects.values()}
+    known = estimate.Known(projects=projects, buildsets=buildsets, builds=builds)
+    return lane.survey(gate, {**buildsets, **others}, queues), known
+
+
 async def _states(
     tx: Transaction, items: Sequence[Item]
 ) -> tuple[dict[int, Buildset], dict[int, Buildset]]:
