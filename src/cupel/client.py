@@ -359,6 +359,9 @@ class Client:
         word = "drain" if draining else "undrain"
         return self._send(views.HostView, "POST", f"/api/hosts/{_part(name)}/{word}")
 
+    def release_host(self, name: str) -> views.HostView:
+        return self._send(views.HostView, "POST", f"/api/hosts/{_part(name)}/release")
+
     def forget_host(self, name: str) -> None:
         with self._errors():
             self._check(self._http.delete(f"/api/hosts/{_part(name)}"))

@@ -33,6 +33,12 @@ async def drain(cupel: Cupel, admin: Administrator, name: str) -> views.HostView
     return await show(cupel, name)
 
 
+@router.post("/{name}/release", operation_id="host_release", summary="End a host's quarantine")
+async def release(cupel: Cupel, admin: Administrator, name: str) -> views.HostView:
+    await cupel.commands.release_host(name, user=admin.user)
+    return await show(cupel, name)
+
+
 @router.post("/{name}/undrain", operation_id="host_undrain", summary="Use a host again")
 async def undrain(cupel: Cupel, admin: Administrator, name: str) -> views.HostView:
     await cupel.commands.drain_host(name, draining=False, user=admin.user)

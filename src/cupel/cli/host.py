@@ -136,6 +136,21 @@ def undrain(session: Session, name: str, as_json: bool) -> None:
 
 @host.command()
 @click.argument("name", metavar="HOST")
+@output.json_option
+@pass_session
+def release(session: Session, name: str, as_json: bool) -> None:
+    """End the quarantine of a host that somebody has looked after.
+
+    Without it, the host gets a build as a probe when its time is over, and others once that ends
+    well.
+    """
+    with session.client() as client:
+        found = client.release_host(name)
+    _tell(found, as_json)
+
+
+@host.command()
+@click.argument("name", metavar="HOST")
 @pass_session
 def forget(session: Session, name: str) -> None:
     """Do not wait for a host any more that is lost for good.

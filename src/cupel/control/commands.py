@@ -15,6 +15,7 @@ from cupel.control.clock import Clock
 from cupel.control.engine import ID_COUNTER, Engine
 from cupel.control.states import Repositories
 from cupel.core import admission, events, quarantine, results, retry, speculation
+from cupel.core import host as hosts
 from cupel.core.cache import KEPT, Cache
 from cupel.core.draft import Draft
 from cupel.core.model import (
@@ -211,6 +212,16 @@ class Commands:
             word = "is being drained already" if draining else "is not being drained"
             raise Conflict(f"host {name} {word}")
         await self._engine.record(events.HostDrainSet(name=name, draining=draining, user=user))
+
+    async def release_host(self, name: str, *, user: str) -> None:
+        """Give a host builds again that is in quarantine, or on probation after it."""
+        async with self._store.read() as tx:
+            known = await tx.select(Host, {"name": name})
+        if not known:
+            raise NotFound(f"there is no host {name}", hint="`cupel host list` has them all")
+        if not hosts.is_suspect(known[0]):
+            raise Conflict(f"host {name} is not in quarantine")
+        await self._engine.record(events.HostReleased(name=name, user=user))
 
     async def forget_host(self, name: str, *, user: str) -> None:
         """Do not wait for a host any more that is lost."""

@@ -245,7 +245,7 @@ async def _concerning(  # noqa: C901 - one match over the union
             ]
         case events.HostLost() | events.HostForgotten():
             return await _on_host(tx, fact.name)
-        case events.HostSeen() | events.HostDrainSet():
+        case events.HostSeen() | events.HostDrainSet() | events.HostReleased():
             return await tx.select(Host, {"name": fact.name})
         case events.PoolsSet():
             return await tx.select(Pool)

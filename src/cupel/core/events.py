@@ -237,6 +237,14 @@ class HostDrainSet:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostReleased:
+    """Somebody has looked after a host that is in quarantine: it gets builds again."""
+
+    name: str
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HostForgotten:
     """A lost host is not waited for any more."""
 
@@ -448,6 +456,7 @@ Fact = (
     | HostSeen
     | HostLost
     | HostDrainSet
+    | HostReleased
     | HostForgotten
     | PoolsSet
     | MachineReady

@@ -78,6 +78,8 @@ def apply(draft: Draft, fact: events.Fact) -> None:  # noqa: C901 - one match ov
             fleet.host_lost(draft, fact)
         case events.HostDrainSet():
             fleet.host_drain_set(draft, fact)
+        case events.HostReleased():
+            fleet.host_released(draft, fact)
         case events.HostForgotten():
             fleet.host_forgotten(draft, fact)
         case events.PoolsSet():

@@ -47,9 +47,9 @@ def host_seen(draft: Draft, fact: events.HostSeen) -> None:
     images = host.images if fact.images is None else tuple(sorted(fact.images))
     draft.put(replace(host, last_seen=draft.now, refuses=fact.refuses, images=images))
     if fact.refuses is not None and host.refuses is None:
-        draft.tell("host.refuses", f"{host.name}: {fact.refuses}")
+        draft.tell("host.refuses", f"{host.name}: {fact.refuses}", host_id=host.id)
     elif fact.refuses is None and host.refuses is not None:
-        draft.tell("host.accepts", host.name)
+        draft.tell("host.accepts", host.name, host_id=host.id)
 
 
 def host_drain_set(draft: Draft, fact: events.HostDrainSet) -> None:
@@ -57,7 +57,14 @@ def host_drain_set(draft: Draft, fact: events.HostDrainSet) -> None:
     if host is not None and host.draining != fact.draining:
         draft.put(replace(host, draining=fact.draining))
         word = "draining" if fact.draining else "undrained"
-        draft.tell(f"host.{word}", host.name, user=fact.user)
+        draft.tell(f"host.{word}", host.name, host_id=host.id, user=fact.user)
+
+
+def host_released(draft: Draft, fact: events.HostReleased) -> None:
+    host = _host(draft, fact.name)
+    if host is not None and host.strikes:
+        draft.put(replace(host, strikes=0, quarantined_until=None))
+        draft.tell("host.released", host.name, host_id=host.id, user=fact.user)
 
 
 def host_forgotten(draft: Draft, fact: events.HostForgotten) -> None:
@@ -66,7 +73,7 @@ def host_forgotten(draft: Draft, fact: events.HostForgotten) -> None:
     if host is None or host.state is not HostState.LOST:
         return
     draft.put(replace(host, state=HostState.FORGOTTEN, draining=False))
-    draft.tell("host.forgotten", host.name, user=fact.user)
+    draft.tell("host.forgotten", host.name, host_id=host.id, user=fact.user)
     for machine in draft.all(Machine):
         if machine.host_id == host.id:
             machine_gone(draft, machine.id, hosts.RESTARTED)
@@ -114,7 +121,7 @@ def host_connected(draft: Draft, fact: events.HostConnected) -> None:
         cpu=fact.cpu,
     )
     host = draft.put(host if known is None else hosts.came_back(known, host))
-    draft.tell("host.connected", fact.name)
+    draft.tell("host.connected", fact.name, host_id=host.id)
     for machine in draft.all(Machine):
         if machine.host_id == host.id and machine.state is not MachineState.GONE:
             if machine.id not in fact.machines:
@@ -153,7 +160,7 @@ def host_lost(draft: Draft, fact: events.HostLost) -> None:
     if host is None or host.state is not HostState.CONNECTED:
         return
     draft.put(replace(host, state=HostState.LOST, detail=fact.reason))
-    draft.tell("host.lost", f"{host.name}: {fact.reason}")
+    draft.tell("host.lost", f"{host.name}: {fact.reason}", host_id=host.id)
     for machine in draft.all(Machine):
         if machine.host_id == host.id and machine.state in _UNDELETED:
             _fail_machine(draft, machine, f"host {host.name} was lost: {fact.reason}")

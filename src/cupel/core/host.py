@@ -90,7 +90,7 @@ def ended(draft: Draft, build: Build, verdict: Verdict, reason: str | None) -> s
         return reason
     if verdict in _BY_ITSELF:
         if is_suspect(host):
-            draft.tell("host.trusted", f"host {host.name}: a build ended well")
+            draft.tell("host.trusted", f"host {host.name}: a build ended well", host_id=host.id)
         draft.put(replace(host, strikes=0, quarantined_until=None))
     elif verdict is Verdict.INFRA and _is_to_blame(draft, build, host):
         _strike(draft, host)
@@ -223,5 +223,5 @@ def _strike(draft: Draft, host: Host) -> None:
     if is_suspect(struck):
         seconds = min(_FIRST * 2.0 ** min(strikes - STRIKES, 16), _LONGEST)
         struck = replace(struck, quarantined_until=draft.now + seconds)
-        draft.tell("host.quarantined", why_quarantined(struck))
+        draft.tell("host.quarantined", why_quarantined(struck), host_id=host.id)
     draft.put(struck)

@@ -604,6 +604,7 @@ class Event:
     item_id: int | None = None
     build_id: int | None = None
     machine_id: int | None = None
+    host_id: int | None = None
     user: str | None = None
     text: str = ""
 

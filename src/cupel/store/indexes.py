@@ -51,6 +51,13 @@ INDEXES: Mapping[Kind, tuple[tuple[str, ...], ...]] = {
     flake.Flake: (("project_id", "job"),),
     notice.Delivery: (("receiver", "state"), ("finished_at",)),
     quarantine.Quarantine: (("project_id",),),
-    model.Event: (("project_id",), ("change_id",), ("item_id",), ("build_id",)),
+    model.Event: (
+        ("project_id",),
+        ("change_id",),
+        ("item_id",),
+        ("build_id",),
+        ("machine_id",),
+        ("host_id",),
+    ),
 }
 """Fields that rows are selected by. An index on one nullable field holds only rows that have it."""

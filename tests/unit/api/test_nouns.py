@@ -224,6 +224,7 @@ RULING = [
     ("DELETE", "/api/machines/1223", None),
     ("POST", "/api/hosts/here/drain", None),
     ("POST", "/api/hosts/here/undrain", None),
+    ("POST", "/api/hosts/here/release", None),
     ("DELETE", "/api/hosts/here", None),
 ]
 
@@ -249,6 +250,7 @@ def test_what_is_at_the_cost_of_others_is_for_administrators(tmp_path: Path) -> 
             ("delete_machine", 1223, "ada"),
             ("drain_host", "here", True, "ada"),
             ("drain_host", "here", False, "ada"),
+            ("release_host", "here", "ada"),
             ("forget_host", "here", "ada"),
         ]
 

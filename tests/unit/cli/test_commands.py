@@ -202,6 +202,7 @@ def test_machines_and_hosts(cupel: Command) -> None:
         ("host", "show", "here"),
         ("host", "drain", "here"),
         ("host", "undrain", "here"),
+        ("host", "release", "here"),
     ):
         assert isinstance(json.loads(cupel(*words, "--json").out), dict), words
     assert cupel("host", "forget", "here").out == ""

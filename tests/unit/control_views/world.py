@@ -347,6 +347,9 @@ class Commands:
     async def drain_host(self, name: str, *, draining: bool, user: str) -> None:
         self._ask("drain_host", name, draining, user)
 
+    async def release_host(self, name: str, *, user: str) -> None:
+        self._ask("release_host", name, user)
+
     async def forget_host(self, name: str, *, user: str) -> None:
         self._ask("forget_host", name, user)
 

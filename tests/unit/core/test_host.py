@@ -159,6 +159,19 @@ def test_a_probe_that_passes_ends_it() -> None:
     assert len(run(core, verdict=Verdict.SUCCESS)) == 2
 
 
+def test_somebody_ends_it_by_hand() -> None:
+    core = bad_host(jobs=3)
+    run(core)
+    assert hosts.is_quarantined(host(core), core.now)
+    core.hear(events.HostReleased(name="host", user="root"))
+    assert not hosts.is_suspect(host(core))
+    [told] = [each for each in core.told if each.kind == "host.released"]
+    assert (told.host_id, told.user) == (host(core).id, "root")
+    assert len(run(core, verdict=Verdict.SUCCESS)) == 3
+    core.hear(events.HostReleased(name="host", user="root"))
+    assert [each.kind for each in core.told].count("host.released") == 1
+
+
 def test_a_host_that_comes_back_is_probed_at_once() -> None:
     core = bad_host(jobs=3)
     run(core)

@@ -184,6 +184,7 @@ def upgrade() -> None:
         sa.Column("item_id", sa.BigInteger(), nullable=True),
         sa.Column("build_id", sa.BigInteger(), nullable=True),
         sa.Column("machine_id", sa.BigInteger(), nullable=True),
+        sa.Column("host_id", sa.BigInteger(), nullable=True),
         sa.Column("user", TEXT, nullable=True),
         sa.Column("text", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
@@ -203,11 +204,25 @@ def upgrade() -> None:
         postgresql_where=sa.text("change_id IS NOT NULL"),
     )
     op.create_index(
+        "ix_events_host_id",
+        "events",
+        ["host_id"],
+        sqlite_where=sa.text("host_id IS NOT NULL"),
+        postgresql_where=sa.text("host_id IS NOT NULL"),
+    )
+    op.create_index(
         "ix_events_item_id",
         "events",
         ["item_id"],
         sqlite_where=sa.text("item_id IS NOT NULL"),
         postgresql_where=sa.text("item_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_events_machine_id",
+        "events",
+        ["machine_id"],
+        sqlite_where=sa.text("machine_id IS NOT NULL"),
+        postgresql_where=sa.text("machine_id IS NOT NULL"),
     )
     op.create_index(
         "ix_events_project_id",
