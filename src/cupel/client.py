@@ -321,6 +321,9 @@ class Client:
     def machine(self, number: int) -> views.MachineView:
         return self._get(views.MachineView, f"/api/machines/{number}")
 
+    def machine_past(self, number: int) -> views.MachinePastView:
+        return self._get(views.MachinePastView, f"/api/machines/{number}/history")
+
     def delete_machine(self, number: int) -> views.MachineView:
         return self._send(views.MachineView, "DELETE", f"/api/machines/{number}")
 
@@ -354,6 +357,9 @@ class Client:
 
     def host(self, name: str) -> views.HostView:
         return self._get(views.HostView, f"/api/hosts/{_part(name)}")
+
+    def host_past(self, name: str) -> views.HostPastView:
+        return self._get(views.HostPastView, f"/api/hosts/{_part(name)}/history")
 
     def drain_host(self, name: str, *, draining: bool) -> views.HostView:
         word = "drain" if draining else "undrain"

@@ -17,6 +17,7 @@ from cupel.control.states import Repositories
 from cupel.host.messages import HostLoad
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
+from cupel.log.loads import LoadStore
 from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.memory import MemoryStore
@@ -69,6 +70,7 @@ class Served:
     auth: Auth
     images: Keeper
     notices: Notices
+    past_loads: LoadStore
     url: str = "http://127.0.0.1:8470"
     config: Settings = dataclasses.field(default_factory=Settings)
     loads: dict[str, HostLoad] = dataclasses.field(default_factory=dict)
@@ -89,5 +91,6 @@ def served(store: MemoryStore, state: Path, clock: Clock, **given: Any) -> Serve
         "auth": Auth(store, clock),
         "notices": told(store, state, clock),
         "images": Keeper(Catalogue(state / "images"), named=()),
+        "past_loads": LoadStore(state / "loads"),
     }
     return Served(state=state, store=store, clock=clock, **(parts | given))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import fastapi
 
 from cupel.api.caller import READER, Administrator, Cupel
 from cupel.control import views
+
+DAY = 86_400.0
 
 router = fastapi.APIRouter(prefix="/api/hosts", tags=["hosts"], dependencies=[READER])
 
@@ -20,6 +24,25 @@ async def list_all(cupel: Cupel) -> list[views.HostView]:
 async def show(cupel: Cupel, name: str) -> views.HostView:
     async with cupel.store.read() as tx:
         return await views.host_view(tx, name, now=cupel.clock(), loads=cupel.loads)
+
+
+@router.get("/{name}/history", operation_id="host_history", summary="What a host went through")
+async def history(cupel: Cupel, name: str) -> views.HostPastView:
+    async with cupel.store.read() as tx:
+        return await views.host_past(tx, name, now=cupel.clock(), loads=cupel.loads)
+
+
+@router.get("/{name}/load", operation_id="host_load", summary="How busy a host was")
+async def load(
+    cupel: Cupel,
+    name: str,
+    seconds: Annotated[
+        float, fastapi.Query(gt=0, le=DAY, description="How far to look back; a day at most.")
+    ] = 3600.0,
+) -> list[views.LoadThenView]:
+    async with cupel.store.read() as tx:
+        await views.host_view(tx, name, now=cupel.clock())
+    return views.host_loads(cupel.past_loads, name, seconds=seconds, now=cupel.clock())
 
 
 @router.delete("/{name}", operation_id="host_forget", summary="Forget a host", status_code=204)

@@ -31,6 +31,12 @@ async def show(cupel: Cupel, id: int) -> views.MachineView:
         return await views.machine_view(tx, id, now=cupel.clock())
 
 
+@router.get("/{id}/history", operation_id="machine_history", summary="What a machine went through")
+async def history(cupel: Cupel, id: int) -> views.MachinePastView:
+    async with cupel.store.read() as tx:
+        return await views.machine_past(tx, id, now=cupel.clock())
+
+
 @router.delete("/{id}", operation_id="machine_delete", summary="Delete a machine")
 async def delete(cupel: Cupel, admin: Administrator, id: int) -> views.MachineView:
     await cupel.commands.delete_machine(id, user=admin.user)

@@ -103,10 +103,22 @@ def run(
 @output.json_option
 @pass_session
 def show(session: Session, name: str, as_json: bool) -> None:
-    """Show a host and the machines that are on it."""
+    """Show a host, the machines that are on it, and how many builds it lost."""
     with session.client() as client:
-        found = client.host(name)
-    _tell(found, as_json)
+        if as_json:
+            output.document(client.host(name))
+            return
+        past = client.host_past(name)
+    _tell(past.host, as_json)
+    output.fields(
+        (
+            ("lost", _rate(past.lost)),
+            ("lost elsewhere", _rate(past.lost_elsewhere)),
+            ("", past.verdict),
+            ("failed", _rate(past.failed)),
+            ("failed elsewhere", _rate(past.failed_elsewhere)),
+        )
+    )
 
 
 @host.command()
@@ -161,6 +173,13 @@ def forget(session: Session, name: str) -> None:
         client.forget_host(name)
 
 
+def _rate(found: views.RateView | None) -> str | None:
+    if found is None:
+        return None
+    part, low, high = (f"{100 * each:.1f}" for each in (found.part, found.low, found.high))
+    return f"{found.count} of {found.builds} builds, {part} % (between {low} and {high} %)"
+
+
 def _tell(found: views.HostView, as_json: bool) -> None:
     if as_json:
         output.document(found)
@@ -171,6 +190,7 @@ def _tell(found: views.HostView, as_json: bool) -> None:
             ("state", output.state(found.state)),
             ("slots", f"{found.used} of {found.slots} used"),
             ("labels", " ".join(found.labels) or "any"),
+            ("system", found.system or None),
             ("waiting", found.waiting),
             ("detail", found.detail),
             *(

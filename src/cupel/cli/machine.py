@@ -54,10 +54,26 @@ def list_all(session: Session, gone: bool, as_json: bool) -> None:
 @output.json_option
 @pass_session
 def show(session: Session, number: int, as_json: bool) -> None:
-    """Show one machine."""
+    """Show one machine, and the states that it was in."""
     with session.client() as client:
-        found = client.machine(number)
-    _tell(found, as_json)
+        if as_json:
+            output.document(client.machine(number))
+            return
+        past = client.machine_past(number)
+    _tell(past.machine, as_json)
+    click.echo()
+    output.table(
+        ("STATE", "SINCE", "FOR", "WHY"),
+        (
+            (
+                output.state(each.state),
+                f"{text.moment(each.at)}",
+                None if each.seconds is None else text.duration(each.seconds),
+                each.why,
+            )
+            for each in past.states
+        ),
+    )
 
 
 @machine.command()

@@ -51,6 +51,7 @@ from cupel.git.serve import GitHttp
 from cupel.host import joining
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
+from cupel.log.loads import LoadStore
 from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
@@ -98,6 +99,7 @@ class Cupel:
         self._inner = inner
         self.feed = Feed()
         self.loads: dict[str, HostLoad] = {}
+        self.past_loads = LoadStore(state / "loads")
         self._let_go_up_to = 0
         self.logs = LogStore(state / "logs")
         self.artefacts = ArtefactStore(state / "artefacts")
@@ -155,6 +157,7 @@ class Cupel:
             self.clock,
             self.config,
             self.loads,
+            self.past_loads,
             self.visits,
             results=self.results,
             url=self._inner,

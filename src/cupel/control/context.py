@@ -20,6 +20,7 @@ from cupel.core.model import Build, Change, Policy, Project, Queue
 from cupel.core.quarantine import Quarantine
 from cupel.host.messages import HostLoad
 from cupel.image.keeper import Keeper
+from cupel.log.loads import LoadStore
 from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
@@ -138,6 +139,8 @@ class Context(Protocol):
     def notices(self) -> Notices: ...
     @property
     def loads(self) -> Mapping[str, HostLoad]: ...
+    @property
+    def past_loads(self) -> LoadStore: ...
     @property
     def logs(self) -> LogStore: ...
     @property

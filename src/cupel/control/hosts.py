@@ -24,6 +24,7 @@ from cupel.host import messages
 from cupel.host.transport import Transport
 from cupel.image import base
 from cupel.image.keeper import Keeper
+from cupel.log.loads import LoadStore
 from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
@@ -32,7 +33,7 @@ from cupel.store.interface import Store
 class Hosts:
     """Every connected host, by name. `token` opens sources and artefacts to them.
 
-    `loads` is kept up to date with how busy each is.
+    `loads` is kept up to date with how busy each is, and `past` with how busy it was.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Hosts:
         clock: Clock,
         config: ServerConfig,
         loads: dict[str, messages.HostLoad],
+        past: LoadStore,
         visits: Visits,
         *,
         results: ResultStore,
@@ -62,6 +64,7 @@ class Hosts:
         self._clock = clock
         self._config = config
         self._loads = loads
+        self._past = past
         self._visits = visits
         self._url = url
         self._token = token
@@ -87,6 +90,7 @@ class Hosts:
             self._images,
             self._clock,
             self._loads,
+            self._past,
             self._visits,
             self._reader,
             url or self._url,

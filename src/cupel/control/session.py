@@ -24,6 +24,7 @@ from cupel.host.protocol import Phase, ServerConnection
 from cupel.host.transport import Transport
 from cupel.image.keeper import Keeper
 from cupel.log import index, metrics
+from cupel.log.loads import LoadStore
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +65,7 @@ class Session:
         images: Keeper,
         clock: Clock,
         loads: dict[str, messages.HostLoad],
+        past: LoadStore,
         visits: Visits,
         results: Reader,
         url: str,
@@ -82,6 +84,7 @@ class Session:
         self._told: tuple[messages.MachineSpec, ...] = ()
         self._clock = clock
         self._loads = loads
+        self._past = past
         self._visits = visits
         self._results = results
         self._finishing: dict[int, asyncio.Task[None]] = {}
@@ -147,6 +150,7 @@ class Session:
                 cache_room=room,
                 cache_share=share,
                 cpu=hello.cpu[: processor.LONGEST],
+                system=hello.system,
             )
         )
 
@@ -229,11 +233,18 @@ class Session:
 
     async def _take_heartbeat(self, message: messages.Heartbeat) -> None:
         if message.load is not None:
-            self._loads[self.name] = message.load
+            self._take_load(message.load)
         await self._record(
             events.HostSeen(name=self.name, refuses=message.refuses, images=message.images)
         )
         await self._tell_labels()
+
+    def _take_load(self, load: messages.HostLoad) -> None:
+        self._loads[self.name] = load
+        try:
+            self._past.note(self.name, self._clock(), dataclasses.astuple(load))
+        except InfraError as error:
+            log.warning("the load of a host is lost", host=self.name, error=error.message)
 
     def begin(self, machines: Sequence[int], running: Running) -> None:
         """A build begins, on the first of its machines; its log, with what was told of that."""

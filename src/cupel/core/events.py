@@ -207,6 +207,7 @@ class HostConnected:
     cache_room: int = 0
     cache_share: int = 0
     cpu: str = ""
+    system: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

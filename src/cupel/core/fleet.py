@@ -119,6 +119,7 @@ def host_connected(draft: Draft, fact: events.HostConnected) -> None:
         cache_room=fact.cache_room,
         cache_share=fact.cache_share,
         cpu=fact.cpu,
+        system=fact.system,
     )
     host = draft.put(host if known is None else hosts.came_back(known, host))
     draft.tell("host.connected", fact.name, host_id=host.id)

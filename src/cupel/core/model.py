@@ -530,6 +530,8 @@ class Host:
     cache_share: int = 0
     cpu: str = ""
     """What its processor is called; empty: not known."""
+    system: str = ""
+    """Its agent and its kernel, with their versions, for people."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import functools
+import platform
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, assert_never
 
 import structlog
 
+import cupel
 from cupel.errors import InfraError
 from cupel.host import messages, metrics, processor, protection, protocol
 from cupel.host.caches.store import Caches
@@ -172,6 +174,7 @@ class Agent:
             notes=self._notes,
             fetches=base.architecture() if self._stock is not None else "",
             cpu=processor.model(),
+            system=f"Cupel {cupel.__version__}, {platform.system()} {platform.release()}",
         )
 
 

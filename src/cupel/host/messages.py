@@ -345,6 +345,8 @@ class Hello:
     all by itself, or has the server's."""
     cpu: str = ""
     """What its processor is called; empty: not known there."""
+    system: str = ""
+    """The agent and the kernel, with their versions, for people."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

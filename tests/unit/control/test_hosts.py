@@ -39,6 +39,7 @@ from cupel.host import messages, protocol, transport
 from cupel.image import base
 from cupel.image.definition import Definition
 from cupel.log import metrics
+from cupel.log.loads import LoadStore
 from cupel.log.store import LogStore
 from cupel.report.results.store import ResultStore
 from cupel.store.interface import Store
@@ -122,6 +123,7 @@ def play(
             lambda: 1.0,
             CONFIG,
             {} if loads is None else loads,
+            LoadStore(tmp_path / "loads"),
             Visits(cast("Store", None), cast("Engine", recorder)),
             results=ResultStore(tmp_path / "results"),
             url="http://server",

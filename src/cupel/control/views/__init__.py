@@ -106,6 +106,8 @@ from cupel.control.views.nouns.flake import FlakeTrendView as FlakeTrendView
 from cupel.control.views.nouns.flake import FlakeView as FlakeView
 from cupel.control.views.nouns.flake import QuarantineView as QuarantineView
 from cupel.control.views.nouns.fleet import HostView as HostView
+from cupel.control.views.nouns.fleet import LaunchView as LaunchView
+from cupel.control.views.nouns.fleet import LoadThenView as LoadThenView
 from cupel.control.views.nouns.fleet import LoadView as LoadView
 from cupel.control.views.nouns.fleet import MachineView as MachineView
 from cupel.control.views.nouns.fleet import PoolView as PoolView
@@ -147,6 +149,11 @@ from cupel.control.views.nouns.notice import DeliveryView as DeliveryView
 from cupel.control.views.nouns.notice import NoticeView as NoticeView
 from cupel.control.views.nouns.notice import ReceiverView as ReceiverView
 from cupel.control.views.nouns.notice import ReportView as ReportView
+from cupel.control.views.nouns.past import HostBuildView as HostBuildView
+from cupel.control.views.nouns.past import HostPastView as HostPastView
+from cupel.control.views.nouns.past import MachinePastView as MachinePastView
+from cupel.control.views.nouns.past import MachineStateView as MachineStateView
+from cupel.control.views.nouns.past import RateView as RateView
 from cupel.control.views.nouns.project import BranchView as BranchView
 from cupel.control.views.nouns.project import CountsView as CountsView
 from cupel.control.views.nouns.project import HeadView as HeadView
@@ -177,6 +184,9 @@ from cupel.control.views.nouns.trend import StaleJobView as StaleJobView
 from cupel.control.views.nouns.trend import TrendsView as TrendsView
 from cupel.control.views.nouns.trend import WeekView as WeekView
 from cupel.control.views.nouns.view import Page as Page
+from cupel.control.views.past import host_loads as host_loads
+from cupel.control.views.past import host_past as host_past
+from cupel.control.views.past import machine_past as machine_past
 from cupel.control.views.plan import BrokenView as BrokenView
 from cupel.control.views.plan import EntryView as EntryView
 from cupel.control.views.plan import FactorView as FactorView

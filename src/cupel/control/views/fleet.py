@@ -147,6 +147,7 @@ def _host(host: Host, machines: list[MachineView], now: float, load: HostLoad | 
         refuses=host.refuses,
         load=None if load is None else LoadView(**dataclasses.asdict(load)),
         cpu=host.cpu,
+        system=host.system,
     )
 
 

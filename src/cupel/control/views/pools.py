@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Sequence
+import dataclasses
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from cupel.control.views.fleet import PRESENT
-from cupel.control.views.lookup import by_id
-from cupel.control.views.nouns.fleet import PoolView
-from cupel.core import demand
-from cupel.core.model import Build, BuildState, Machine, MachineState, Pool
+from cupel.control.views.nouns.fleet import LaunchView, PoolView
+from cupel.control.views.nouns.trend import SpreadView
+from cupel.core import demand, trend
+from cupel.core.draft import Draft
+from cupel.core.model import Build, BuildState, Host, Machine, MachineState, Pool
+from cupel.core.room import Room, makes
 from cupel.errors import NotFound
 from cupel.store.interface import Transaction
 
+HOUR = 3600.0
 DAY = 86_400.0
 
-RECENT = 1000
-"""Machines that are looked at for waits and images, newest first."""
+RECENT = 4000
+"""Machines that are looked at for waits, launches and images, newest first."""
+
+DRAWN = 120
+"""Launches that are shown one by one."""
+
+
+class _Past(NamedTuple):
+    """What is remembered of a machine."""
+
+    id: int
+    label: str
+    image: str | None
+    created_at: float
+    ready_at: float | None
+    used_at: float | None
+    build_id: int | None
 
 
 async def pool_list(tx: Transaction, *, now: float) -> list[PoolView]:
     """Every label of the configuration with its machines, by name."""
-    queued = Counter(each.label for each in await tx.select(Build, {"state": BuildState.QUEUED}))
+    pools = await tx.select(Pool, order="label")
+    queued = await tx.select(Build, {"state": BuildState.QUEUED})
     present = await tx.select(Machine, {"state": PRESENT})
-    recent = await tx.select(Machine, descending=True, limit=RECENT)
-    builds = await by_id(tx, Build, (each.build_id for each in recent))
-    waited: dict[str, list[float]] = {}
-    for machine in recent:
-        build = builds.get(machine.build_id or 0)
-        if build is not None and machine.used_at is not None and machine.used_at > now - DAY:
-            waited.setdefault(machine.label, []).append(machine.used_at - build.queued_at)
+    hosts = await tx.select(Host)
+    past = [
+        _Past(*row)
+        for row in await tx.values(Machine, _Past._fields, descending=True, limit=RECENT)
+    ]
+    wanted = await _queued_at(tx, past)
+    of_label: defaultdict[str, list[_Past]] = defaultdict(list)
+    for each in past:
+        of_label[each.label].append(each)
+    room = Room(Draft([*pools, *present, *hosts], now=now, ids=itertools.count()))
     return [
         _pool(
             pool,
-            queued[pool.label],
+            sum(each.labels.count(pool.label) for each in queued),
             [each for each in present if each.label == pool.label],
-            [each for each in recent if each.label == pool.label],
-            waited.get(pool.label, []),
-            now,
+            of_label[pool.label],
+            wanted,
+            room,
         )
-        for pool in await tx.select(Pool, order="label")
+        for pool in pools
         if pool.definition
     ]
 
@@ -53,33 +77,57 @@ async def pool_view(tx: Transaction, label: str, *, now: float) -> PoolView:
     raise NotFound(f"there is no label {label}", hint="`cupel pool list` has them all")
 
 
+async def _queued_at(tx: Transaction, past: Iterable[_Past]) -> dict[int, float]:
+    """When the builds of machines were queued, by id."""
+    ids = {each.build_id for each in past if each.used_at is not None}
+    return dict(await tx.values(Build, ("id", "queued_at"), {"id": ids})) if ids else {}
+
+
 def _pool(
     pool: Pool,
     queued: int,
     present: Sequence[Machine],
-    recent: Sequence[Machine],
-    waited: list[float],
-    now: float,
+    past: Sequence[_Past],
+    wanted: Mapping[int, float],
+    room: Room,
 ) -> PoolView:
+    now = room.now
     counts = Counter(machine.state for machine in present)
-    target = demand.target(pool, now)
-    image = next((each.image for each in recent if each.image is not None), None)
-    since = [each.created_at for each in recent if each.image == image]
+    expected = demand.target(pool, now) - pool.ready
+    image = next((each.image for each in past if each.image is not None), None)
+    since = [each.created_at for each in past if each.image == image]
+    waits = [
+        (each.used_at, each.used_at - wanted[each.build_id])
+        for each in past
+        if each.used_at is not None and each.build_id is not None and each.build_id in wanted
+    ]
+    made = [each for each in past if each.ready_at is not None and each.ready_at > now - DAY]
+    launches = [
+        LaunchView(machine=each.id, at=each.ready_at, seconds=each.ready_at - each.created_at)
+        for each in sorted(made, key=lambda each: (each.ready_at, each.id))
+        if each.ready_at is not None
+    ]
+    ready = [each for each in present if each.state is MachineState.READY]
     return PoolView(
         label=pool.label,
         ready=pool.ready,
         ceiling=pool.ceiling,
         quota=pool.quota,
         idle=pool.idle,
-        target=target + queued,
-        expected=target - pool.ready,
+        target=pool.ready + expected + queued,
+        expected=expected,
         queued=queued,
-        why=_why(pool, queued, target - pool.ready),
+        why=_why(pool, queued, expected),
+        next=_next(pool, queued, expected, counts, room),
         counts={state: counts[state] for state in MachineState if state in PRESENT},
         boot_seconds=pool.boot,
-        waits=percentiles(waited),
+        waits_hour=spread([seconds for at, seconds in waits if at > now - HOUR]),
+        waits_day=spread([seconds for at, seconds in waits if at > now - DAY]),
+        launched=spread([each.seconds for each in launches]),
+        launches=launches[-DRAWN:],
         image=image,
         image_seconds=now - min(since) if image is not None else None,
+        old=sum(each.image is not None and each.image != image for each in ready),
     )
 
 
@@ -94,10 +142,48 @@ def _why(pool: Pool, queued: int, expected: int) -> str:
     return ", ".join(parts) + (f" ({', '.join(bounds)})" if bounds else "")
 
 
-def percentiles(values: Sequence[float]) -> tuple[float, float, float] | None:
-    """The 50th, 90th and 99th percentile, each one of the values; None of no values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    at = [ordered[math.ceil(part * len(ordered)) - 1] for part in (0.5, 0.9, 0.99)]
-    return at[0], at[1], at[2]
+def _next(
+    pool: Pool, queued: int, expected: int, counts: Mapping[MachineState, int], room: Room
+) -> str:
+    """What is done about a pool now, and why, in a sentence without its end."""
+    target = pool.ready + expected + queued
+    ready, coming = counts[MachineState.READY], counts[MachineState.BUILDING]
+    missing = target - ready - coming
+    demanded = _demanded(pool, queued, expected)
+    if coming:
+        made = f"making {coming}: {demanded}" if demanded else f"making {coming}"
+        return made if missing <= 0 else f"{made}; {missing} more wait: {_why_not(pool, room)}"
+    if missing > 0:
+        return f"{missing} wait to be made ({demanded}): {_why_not(pool, room)}"
+    if ready > target:
+        return f"{ready - target} more ready than wanted: deleted when idle, or for other labels"
+    if ready:
+        return f"as many ready as wanted: {demanded}"
+    return "nothing to do: it makes machines when builds ask for them"
+
+
+def _demanded(pool: Pool, queued: int, expected: int) -> str:
+    parts = [f"{pool.ready} kept ready"] if pool.ready else []
+    if queued:
+        parts.append("a build waits" if queued == 1 else f"{queued} builds wait")
+    if expected:
+        parts.append(f"predicted demand {expected}")
+    return ", ".join(parts)
+
+
+def _why_not(pool: Pool, room: Room) -> str:
+    """Why no more machines of a label are made right now."""
+    fit = [host for host in room.hosts if makes(host, pool.label)]
+    if not fit:
+        return "no host makes them" if room.hosts else "no host is connected"
+    if room.is_full(pool.label):
+        return room.why_full(pool.label)
+    if any(room.slots[host.id] > 0 for host in fit):
+        return "they are asked for next"
+    return "all slots are taken"
+
+
+def spread(values: Sequence[float]) -> SpreadView | None:
+    """The 50th, 95th and 99th percentile, each one of the values; None of no values."""
+    found = trend.spread(values)
+    return None if found is None else SpreadView(**dataclasses.asdict(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cupel.control.views.nouns.trend import SpreadView
 from cupel.control.views.nouns.view import View
 from cupel.core.model import HostState, MachineState
 
@@ -34,13 +35,24 @@ class MachineView(View):
     command: str | None = None
 
 
+class LaunchView(View):
+    """That a machine was made, and how many seconds that took from the decision to it."""
+
+    machine: int
+    at: float
+    seconds: float
+
+
 class PoolView(View):
     """How many machines of a label there are and are to be, by state.
 
     `target` is how many are wanted that nobody uses, and `why` says so in words: `ready` are kept
-    idle, `queued` builds wait, and `expected` is what the recent rate of builds asks for. `waits`
-    are the seconds that builds of the last day waited for a machine, at the 50th, 90th and 99th
-    percentile (None: there were no builds). `image_seconds` is since when machines have `image`.
+    idle, `queued` builds wait, and `expected` is what the recent rate of builds asks for; `next`
+    says what is done about it now, and if nothing is, why. `waits_hour` and `waits_day` say how
+    long builds of the last hour and day waited until they were given a machine (None: there were
+    none), `launched` how long machines of the last day took to make, and `launches` has the newest
+    of these, oldest first. `image_seconds` is since when machines have `image`; `old` ready ones
+    are of another.
     """
 
     label: str
@@ -54,9 +66,14 @@ class PoolView(View):
     why: str
     counts: dict[MachineState, int]
     boot_seconds: float | None
-    waits: tuple[float, float, float] | None
+    waits_hour: SpreadView | None
+    waits_day: SpreadView | None
+    launched: SpreadView | None
+    launches: list[LaunchView]
     image: str | None
     image_seconds: float | None
+    old: int
+    next: str
 
 
 class LoadView(View):
@@ -82,7 +99,7 @@ class HostView(View):
 
     `strikes` are the builds in a row that it failed within seconds. With too many it gets none
     until `quarantined_until`, and then one at a time until one ends well; `waiting` says so.
-    `load` is what a connected host said last.
+    `load` is what a connected host said last. `system` is its agent and kernel.
     """
 
     id: int
@@ -102,3 +119,10 @@ class HostView(View):
     load: LoadView | None = None
     cpu: str = ""
     """What its processor is called."""
+    system: str = ""
+
+
+class LoadThenView(LoadView):
+    """How busy a computer was in the 20 seconds up to `at`: the hardest of what it said."""
+
+    at: float

@@ -330,6 +330,7 @@ def upgrade() -> None:
         sa.Column("cache_room", sa.BigInteger(), nullable=False),
         sa.Column("cache_share", sa.BigInteger(), nullable=False),
         sa.Column("cpu", TEXT, nullable=False),
+        sa.Column("system", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
     )
     op.create_index("ix_hosts_name", "hosts", ["name"])
