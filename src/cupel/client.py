@@ -406,6 +406,9 @@ class Client:
             left = found.count > len(found.lines)
             start = found.lines[-1].number + 1 if left else found.end
 
+    def image_past(self, name: str) -> views.ImagePastView:
+        return self._get(views.ImagePastView, f"/api/images/{_part(name)}/history")
+
     def image_log(self, name: str) -> str:
         """What the build that is under way has said, or the last one."""
         with self._errors():

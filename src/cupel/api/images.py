@@ -54,6 +54,17 @@ async def show(cupel: Cupel, name: str) -> views.ImageView:
 
 
 @router.get(
+    "/{name}/history",
+    operation_id="image_history",
+    summary="Who uses an image, and what it was before",
+    dependencies=[READER],
+)
+async def history(cupel: Cupel, name: str) -> views.ImagePastView:
+    async with cupel.store.read() as tx:
+        return await views.image_past(tx, cupel.images, cupel.config.labels, name)
+
+
+@router.get(
     "/{name}/log",
     operation_id="image_log",
     summary="The log of an image's build",

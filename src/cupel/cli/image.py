@@ -73,11 +73,18 @@ def show(session: Session, name: str, with_log: bool, as_json: bool) -> None:
         if with_log:
             click.echo(client.image_log(name), nl=False)
             return
-        found = client.image(name)
-    if as_json:
-        output.document(found)
-        return
-    output.fields(_facts(found))
+        if as_json:
+            output.document(client.image(name))
+            return
+        past = client.image_past(name)
+    output.fields(
+        [
+            *_facts(past.image),
+            ("labels", " ".join(past.labels) or "none"),
+            *((f"{state} machines", count) for state, count in past.machines.items()),
+            ("ready of old", past.old or None),
+        ]
+    )
 
 
 def _facts(found: views.ImageView) -> list[tuple[str, output.Text]]:

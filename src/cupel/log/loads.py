@@ -78,7 +78,7 @@ class LoadStore:
     def _stored(self, host: str, first: int, last: int) -> list[tuple[int, Row]]:
         try:
             data = self._file(host).read_bytes()
-        except FileNotFoundError:
+        except OSError:  # there is none, or a name that no file can have
             return []
         whole = data[: len(data) // _RECORD.size * _RECORD.size]
         size = _RECORD.size

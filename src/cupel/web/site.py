@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import fastapi
 import jinja2
@@ -158,6 +158,11 @@ async def reader(request: fastapi.Request) -> None:
 
 
 READER = fastapi.Depends(reader)
+
+
+def query(chosen: Mapping[str, str]) -> str:
+    """The query that says what is chosen, or "?" for nothing."""
+    return "?" + urlencode({name: text for name, text in chosen.items() if text})
 
 
 def environment() -> jinja2.Environment:

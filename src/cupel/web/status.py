@@ -57,12 +57,17 @@ LOOKS: dict[str, Look] = {
     "killed": Look("stop", "killed", "warn"),
     "error": Look("infra", "error", "infra"),
     "lost": Look("infra", "lost", "infra"),
+    "quarantined": Look("infra", "quarantined", "infra"),
+    "draining": Look("stop", "being drained", "warn"),
     "held": Look("hold", "held", "warn"),
     # what became of a file
     "added": Look("plus", "added", "good"),
     "changed": Look("edit", "changed", "quiet"),
     "renamed": Look("edit", "renamed", "quiet"),
     "retyped": Look("edit", "retyped", "quiet"),
+    # holds
+    "full": Look("hold", "all kept", "warn"),
+    "over": Look("skip", "over", "quiet"),
     # what stands between a change and its branch
     "blocked by abandoned": Look("stop", "abandoned", "quiet"),
     "blocked by approvals": Look("hold", "approvals", "warn"),

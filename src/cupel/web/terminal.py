@@ -5,21 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import fastapi
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from cupel.control import auth, holds, views
+from cupel.control import auth, views
 from cupel.control.auth import Scope
 from cupel.errors import Conflict
 from cupel.report import messages
-from cupel.web import live, site
+from cupel.web import hold, live, site
 from cupel.web.problem import PageRoute
 from cupel.web.site import Frame
-
-LONGER = {"30m": "30 min", "1h": "1 h", "2h": "2 h", "8h": "8 h"}
-"""For how long machines are kept that a page is asked to, from then on."""
-
-REASON = "somebody looks at it"
-"""Why a machine is kept whose holder says nothing."""
 
 router = fastapi.APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -54,21 +48,5 @@ async def terminal(
             company=() if found is None else here.server.visits.company(found.id),
             warning=None if enter else messages.before_visit(row),
             who=who.user,
-            longer=LONGER,
+            longer=hold.LONGER,
         )
-
-
-@router.post("/builds/{id}/hold")
-async def hold(request: fastapi.Request, id: int) -> Response:
-    """Keep the machine of a build, from now on or once it has ended; scripts get no page for it."""
-    here = site.of(request)
-    who, fields = await here.form(request, Scope.WRITE)
-    wish = holds.Wish(
-        build=id,
-        seconds=holds.seconds(fields.get("for", "")),
-        reason=fields.get("reason", "").strip() or REASON,
-    )
-    await here.server.holds.ask(wish, who)
-    if "HX-Request" in request.headers:
-        return Response(status_code=204)
-    return RedirectResponse("/holds", status_code=303)

@@ -452,6 +452,7 @@ def test_hosts_and_machines_are_ruled_by_administrators(tmp_path: Path) -> None:
     asks = {
         "/hosts/north.1/drain": ("drain_host", "north.1", "ada", True),
         "/hosts/north.1/undrain": ("drain_host", "north.1", "ada", False),
+        "/hosts/north.1/release": ("release_host", "north.1", "ada"),
         "/hosts/north.1/forget": ("forget_host", "north.1", "ada"),
         f"/machines/{machine.id}/delete": ("delete_machine", machine.id, "ada"),
     }
@@ -478,7 +479,9 @@ def test_hosts_and_machines_are_ruled_by_administrators(tmp_path: Path) -> None:
             refused = await visitor.client.post(path, data={"csrf": "guessed"})
             assert refused.status_code == 403
             answer = await visitor.client.post(path, data={"csrf": csrf})
-            assert (answer.status_code, answer.headers["location"]) == (303, "/machines")
+            stays = path.endswith(("drain", "release"))
+            there = "/hosts/north.1" if stays else "/machines"
+            assert (answer.status_code, answer.headers["location"]) == (303, there)
             assert visitor.served.commands.asked[-1] == asked
 
     visit(world, tmp_path, act)
@@ -496,10 +499,10 @@ def test_how_busy_a_host_is(tmp_path: Path) -> None:
         assert "for 4 cores" not in await visitor.see("/machines")
         visitor.served.loads["north"] = load
         page = " ".join((await visitor.see("/machines")).split())
-        assert "1.5 processes for 4 cores" in page
+        assert "Processes: <b>1.5</b> for 4 cores" in page
         assert "2 GiB of 8 GiB of memory" in page
         assert "75 GiB of 100 GiB of disk" in page
-        assert "waited for cpu 12 %, memory ?, disk 0 %" in page
+        assert "Waited for cpu <b>12 %</b>, memory <b>?</b>, disk <b>0 %</b>" in page
         answer = await visitor.client.get("/api/hosts/north")
         assert answer.json()["load"]["waits_cpu"] == 12.4
 

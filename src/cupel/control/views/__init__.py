@@ -28,6 +28,7 @@ from cupel.control.views.flake import flake_trends as flake_trends
 from cupel.control.views.flake import known_flakes as known_flakes
 from cupel.control.views.flake import quarantine_list as quarantine_list
 from cupel.control.views.flake import quarantine_view as quarantine_view
+from cupel.control.views.fleet import PRESENT as PRESENT
 from cupel.control.views.fleet import host_list as host_list
 from cupel.control.views.fleet import host_view as host_view
 from cupel.control.views.fleet import machine_list as machine_list
@@ -43,6 +44,7 @@ from cupel.control.views.hold import hold_list as hold_list
 from cupel.control.views.hold import hold_view as hold_view
 from cupel.control.views.image import difference_view as difference_view
 from cupel.control.views.image import image_list as image_list
+from cupel.control.views.image import image_past as image_past
 from cupel.control.views.image import image_view as image_view
 from cupel.control.views.label import label_list as label_list
 from cupel.control.views.log import found_view as found_view
@@ -123,7 +125,9 @@ from cupel.control.views.nouns.grid import GridView as GridView
 from cupel.control.views.nouns.grid import TimesView as TimesView
 from cupel.control.views.nouns.hold import HeldView as HeldView
 from cupel.control.views.nouns.hold import HoldView as HoldView
+from cupel.control.views.nouns.image import ImageBuildView as ImageBuildView
 from cupel.control.views.nouns.image import ImageDifferenceView as ImageDifferenceView
+from cupel.control.views.nouns.image import ImagePastView as ImagePastView
 from cupel.control.views.nouns.image import ImageView as ImageView
 from cupel.control.views.nouns.item import AlternativeView as AlternativeView
 from cupel.control.views.nouns.item import ItemView as ItemView

@@ -182,6 +182,7 @@ async def _machines(tx: Transaction, rows: Sequence[Machine], now: float) -> lis
                 held_by=None if hold is None else hold.owner,
                 held_until=row.held_until,
                 command=command(row),
+                part=row.part,
                 boot_seconds=row.ready_at and row.ready_at - row.created_at,
                 seconds=lookup.seconds(row.created_at, row.gone_at, now) or 0.0,
             )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
+from cupel.config.server import LabelConfig
+from cupel.control.views.fleet import PRESENT
 from cupel.control.views.nouns.image import (
     FileChangeView,
+    ImageBuildView,
     ImageDifferenceView,
+    ImagePastView,
     ImageView,
     PackageChangeView,
 )
+from cupel.core.model import Machine, MachineState
 from cupel.image.catalogue import Record, State
 from cupel.image.difference import Difference
 from cupel.image.keeper import Keeper, Named
+from cupel.store.interface import Transaction
 
 
 def image_list(keeper: Keeper) -> list[ImageView]:
@@ -21,6 +30,47 @@ def image_list(keeper: Keeper) -> list[ImageView]:
 def image_view(keeper: Keeper, name: str) -> ImageView:
     """One image of the configuration. Raises `NotFound`."""
     return _named(keeper.named(name))
+
+
+async def image_past(
+    tx: Transaction, keeper: Keeper, labels: Mapping[str, LabelConfig], name: str
+) -> ImagePastView:
+    """An image, who uses it, and what it was before. Raises `NotFound`."""
+    view = image_view(keeper, name)
+    using = sorted(label for label, config in labels.items() if config.image.name == name)
+    machines = await tx.select(Machine, {"state": PRESENT, "label": using}) if using else []
+    counts = Counter(each.state for each in machines)
+    return ImagePastView(
+        image=view,
+        labels=using,
+        machines={state: counts[state] for state in MachineState if counts[state]},
+        old=sum(
+            each.state is MachineState.READY and each.image not in (None, view.digest)
+            for each in machines
+        ),
+        builds=[
+            _build(record, view)
+            for record in keeper.catalogue.records()
+            if name in record.names or record.digest in (view.digest, view.previous)
+        ],
+    )
+
+
+def _build(record: Record, image: ImageView) -> ImageBuildView:
+    roles = {
+        image.rejected: "given up",
+        image.previous: "previous",
+        image.digest: "current",
+    }
+    return ImageBuildView(
+        digest=record.digest,
+        role=roles.get(record.digest, "kept"),
+        built_at=record.started_at + record.seconds,
+        seconds=record.seconds,
+        size=record.size,
+        packages=record.packages,
+        tests=list(record.tests),
+    )
 
 
 def difference_view(found: Difference) -> ImageDifferenceView:

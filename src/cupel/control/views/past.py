@@ -176,7 +176,7 @@ async def _ended(tx: Transaction, ids: Iterable[int | None]) -> list[Build]:
             and each.verdict in _COUNTED
             and not (each.verdict is Verdict.INFRA and hosts.is_nobodys_fault(each))
         ),
-        key=lambda each: each.id,
+        key=lambda each: (each.finished_at or 0.0, each.id),
         reverse=True,
     )
 

@@ -10,7 +10,7 @@ from cupel.core.model import HostState, MachineState
 class MachineView(View):
     """`boot_seconds` is from the decision to make it until it was ready. `visitors` is how many
     processes of people run in it. One that is held is so for `held_by`, until `held_until`, by
-    hold `hold`; `command` opens a shell there."""
+    hold `hold`; `command` opens a shell there. `part` is its name in a build with several."""
 
     id: int
     label: str
@@ -33,6 +33,7 @@ class MachineView(View):
     held_by: str | None = None
     held_until: float | None = None
     command: str | None = None
+    part: str = ""
 
 
 class LaunchView(View):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cupel.control.views.nouns.view import View
+from cupel.core.model import MachineState
 
 
 class ImageView(View):
@@ -31,6 +32,31 @@ class ImageView(View):
     refresh: float | None
     error: str | None
     hint: str | None
+
+
+class ImageBuildView(View):
+    """An image that a name had or has: `role` is current, previous, given up, or kept, which means
+    that nothing uses it any more."""
+
+    digest: str
+    role: str
+    built_at: float
+    seconds: float
+    size: int
+    packages: int
+    tests: list[str]
+
+
+class ImagePastView(View):
+    """An image, the `labels` whose machines are made of it, how many machines of these there are
+    by state, how many `old` ready ones are of another digest than the newest, and the images that
+    it had, newest first."""
+
+    image: ImageView
+    labels: list[str]
+    machines: dict[MachineState, int]
+    old: int
+    builds: list[ImageBuildView]
 
 
 class PackageChangeView(View):
