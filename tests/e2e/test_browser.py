@@ -167,12 +167,11 @@ def test_an_administrator_drains_a_host_and_deletes_the_machine_of_a_build(
     page = visit(login(server), java_script_enabled=False)
     page.goto("/machines")
     host = page.locator("li", has_text="slots")
-    host.get_by_role("button", name="Drain").click()
-    expect(host.get_by_role("button", name="Undrain")).to_be_visible(timeout=SOON)
-    host.get_by_role("button", name="Undrain").click()
-    expect(host.get_by_role("button", name="Drain", exact=False)).to_be_visible(timeout=SOON)
-    assert not server.get("/api/hosts")[0]["draining"]
     expect(host).to_contain_text("of memory")
+    host.get_by_role("button", name="Drain").click()
+    page.get_by_role("button", name="Undrain").click(timeout=SOON)
+    expect(page.get_by_role("button", name="Drain", exact=False)).to_be_visible(timeout=SOON)
+    assert not server.get("/api/hosts")[0]["draining"]
     page.wait_for_timeout(8_000)  # metrics come five at a time
     page.goto(f"/builds/{build['id']}")
     expect(page.get_by_role("heading", name="What it used")).to_be_visible(timeout=SOON)
