@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cupel.control import views
 from cupel.control.auth import Scope
+from cupel.core import blame
 from cupel.core.model import BuildState, Verdict
 from cupel.errors import NotFound
 from cupel.store.interface import Transaction
@@ -91,7 +92,8 @@ def reproduce(url: str, shown: views.BuildView) -> str:
 
     Its state is fetched by its ref, as long as the server keeps that.
     """
-    if shown.commit is None or shown.reused_from is not None or len(shown.machines) > 1:
+    alone = shown.reused_from is None and len(shown.machines) < 2
+    if shown.commit is None or not alone or shown.verdict is Verdict.INFRA:
         return ""
     where = shlex.quote(f"{url.rstrip('/')}/{shown.project}.git")
     fetch = f"git fetch {where} refs/cupel/states/{shown.buildset}"
@@ -102,7 +104,7 @@ async def _compared(
     tx: Transaction, here: site.Site, shown: views.BuildView
 ) -> views.ComparisonView | None:
     """What differs from the last build that passed, of one that did not."""
-    if shown.cause is None:
+    if shown.verdict not in blame.FAILED:
         return None
     try:
         return await views.comparison(tx, here.server, shown.id)

@@ -71,6 +71,8 @@ class Charts {
     this.figures = null;
     this.asking = false;
     this.pointed = false;
+    /** When the first machine began: what the axis of time counts from. */
+    this.start = 0;
   }
 
   async ask() {
@@ -92,6 +94,7 @@ class Charts {
     const before = this.figures;
     this.figures = figures;
     if (!figures.machines.length) return;
+    this.start = Math.min(...figures.machines.map((machine) => machine.at[0] ?? Infinity));
     this.section.hidden = false;
     if (before?.machines.length === figures.machines.length && this.drawn.length) {
       for (const each of this.drawn) each.plot.setData(this.data(each.kind, figures.machines[each.machine]));
@@ -105,7 +108,7 @@ class Charts {
    */
   data(kind, machine) {
     if (!machine) return [[], ...kind.lines.map(() => [])];
-    return [machine.at, ...kind.lines.map((line) => machine[line.key] ?? [])];
+    return [machine.at.map((at) => at - this.start), ...kind.lines.map((line) => machine[line.key] ?? [])];
   }
 
   draw() {
@@ -157,7 +160,7 @@ class Charts {
     this.drawn.push({ plot, kind, machine, said, place });
     plot.over.addEventListener("click", () => {
       const at = plot.posToVal(plot.cursor.left ?? -1, "x");
-      if (Number.isFinite(at)) document.dispatchEvent(new CustomEvent("cupel:seek", { detail: at }));
+      if (Number.isFinite(at)) document.dispatchEvent(new CustomEvent("cupel:seek", { detail: this.start + at }));
     });
     plot.over.addEventListener("pointerenter", () => (this.pointed = true));
     plot.over.addEventListener("pointerleave", () => (this.pointed = false));
@@ -183,7 +186,7 @@ class Charts {
       font: `11px ${tone("--sans", root)}`,
     };
     /** @type {(plot: Plot, at: number[]) => string[]} */
-    const since = (plot, at) => at.map((each) => elapsed(each - (plot.data[0]?.[0] ?? each)));
+    const since = (_, at) => at.map(elapsed);
     /** @type {(plot: Plot, axis: number, low: number, high: number) => number[]} */
     const ends = (_, __, low, high) => [low, high];
     /** @type {(plot: Plot, values: number[]) => string[]} */
@@ -226,8 +229,8 @@ class Charts {
     plot.ctx.save();
     plot.ctx.fillStyle = tone("--sunk", this.section);
     for (const [number, step] of (this.figures?.steps ?? []).entries()) {
-      const from = Math.max(plot.valToPos(step.start, "x", true), left);
-      const to = Math.min(plot.valToPos(step.end, "x", true), left + width);
+      const from = Math.max(plot.valToPos(step.start - this.start, "x", true), left);
+      const to = Math.min(plot.valToPos(step.end - this.start, "x", true), left + width);
       if (number % 2 === 0 && to > from) plot.ctx.fillRect(from, top, to - from, height);
     }
     plot.ctx.restore();
@@ -248,7 +251,7 @@ class Charts {
     if (y >= top) stroke(plot.ctx, left, y, left + width, y);
     plot.ctx.setLineDash([]);
     for (const mark of this.figures?.marks ?? []) {
-      const x = plot.valToPos(mark.at, "x", true);
+      const x = plot.valToPos(mark.at - this.start, "x", true);
       if (x >= left && x <= left + width) stroke(plot.ctx, x, top, x, top + height);
     }
     plot.ctx.restore();
@@ -270,8 +273,7 @@ class Charts {
       return kind.lines.length > 1 ? `${line.name} ${told}` : told;
     });
     const when = times[at];
-    const first = times[0];
-    const after = pointed !== null && typeof when === "number" && typeof first === "number" ? `at ${elapsed(when - first)}: ` : "";
+    const after = pointed !== null && typeof when === "number" ? `at ${elapsed(when)}: ` : "";
     const most = kind.most ? this.figures?.[kind.most] ?? null : null;
     said.textContent = after + values.join(", ") + (most === null ? "" : ` of ${kind.told(most)}`);
   }
@@ -283,7 +285,7 @@ class Charts {
   point(at) {
     if (this.pointed) return;
     for (const { plot } of this.drawn) {
-      const left = plot.valToPos(at, "x");
+      const left = plot.valToPos(at - this.start, "x");
       plot.setCursor(Number.isFinite(left) && left >= 0 ? { left, top: 0 } : { left: -10, top: -10 }, true, false);
     }
   }
