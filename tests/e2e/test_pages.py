@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -37,25 +35,6 @@ def test_the_queue_follows_what_happens(tmp_path: Path) -> None:
         await page.get_by_text("Renamed while you look").wait_for()
         await stage.rename(6, "And once more")
         await page.get_by_text("And once more").wait_for()
-
-    perform(tmp_path, act)
-
-
-def test_the_tail_of_a_log_misses_and_doubles_nothing(tmp_path: Path) -> None:
-    async def act(stage: Stage) -> None:
-        page = await stage.open(f"/builds/{stage.told.running_build}")
-        for number in range(400):
-            stage.log.append(1, "out", time.time(), f"live line {number}\n".encode())
-            if number % 40 == 0:
-                await asyncio.sleep(0.02)
-        await page.get_by_text("live line 399", exact=True).wait_for()
-        await stage.finish(stage.told.running_build)
-        await page.locator("#live .big", has_text="passed").wait_for()
-        texts = await page.locator("#log .l > span").all_inner_texts()
-        live = [text for text in texts if text.startswith("live line")]
-        assert live == [f"live line {number}" for number in range(400)]
-        ids = await page.locator("#log .l").evaluate_all("all => all.map(e => e.id)")
-        assert ids == [f"L{number}" for number in range(1, len(ids) + 1)]
 
     perform(tmp_path, act)
 

@@ -84,6 +84,7 @@ async def build(
             growing=growing,
             machines=shown.machines,
         ),
+        about_log=log.about(shown, logs.reader(id).line_count, growing=growing),
     )
 
 

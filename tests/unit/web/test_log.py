@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from cupel.web.site import Site
 from fakes import busy
 from fakes import served as fakes_served
 from fakes.served import Served
+from unit.web.visit import Visitor, visit
 
 
 def step(number: int, name: str) -> StepView:
@@ -42,10 +45,10 @@ def written(directory: Path, count: int, width: int = 1) -> LogStore:
     [
         (0, None, (1, 0), None),
         (5, None, (1, 5), None),
-        (5000, None, (3001, 5000), None),
-        (5000, 1, (1, 2000), 4000),
-        (5000, 2001, (2001, 4000), 5000),
-        (5000, 4999, (4999, 5000), None),
+        (1250, None, (751, 1250), None),
+        (1250, 1, (1, 500), 1000),
+        (1250, 501, (501, 1000), 1250),
+        (1250, 1249, (1249, 1250), None),
         (5, 99, (1, 0), 5),
     ],
 )
@@ -108,8 +111,14 @@ async def running(directory: Path) -> Running:
     return Running(told, served)
 
 
+def said(messages: list[str]) -> list[dict[str, Any]]:
+    """What the messages of lines hold."""
+    found = [re.search(r"^event: rows\ndata: (.*)$", each, re.MULTILINE) for each in messages]
+    return [json.loads(each[1]) for each in found if each]
+
+
 def numbers(messages: list[str]) -> list[int]:
-    return [int(number) for message in messages for number in re.findall(r'id="L(\d+)"', message)]
+    return [each["first"] + at for each in said(messages) for at in range(len(each["rows"]))]
 
 
 async def until_end(messages: AsyncIterator[str]) -> list[str]:
@@ -120,9 +129,9 @@ def test_the_tail_has_every_line_once_and_ends_with_the_build(tmp_path: Path) ->
     async def run() -> list[str]:
         made = await running(tmp_path)
         async with asyncio.TaskGroup() as group:
-            seen = group.create_task(until_end(made.tail.messages(0, log.NO_STEP)))
+            seen = group.create_task(until_end(made.tail.messages(0)))
             for number in range(30):
-                made.writer.append(1, "out", 0.0, f"line {number}\n".encode() * 50)
+                made.writer.append(1, "out", 0.0, f"line {number}\n".encode() * 10)
                 await asyncio.sleep(0.001)
             await made.finish()
         return seen.result()
@@ -130,36 +139,33 @@ def test_the_tail_has_every_line_once_and_ends_with_the_build(tmp_path: Path) ->
     messages = asyncio.run(run())
     assert messages[-1] == log.END
     found = numbers(messages)
-    assert found == list(range(1, len(found) + 1))
-    assert len(found) > 1500
+    assert found == list(range(len(found)))
+    assert len(found) > 300
+    assert f"id: {len(found)}\n" in messages[-2]
+
+
+def test_a_tail_says_how_many_lines_there_are_even_where_it_skips_some(tmp_path: Path) -> None:
+    async def run() -> list[str]:
+        made = await running(tmp_path)
+        made.writer.append(1, "out", 0.0, b"x\n" * 5000)
+        await made.finish()
+        return await until_end(made.tail.messages(0))
+
+    (only,) = said(asyncio.run(run()))
+    assert only["total"] == only["first"] + len(only["rows"]) > 5000
+    assert len(only["rows"]) == log.CHUNK
 
 
 def test_a_tail_resumes_where_it_was(tmp_path: Path) -> None:
     async def run() -> list[str]:
         made = await running(tmp_path)
         await made.finish()
-        whole = await until_end(made.tail.messages(0, log.NO_STEP))
-        rest = await until_end(made.tail.messages(3, 0))
+        whole = await until_end(made.tail.messages(0))
+        rest = await until_end(made.tail.messages(3))
         assert numbers(rest) == numbers(whole)[3:]
-        assert "install" not in "".join(rest).split("id=")[1]
         return rest
 
     assert asyncio.run(run())[-1] == log.END
-
-
-@pytest.mark.parametrize(
-    ("given", "taken"),
-    [
-        ("12-1", (12, 1)),
-        ("0-65535", (0, 65535)),
-        ("x", None),
-        ("1", None),
-        ("-1-2", None),
-        ("١-1", None),
-    ],
-)
-def test_event_ids(given: str, taken: tuple[int, int] | None) -> None:
-    assert log._resumed(given) == taken
 
 
 def test_a_message_is_one_event_whatever_the_lines_hold(tmp_path: Path) -> None:
@@ -167,10 +173,82 @@ def test_a_message_is_one_event_whatever_the_lines_hold(tmp_path: Path) -> None:
         made = await running(tmp_path)
         made.writer.append(1, "out", 0.0, "a\u2028b\x85c\r\n\nevent: end\ndata: 1\n\n".encode())
         await made.finish()
-        return await until_end(made.tail.messages(0, log.NO_STEP))
+        return await until_end(made.tail.messages(0))
 
     for message in asyncio.run(run())[1:-1]:
-        head, *rest = message.removesuffix("\n\n").split("\n")
+        head, *rest = re.split("\r\n|\r|\n", message.removesuffix("\n\n"))
         assert head.startswith("id: ")
-        assert rest[0] == "event: lines"
-        assert all(line.startswith("data: ") for line in rest[1:])
+        assert rest[0] == "event: rows"
+        assert len(rest) == 2
+        assert rest[1].startswith("data: ")
+
+
+def written_to_a_build(directory: Path, act: Callable[[Visitor, int], Awaitable[None]]) -> None:
+    """A failed build's log with an error, colours, markup and two steps."""
+    told = busy.busy()
+
+    async def visited(visitor: Visitor) -> None:
+        writer = visitor.served.logs.writer(told.failed_build)
+        writer.append(0xFFFF, "cupel", 5.0, b"made\n")
+        writer.append(0, "out", 6.0, b"\x1b[31mred\x1b[0m <b>\n" * 600)
+        writer.append(1, "err", 7.0, b"fatal: it\nprogress 1\rprogress 2\n")
+        writer.close()
+        await act(visitor, told.failed_build)
+
+    visit(told.world, directory, visited)
+
+
+def test_rows_are_harmless_and_kept_by_browsers_once_they_are_all_there(tmp_path: Path) -> None:
+    async def act(visitor: Visitor, build: int) -> None:
+        answer = await visitor.client.get(f"/builds/{build}/log/rows?from=600&count=2")
+        assert answer.json() == {
+            "first": 600,
+            "total": 603,
+            "rows": [
+                [6.0, 0, 0, 0, 2, '<span class="fg-1">red</span> &lt;b&gt;'],
+                [7.0, 1, 1, 0, 2, "fatal: it"],
+            ],
+        }
+        assert "immutable" in answer.headers["cache-control"]
+        assert "private" in answer.headers["cache-control"]
+        last = await visitor.client.get(f"/builds/{build}/log/rows?from=602&count=9")
+        assert last.headers["cache-control"] == "no-store"
+        await visitor.see("/builds/999/log/rows?from=0&count=1", 404)
+        await visitor.see(f"/builds/{build}/log/rows?from=0&count=0", 404)
+
+    written_to_a_build(tmp_path, act)
+
+
+def test_text_is_what_lines_show(tmp_path: Path) -> None:
+    async def act(visitor: Visitor, build: int) -> None:
+        text = await visitor.see(f"/builds/{build}/log/text?from=600&count=99")
+        assert text == "red <b>\nfatal: it\nprogress 2\n"
+
+    written_to_a_build(tmp_path, act)
+
+
+def test_a_search_says_what_it_finds_or_why_it_cannot(tmp_path: Path) -> None:
+    async def act(visitor: Visitor, build: int) -> None:
+        found = await visitor.see(f"/builds/{build}/log/search?q=RED")
+        assert json.loads(found.splitlines()[-1])["count"] == 600
+        some = await visitor.see(f"/builds/{build}/log/search?q=red&from=500")
+        assert json.loads(some.splitlines()[-1])["count"] == 101
+        none = await visitor.see(f"/builds/{build}/log/search?q=(&regex=yes")
+        assert "not a regular expression" in json.loads(none)["error"]
+
+    written_to_a_build(tmp_path, act)
+
+
+def test_what_is_found_without_scripts(tmp_path: Path) -> None:
+    async def act(visitor: Visitor, build: int) -> None:
+        page = await visitor.see(f"/builds/{build}/found?q=fatal")
+        assert "1 of 603 lines" in page
+        assert f'href="/builds/{build}#L602"' in page
+        page = await visitor.see(f"/builds/{build}/found?q=red")
+        assert "the first 500 are here" in page
+        assert "No line has that" in await visitor.see(f"/builds/{build}/found?q=none")
+        assert "not a regular expression" in await visitor.see(
+            f"/builds/{build}/found?q=(&regex=yes", 400
+        )
+
+    written_to_a_build(tmp_path, act)

@@ -3,11 +3,9 @@
 import { copyOnClick } from "./dialog.js";
 import { listen } from "./keys.js";
 import { follow } from "./live.js";
-import { grow } from "./tail.js";
 import { tick } from "./times.js";
 
 follow();
 tick();
-grow();
 listen();
 copyOnClick();
