@@ -5,42 +5,39 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
 from playwright.async_api import expect
 
 from cupel.control.auth import Scope
-from e2e import stage
 from e2e.stage import NEEDS_CHROMIUM, Stage, perform
-from fakes import busy, weeks
+from e2e.test_sweep import axe
+from fakes import weeks
+from fakes.busy import Busy
 
 pytestmark = NEEDS_CHROMIUM
 PHONE = {"width": 360, "height": 740}
 
 
-def test_trends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trends(tmp_path: Path) -> None:
     made = weeks.weeks(time.time())
-    real = busy.busy
 
-    def told(now: float) -> busy.Busy:
-        known = real(now)
+    def prepare(told: Busy) -> None:
         for row in made.world.rows:
-            known.world.put(row)
-        return known
-
-    monkeypatch.setattr(stage.busy, "busy", told)
+            told.world.put(row)
 
     async def act(on: Stage) -> None:
-        made.write(on.served.results)
         await the_weeks(on)
         await the_grid(on)
         await without_scripts_on_a_phone(on)
         await quarantine(on)
 
-    perform(tmp_path, act)
+    perform(tmp_path, act, prepare=prepare, fill=lambda served, told: made.write(served.results))
 
 
 async def the_weeks(on: Stage) -> None:
-    page = await on.open("/trends?weeks=8", color_scheme="dark")
+    page = await on.open("/trends/tests?green=1&group=file", color_scheme="dark")
+    assert await axe(page) == []
+    await page.goto("/trends?weeks=8")
+    assert await axe(page) == []
     await expect(page.get_by_role("heading", name="This week so far")).to_be_visible()
     chart = page.get_by_role("img", name="From approval to landing")
     assert (await chart.bounding_box() or {})["width"] > 200

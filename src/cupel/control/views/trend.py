@@ -134,13 +134,16 @@ async def _measured(tx: Transaction, starts: Sequence[float]) -> Weeks:
 
 
 async def _efforts(tx: Transaction, start: float) -> dict[int, Effort]:
-    """What the builds of a week cost, by project."""
+    """What the builds of a week cost, by project. A clock that was put back may have left a few
+    among those of another week, which are left out there."""
     after = await since.before(tx, Build, "queued_at", start)
     before = await since.before(tx, Build, "queued_at", start + trend.WEEK) + 1
     fields = ("project_id", *Ran._fields)
     builds: dict[int, list[Ran]] = defaultdict(list)
     for project, *row in await tx.values(Build, fields, after=after, before=before):
-        builds[project].append(Ran._make(row))
+        build = Ran._make(row)
+        if start <= build.queued_at < start + trend.WEEK:
+            builds[project].append(build)
     every = [build for of_project in builds.values() for build in of_project]
     discarded = await _discarded(tx, every)
     spared = await _spared(tx, every)
