@@ -71,6 +71,8 @@ class Charts {
     this.figures = null;
     this.asking = false;
     this.pointed = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     /** When the first machine began: what the axis of time counts from. */
     this.start = 0;
   }
@@ -86,7 +88,8 @@ class Charts {
     } finally {
       this.asking = false;
     }
-    if (this.figures?.growing) setTimeout(() => this.ask(), AGAIN);
+    clearTimeout(this.timer);
+    if (this.figures?.growing) this.timer = setTimeout(() => this.ask(), AGAIN);
   }
 
   /** @param {Figures} figures */
