@@ -72,7 +72,7 @@ def search(
         output.document(found)
     else:
         _show(found)
-    return Exit.OK if _is_any(found) else Exit.USER
+    return Exit.OK if _is_any(found) else Exit.NEGATIVE
 
 
 def _is_any(found: SearchView) -> bool:

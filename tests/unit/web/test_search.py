@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
+from starlette.types import Message
 
+from cupel.control import views
+from cupel.control.views import LogsReached
 from cupel.core.model import PatchSet
 from cupel.errors import UserError
 from cupel.web import search
@@ -99,6 +105,55 @@ def test_what_is_hostile_is_text(tmp_path: Path) -> None:
     assert "<script>alert" not in page
     assert "U+202E" in page
     assert "&lt;!--logs--&gt;" in page
+
+
+def test_what_is_found_is_sent_as_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser has what rows say before the logs have been searched, and ends the search."""
+    told = busy.busy()
+    heard, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: object, **how: object) -> AsyncIterator[LogsReached]:
+        try:
+            await heard.wait()
+            await asyncio.sleep(60)
+            yield LogsReached.model_construct()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(views, "log_stream", slow)
+
+    async def act(visitor: Visitor) -> bytes:
+        sent = b""
+
+        async def receive() -> Message:
+            await heard.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            nonlocal sent
+            sent += message.get("body", b"")
+            if b'id="logs"' in sent:
+                heard.set()
+
+        scope = {
+            "type": "http", "method": "GET", "path": "/search", "query_string": b"q=popitem",
+            "headers": [(b"host", b"127.0.0.1"), (b"accept", b"text/html")], "http_version": "1.1",
+            "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
+            "root_path": "",
+            "raw_path": b"/search", "asgi": {"version": "3.0", "spec_version": "2.0"},
+        }  # fmt: skip
+        transport = visitor.client._transport
+        assert isinstance(transport, httpx2.ASGITransport)
+        async with asyncio.timeout(20):
+            await transport.app(scope, receive, send)
+            await ended.wait()
+        return sent
+
+    page = visit(told.world, tmp_path, act)
+    assert b"Raise KeyError from popitem" in page
+    assert b"</html>" not in page
 
 
 def test_a_question_keeps_what_stands_in_the_address() -> None:
