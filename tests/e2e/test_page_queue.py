@@ -42,7 +42,7 @@ async def _is_drawn(page: Page) -> None:
     assert [x - left[0] for x in left] == [0, 0, 20, 0, 0, 0]
     failing = page.locator(f"{ROWS}.off")
     assert await failing.count() == 1
-    assert await failing.locator("path.out").count() == 1
+    assert await failing.locator("path.bad").count() == 1
     assert "proved on main + #4 + #5" in await failing.inner_text()
     assert "A job failed; believed when #5 ahead is done" in await failing.inner_text()
     fourth = await page.locator(ROWS).nth(3).inner_text()
@@ -117,6 +117,11 @@ async def _is_ruled(stage: Stage, page: Page) -> None:
     await page.get_by_role("button", name="Close the tree").click()
     await page.wait_for_url("**/queue/cachetools")
     assert asked[-1] == ("close_queue", "cachetools", "ada", "the lab moves")
+    await page.get_by_role("link", name="What the queue expects, and why").click()
+    await page.get_by_text("States that may come").wait_for()
+    assert await page.locator(f"{ROWS} .chance").count() == await page.locator(ROWS).count() >= 5
+    excess = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert excess <= 0
 
 
 def test_an_event_in_a_long_queue_moves_a_row_and_leaves_the_others(tmp_path: Path) -> None:

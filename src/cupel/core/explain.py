@@ -101,6 +101,33 @@ class Wanted:
     pending: Pending | None
 
 
+class How(enum.Enum):
+    """How a state of the branch that may come stands."""
+
+    PASSED = "passed"
+    FAILING = "failing"
+    CANNOT = "cannot"
+    """It can never pass: a conflict or a bad configuration."""
+    RUNNING = "running"
+    WAITING = "waiting"
+    UNMADE = "unmade"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Possible:
+    """A state that the branch may come to: the changes on top of it, the last of which are `own`.
+
+    `expected` is whether that is what they are expected to land on. `chance` is that of those ahead
+    of them just those land that it holds.
+    """
+
+    changes: Changes
+    own: Changes
+    how: How
+    expected: bool
+    chance: float
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
     """The chance that a job fails on the branch itself, where it has failed on anything."""
@@ -126,6 +153,7 @@ class Explained:
     machines: int
     landing: Changes
     entries: tuple[Standing, ...]
+    states: tuple[Possible, ...]
     wants: tuple[Wanted, ...]
     broken: tuple[Broken, ...]
     proved: tuple[Proved, ...]
@@ -144,7 +172,13 @@ def explain(draft: Draft, row: Queue, branch: str) -> Explained:
     machines = queue.machines(draft)
     if not waiting:
         return Explained(
-            machines=machines, landing=moving, entries=(), wants=(), broken=(), proved=()
+            machines=machines,
+            landing=moving,
+            entries=(),
+            states=(),
+            wants=(),
+            broken=(),
+            proved=(),
         )
     return _Reading(draft, Lane(draft, row, waiting, landing)).explained(machines, moving)
 
@@ -167,6 +201,7 @@ class _Reading:
             machines=machines,
             landing=landing,
             entries=tuple(self._standing(entry) for entry in self.lattice.entries),
+            states=self._states(wants),
             wants=tuple(self._wanted(want) for want in wants),
             broken=self._broken(),
             proved=self._proved(),
@@ -269,6 +304,43 @@ class _Reading:
         }
         return tuple(sorted(found))
 
+    # States.
+
+    def _states(self, wants: Iterable[Want]) -> tuple[Possible, ...]:
+        """Those that are made, expected or wanted, each after the one beneath it."""
+        expected = {id(state) for state in self.made.expected.values()}
+        known = expected | {id(want.state) for want in wants}
+        found: dict[int, State] = {}
+        for state in self.lattice.states():
+            if id(state) in known or place_of(state).proofs:
+                found |= {id(step): step for step in state.path()}
+        order = {entry.id: place for place, entry in enumerate(self.lattice.entries)}
+
+        def place(state: State) -> tuple[int, bool, list[int]]:
+            path = [order[step.entry.id] for step in state.path() if step.entry is not None]
+            return path[-1], id(state) not in expected, path
+
+        return tuple(
+            Possible(
+                changes=self._path(state.path()),
+                own=() if state.entry is None else self._of(state.entry),
+                how=_how(state),
+                expected=id(state) in expected,
+                chance=self._chance(state),
+            )
+            for state in sorted(found.values(), key=place)
+        )
+
+    def _chance(self, state: State) -> float:
+        """That of the entries ahead of its own those that it holds are good, and no others."""
+        chance = 1.0
+        for entry in self.lattice.entries:
+            if entry is state.entry:
+                break
+            bad = self.beliefs.bad[entry.id]
+            chance *= 1 - bad if state.members & entry.bit else bad
+        return chance
+
     def _set_aside(self) -> dict[int, Aside | None]:
         """By entry, why those behind it are proved without it."""
         asides: dict[int, Aside | None] = {}
@@ -346,3 +418,16 @@ class _Reading:
                     )
                 )
         return tuple(sorted(found, key=lambda each: (len(each.first), each.changes)))
+
+
+def _how(state: State) -> How:
+    trials = list(state.own_trials())
+    if state.broken is not None:
+        return How.CANNOT
+    if state.trials is None:
+        return How.UNMADE
+    if state.passed:
+        return How.PASSED
+    if any(trial.failing for trial in trials):
+        return How.FAILING
+    return How.RUNNING if any(trial.runs for trial in trials) else How.WAITING

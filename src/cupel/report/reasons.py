@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from cupel.core.explain import Aside, Failure, Pending, Proved
+from cupel.core.explain import Aside, Failure, Pending, Possible, Proved
 
 ASIDE: Mapping[Aside, str] = {
     Aside.SUSPECT: "it is likely to be bad; those behind it are proved without it",
@@ -77,6 +77,17 @@ def factor(name: str, odds: float) -> str:
         return f"{name}: says nothing"
     strength = "a little " if abs(odds) < _SLIGHT else "much " if abs(odds) > _MUCH else ""
     return f"{name}: {strength}{'likelier' if odds > 0 else 'less likely'} to be bad"
+
+
+def possible(state: Possible, ahead: Sequence[int]) -> str:
+    """When a state of the branch is the one that is needed."""
+    own = numbers(state.own)
+    missing = [number for number in ahead if number not in state.changes]
+    if state.expected:
+        return f"where {own} is expected to land"
+    if missing:
+        return f"in case {numbers(missing)} {'leaves' if len(missing) == 1 else 'leave'}"
+    return "in case all ahead of it land"
 
 
 def times(count: int) -> str:

@@ -25,6 +25,7 @@ from cupel.web import (
     login,
     machine,
     mine,
+    plan,
     problem,
     queue,
     results,
@@ -50,6 +51,7 @@ def mount(app: fastapi.FastAPI, cupel: Context) -> None:
     nouns = (
         front,
         queue,
+        plan,
         change,
         diff,
         build,

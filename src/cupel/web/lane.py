@@ -25,25 +25,26 @@ MOST = 6
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """What stands in a row: it stands on `parent` (None: on the branch). One that is `out` stands
-    beside the lane. `hidden` is how many others there are between it and its parent. One that is
-    `to_be` has no state yet, so that it will stand there."""
+    beside the lane, as one that is `bad` does. `hidden` is how many others there are between it and
+    its parent. One that is `to_be` has no state yet, so that it will stand there."""
 
     id: int
     parent: int | None
     out: bool = False
+    bad: bool = False
     hidden: int = 0
     to_be: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A row's part of the lane: `lines` and `out` are for the `d` of SVG paths, the latter lead
-    to what stands beside the lane; `gaps` lead over rows that are not shown, or to what has no
+    """A row's part of the lane: `lines` and `bad` are for the `d` of SVG paths, the latter lead
+    to what is bad; `gaps` lead over rows that are not shown, or to what has no
     state yet. `x` is of the node."""
 
     x: int
     lines: str
-    out: str
+    bad: str
     gaps: str
 
 
@@ -90,7 +91,7 @@ class _Drawing:
         self.column = self._columns()
         count = len(self.parent)
         self.lines: list[list[str]] = [[] for _ in range(count)]
-        self.out: list[list[str]] = [[] for _ in range(count)]
+        self.bad: list[list[str]] = [[] for _ in range(count)]
         self.gaps: list[list[str]] = [[] for _ in range(count)]
 
     def draw(self) -> Drawing:
@@ -102,7 +103,7 @@ class _Drawing:
             Picture(
                 x=_x(self.column[row]),
                 lines="".join(self.lines[row]),
-                out="".join(self.out[row]),
+                bad="".join(self.bad[row]),
                 gaps="".join(self.gaps[row]),
             )
             for row in range(len(self.parent))
@@ -112,7 +113,9 @@ class _Drawing:
 
     def _spine(self) -> list[int]:
         """The rows from the last that is not out down to the branch."""
-        at = max((row for row, node in enumerate(self.nodes, 1) if not node.out), default=0)
+        at = max(
+            (row for row, node in enumerate(self.nodes, 1) if not (node.out or node.bad)), default=0
+        )
         found = [at]
         while at > 0:
             at = self.parent[at]
@@ -161,12 +164,12 @@ class _Drawing:
 
     def _kind(self, row: int) -> list[list[str]]:
         node = self.nodes[row - 1]
-        return self.gaps if node.hidden or node.to_be else self.out if node.out else self.lines
+        return self.gaps if node.hidden or node.to_be else self.bad if node.bad else self.lines
 
     def _lead(self, parent: int) -> None:
         """Draw a node's own column as far as it leads: to its heir, or else to the last on it."""
         heir, x, end = self.heir.get(parent), _x(self.column[parent]), self._end(parent)
-        kind = self.out if heir is None else self._kind(heir)
+        kind = self._kind(end if heir is None else heir)
         kind[parent].append(f"M{x} {TOP}V{FAR}")
         for between in range(parent + 1, end):
             kind[between].append(f"M{x} 0V{FAR}")

@@ -132,19 +132,6 @@ def show(chosen: Choice, queue: QueueView) -> Shown:
     )
 
 
-@router.get("/queue/{project}/plan")
-async def plan(
-    request: fastapi.Request, project: str, branch: Annotated[str | None, fastapi.Query()] = None
-) -> Response:
-    """Why the queue does what it does, and what it does next."""
-    here = site.of(request)
-    now = here.now()
-    async with here.server.store.read() as tx:
-        shown = await views.plan_view(tx, project, branch, now=now)
-    frame = Frame(section="/queue", stream=live.address())
-    return await here.page(request, "plan.html", frame, now=now, plan=shown)
-
-
 @router.get("/queue/{name}/close")
 async def ask_to_close(request: fastapi.Request, name: str) -> Response:
     """What closing the tree does, and why it is wanted."""

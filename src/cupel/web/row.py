@@ -128,13 +128,13 @@ def nodes(items: Sequence[ItemView]) -> list[Node]:
     found = []
     last: int | None = None
     for item in items:
-        out = item.status in status.OFF_LANE
+        bad = item.status in status.OFF_LANE
         if item.proof is None:
-            found.append(Node(id=item.id, parent=last, out=out, to_be=True))
+            found.append(Node(id=item.id, parent=last, bad=bad, to_be=True))
         else:
             ahead = item.proof.ahead
             parent = by_change.get(ahead[-1]) if ahead else None
-            found.append(Node(id=item.id, parent=parent, out=out))
-        if not out:
+            found.append(Node(id=item.id, parent=parent, bad=bad))
+        if not bad:
             last = item.id
     return found

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cupel.core import events, explain, history
-from cupel.core.explain import Aside, Explained, Pending
+from cupel.core.explain import Aside, Explained, How, Pending
 from cupel.core.model import BuildState, ItemState, Landing, Queue, Verdict
 from unit.core.making import Core, job
 
@@ -60,6 +60,23 @@ def test_wanted_runs_are_named_by_their_state_and_say_since_when_they_run() -> N
     }  # fmt: skip
     assert all(want.build is not None and want.since is not None for want in wants)
     assert [want.score for want in wants] == sorted((w.score for w in wants), reverse=True)
+
+
+def test_states_are_told_with_how_they_stand_and_the_chance_that_they_are_needed() -> None:
+    core = entered(1, 2)
+    finish(core, 1, "tests", Verdict.FAILURE)
+    core.prepare(job("tests"), job("lint"))
+    found = explained(core)
+    states = {state.changes: state for state in found.states}
+    assert list(states) == [(1,), (2,), (1, 2)]
+    bad = found.entries[0].bad
+    assert states[1,].how is How.FAILING
+    assert states[1,].chance == 1.0
+    assert states[2,].chance == pytest.approx(bad)
+    assert states[1, 2].chance == pytest.approx(1 - bad)
+    assert [state.expected for state in found.states] == [True, True, False]
+    assert states[1, 2].own == (2,)
+    assert states[1, 2].how is How.RUNNING
 
 
 def test_what_has_no_state_yet_waits_for_it() -> None:

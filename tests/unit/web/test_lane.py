@@ -27,7 +27,7 @@ def test_a_queue_is_one_line() -> None:
 def test_what_fails_stands_beside_and_those_behind_it_on_what_is_ahead_of_it() -> None:
     nodes = [
         Node(id=1, parent=None),
-        Node(id=2, parent=1, out=True),
+        Node(id=2, parent=1, bad=True),
         Node(id=3, parent=1),
         Node(id=4, parent=3),
     ]
@@ -35,13 +35,13 @@ def test_what_fails_stands_beside_and_those_behind_it_on_what_is_ahead_of_it() -
     assert columns(nodes) == [0, 1, 0, 0]
     failing = drawn.pictures[1]
     assert failing.lines == f"M13 0V{lane.FAR}"  # from 1 to 3, past it
-    assert failing.out == "M13 6Q13 20 33 20"  # from that line to it
+    assert failing.bad == "M13 6Q13 20 33 20"  # from that line to it
     assert drawn.pictures[2].lines.startswith("M13 0V20")
 
 
 def test_those_that_stand_on_what_fails_are_drawn_on_it() -> None:
     nodes = [
-        Node(id=1, parent=None, out=True),
+        Node(id=1, parent=None, bad=True),
         Node(id=2, parent=1),
         Node(id=3, parent=None),
     ]
@@ -53,26 +53,26 @@ def test_one_that_stands_further_back_has_a_line_of_its_own() -> None:
     nodes = [
         Node(id=1, parent=None),
         Node(id=2, parent=1),
-        Node(id=3, parent=None, out=True),
+        Node(id=3, parent=None, bad=True),
         Node(id=4, parent=2),
     ]
     assert columns(nodes) == [0, 0, 1, 0]
     drawn = lane.draw(nodes)
-    assert drawn.base.out == f"M13 20Q33 20 33 34V{lane.FAR}"
-    assert drawn.pictures[0].out == f"M33 0V{lane.FAR}"
-    assert drawn.pictures[2].out == "M33 0V20"
+    assert drawn.base.bad == f"M13 20Q33 20 33 34V{lane.FAR}"
+    assert drawn.pictures[0].bad == f"M33 0V{lane.FAR}"
+    assert drawn.pictures[2].bad == "M33 0V20"
 
 
 def test_the_last_may_stand_beside() -> None:
-    nodes = [Node(id=1, parent=None), Node(id=2, parent=1, out=True)]
+    nodes = [Node(id=1, parent=None), Node(id=2, parent=1, bad=True)]
     drawn = lane.draw(nodes)
     assert columns(nodes) == [0, 1]
-    assert drawn.pictures[0].out == f"M13 20V{lane.FAR}"
-    assert drawn.pictures[1].out == "M13 0V6M13 6Q13 20 33 20"
+    assert drawn.pictures[0].bad == f"M13 20V{lane.FAR}"
+    assert drawn.pictures[1].bad == "M13 0V6M13 6Q13 20 33 20"
 
 
 def test_all_may_stand_beside() -> None:
-    nodes = [Node(id=1, parent=None, out=True), Node(id=2, parent=None, out=True)]
+    nodes = [Node(id=1, parent=None, bad=True), Node(id=2, parent=None, bad=True)]
     assert columns(nodes) == [1, 1]
 
 
@@ -103,6 +103,7 @@ def queues(draw: st.DrawFn) -> list[Node]:
             id=number,
             parent=draw(st.integers(0, number - 1)) or None,
             out=draw(st.booleans()),
+            bad=draw(st.booleans()),
         )
         for number in range(1, count + 1)
     ]
@@ -132,4 +133,4 @@ def test_nobody_stands_on_another_ones_line(nodes: list[Node]) -> None:
 
 
 def all_of(picture: lane.Picture) -> str:
-    return picture.lines + picture.out + picture.gaps
+    return picture.lines + picture.bad + picture.gaps

@@ -92,7 +92,7 @@ def test_projects_and_branches_are_chosen_where_all_queues_are(tmp_path: Path) -
 
 def test_many_jobs_are_counted_and_those_to_look_at_are_shown(tmp_path: Path) -> None:
     page = see(long_queue(60, machines=20), tmp_path, "/queue/platform")
-    items = dict(re.findall(r'<li id="item-(\d+)"(.*?)</li>\n', page, re.DOTALL))
+    items = dict(re.findall(r'<li id="item-(\d+)"(.*?)</li><!---->', page, re.DOTALL))
     assert "and 6 passed" in items["11"]
     assert "and 3 passed, 3 reused" in items["12"]
     assert items["12"].count('class="chip"') == 1  # what runs

@@ -197,6 +197,7 @@ from cupel.control.views.plan import FactorView as FactorView
 from cupel.control.views.plan import FailureView as FailureView
 from cupel.control.views.plan import PlanView as PlanView
 from cupel.control.views.plan import ProvedView as ProvedView
+from cupel.control.views.plan import StateView as StateView
 from cupel.control.views.plan import WantView as WantView
 from cupel.control.views.plan import plan_view as plan_view
 from cupel.control.views.pools import pool_list as pool_list

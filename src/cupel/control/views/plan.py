@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from cupel.control import load
 from cupel.control.views import queue
 from cupel.control.views.nouns.view import View
 from cupel.core import explain
 from cupel.core.draft import Draft
-from cupel.core.explain import Explained, Factor, Failure, Proved, Standing, Wanted
+from cupel.core.explain import (
+    Explained,
+    Factor,
+    Failure,
+    Possible,
+    Proved,
+    Standing,
+    Wanted,
+)
 from cupel.core.model import Landing, Queue
 from cupel.report import reasons
 from cupel.store.interface import Transaction
@@ -64,6 +73,23 @@ class EntryView(View):
     waiting: str | None
 
 
+class StateView(View):
+    """A state that the branch may come to, with the `changes` on top of it, the last of which are
+    `own`.
+
+    `how` is passed, failing, cannot (it can never pass), running, waiting or unmade. `chance` is
+    that of those ahead of its own changes just those land that it holds; `expected` is whether that
+    is taken to be so.
+    """
+
+    changes: list[int]
+    own: list[int]
+    how: str
+    expected: bool
+    chance: float
+    text: str
+
+
 class WantView(View):
     """A run that the planner wants. `state` are the changes on top of the branch.
 
@@ -106,6 +132,7 @@ class PlanView(View):
     """What a queue believes, expects and wants for one branch, at the time `now`.
 
     `landing_now` are the changes to which the branch is being moved. `wants` are best first.
+    `states` are in the order of the queue, each after the one beneath it.
     """
 
     queue: str
@@ -119,6 +146,7 @@ class PlanView(View):
     shared: bool
     landing_now: list[int]
     entries: list[EntryView]
+    states: list[StateView]
     wants: list[WantView]
     broken: list[BrokenView]
     proved: list[ProvedView]
@@ -149,6 +177,7 @@ def _plan(line: queue.Line, explained: Explained, now: float) -> PlanView:
         shared=len(line.projects) > 1,
         landing_now=list(explained.landing),
         entries=[_entry(entry) for entry in explained.entries],
+        states=[_state(state, explained.entries) for state in explained.states],
         wants=[_want(want) for want in explained.wants],
         broken=[
             BrokenView(project=each.project, job=each.job, chance=each.chance)
@@ -193,6 +222,27 @@ def _failure(failure: Failure) -> FailureView:
         flake=failure.flake,
         text=reasons.failure(failure),
     )
+
+
+def _state(state: Possible, entries: Sequence[Standing]) -> StateView:
+    return StateView(
+        changes=list(state.changes),
+        own=list(state.own),
+        how=state.how.value,
+        expected=state.expected,
+        chance=state.chance,
+        text=reasons.possible(state, _ahead(state, entries)),
+    )
+
+
+def _ahead(state: Possible, entries: Sequence[Standing]) -> list[int]:
+    """The changes ahead of those of a state, in the order of the queue."""
+    found: list[int] = []
+    for entry in entries:
+        if entry.changes == state.own:
+            break
+        found += entry.changes
+    return found
 
 
 def _want(want: Wanted) -> WantView:

@@ -71,6 +71,8 @@ ATTEMPTS = 4
 ALONE = 0.96
 """A trial isolates its entry if all others are good with a greater chance."""
 
+_IN_CASE = "in case what is ahead of it turns out otherwise"
+
 _UNCERTAIN = (0.08, 0.92)
 _WALKS = 8
 """Ways through the uncertain entries that are walked, likeliest first."""
@@ -363,7 +365,7 @@ class _Planning:
             elif hopeless:  # it would take the place of something that is of use
                 continue
             elif chance >= self._floor(trial, main=main):
-                why = "next in the queue" if main else "in case"
+                why = "next in the queue" if main else _IN_CASE
                 self._offer(step, trial, chance * step.value, why)
 
     def _floor(self, trial: Trial, *, main: bool) -> float:
