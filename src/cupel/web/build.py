@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shlex
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -57,6 +58,7 @@ async def build(
             tx, await views.build_row(tx, id), logs=here.server.logs, limit=FAILING
         )
         compared = await _compared(tx, here, shown)
+        expected = await _expected(tx, shown)
         notes = await views.build_notes(tx, here.server.results, here.server.repositories.root, id)
     logs = here.server.logs
     label = here.server.config.labels.get(shown.label)
@@ -76,6 +78,7 @@ async def build(
         ended=ENDED.get(shown.verdict, "") if shown.verdict else "",
         failing=failing,
         compared=compared,
+        expected=expected,
         notes=notes,
         part=log.part(
             logs.reader(id),
@@ -86,6 +89,24 @@ async def build(
         ),
         about_log=log.about(shown, logs.reader(id).line_count, growing=growing),
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """How long the last pass of the job took."""
+
+    build: int
+    seconds: float
+
+
+async def _expected(tx: Transaction, shown: views.BuildView) -> Expected | None:
+    """What to measure a running build by."""
+    if shown.state is not BuildState.RUNNING:
+        return None
+    last = await views.last_green(tx, await views.build_row(tx, shown.id))
+    if last is None or last.started_at is None or last.finished_at is None:
+        return None
+    return Expected(build=last.id, seconds=max(last.finished_at - last.started_at, 0.001))
 
 
 def reproduce(url: str, shown: views.BuildView) -> str:

@@ -75,5 +75,9 @@ def test_a_page_draws_where_the_time_went(tmp_path: Path) -> None:
         assert abs(sum(each["share"] for each in answer["timeline"]) - 1) < 1e-6
         assert {each["job"] for each in answer["beside"]} >= {"lint", "tests (python=3.12)"}
         assert 'style="' not in page
+        running = await visitor.see(f"/builds/{told.running_build}")
+        assert "Step 2 of 2: <bdi>pytest</bdi>" in running
+        assert "which passed last, took 42 s" in running
+        assert 'max="42"' in running
 
     visit(told.world, tmp_path, act)

@@ -212,7 +212,7 @@ class Charts {
       },
       axes: [
         { ...axis, size: 18, gap: 2, values: since },
-        { ...axis, size: 58, gap: 3, splits: ends, values: told },
+        { ...axis, size: 66, gap: 3, splits: ends, values: told },
       ],
       series: [{}, ...kind.lines.map((line) => ({ label: line.name, stroke: () => tone(line.tone, root), width: 1.5, dash: line.dash, points: { show: false } }))],
       hooks: {
