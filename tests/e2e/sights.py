@@ -10,7 +10,7 @@ from collections.abc import Callable
 import fastapi
 
 import cupel.web
-from cupel.core.model import Change
+from cupel.core.model import Change, Machine, MachineState
 from fakes import afternoon, reviewed
 from fakes.busy import Busy
 
@@ -44,6 +44,12 @@ def _broken(told: Busy) -> int:
     """The change whose configuration can't be used."""
     rows = told.world.rows_of(Change).values()
     return next(row.id for row in rows if row.title == reviewed.MISCONFIGURED)
+
+
+def _held(told: Busy) -> int:
+    """A machine that is held."""
+    rows = told.world.rows_of(Machine).values()
+    return next(row.id for row in rows if row.state is MachineState.HELD)
 
 
 SIGHTS = (
@@ -91,9 +97,14 @@ SIGHTS = (
         lambda told: f"/builds/{told.failed_build}/artefacts/bench.csv",
     ),
     see("machines", "/machines", shown=True),
+    see("machine", "/machines/{id}", lambda told: f"/machines/{_held(told)}", shown=True),
     see("machine-delete", "/machines/{id}/delete", lambda told: "/machines/10/delete"),
+    see("host", "/hosts/{name}", lambda told: "/hosts/forge", shown=True),
+    see("holds", "/holds", shown=True),
+    see("hold-release", "/holds/{id}/release", lambda told: "/holds/1/release"),
     see("images", "/images", shown=True),
     see("image", "/images/{name}", lambda told: "/images/python"),
+    see("image-rollback", "/images/{name}/rollback", lambda told: "/images/python/rollback"),
     see("trends", "/trends", lambda told: "/trends?weeks=4", shown=True),
     see("grid", "/trends/tests", lambda told: "/trends/tests?green=1", shown=True),
     see("times", "/trends/tests", lambda told: "/trends/tests?view=times"),

@@ -7,6 +7,7 @@ those of other modules are called here too, so that every page has something to 
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,6 +41,7 @@ from cupel.host.messages import HostLoad
 from cupel.image import definition
 from cupel.image.catalogue import Catalogue
 from cupel.image.keeper import Keeper
+from cupel.log.loads import SPAN
 from cupel.report.results import kept
 from cupel.report.results.notes import Notes
 from cupel.store.memory import MemoryStore
@@ -140,6 +142,11 @@ def fill(served: Served, told: Busy) -> None:
     left.keep(served.artefacts, build, FILES)
     for each in (build, told.running_build):
         measured.measure(served.logs, each, told.world.now - 42, 33)
+    for number in range(180):
+        at = told.world.now - (180 - number) * SPAN
+        busy = 0.5 + 0.4 * math.sin(number / 21)
+        load = _load(16, 14 * busy, 0.71 * busy, 0.48, (30 * busy**3, 0.0, 3.0))
+        served.past_loads.note("forge", at, dataclasses.astuple(load))
     served.loads.update(
         forge=_load(16, 11.4, 0.71, 0.48, (12.0, 0.0, 3.0)),
         bellows=_load(8, 1.2, 0.22, 0.31, (0.0, 0.0, 0.0)),
