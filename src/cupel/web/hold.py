@@ -98,9 +98,10 @@ async def keep(request: fastapi.Request, id: int) -> Response:
     """Keep the machine of a build, from now on or once it has ended; scripts get no page for it."""
     here = site.of(request)
     who, fields = await here.form(request, Scope.WRITE)
+    given = fields.get("for", "").strip()
     wish = holds.Wish(
         build=id,
-        seconds=holds.seconds(fields.get("for", "")),
+        seconds=holds.seconds(given) if given else holds.SECONDS,
         reason=fields.get("reason", "").strip() or REASON,
     )
     await here.server.holds.ask(wish, who)

@@ -195,7 +195,13 @@ def test_machines_and_hosts(cupel: Command) -> None:
     assert "here  ✓ connected  1     4      any" in cupel("host", "list").out
     assert json.loads(cupel("host", "list", "--json").out)[0]["used"] == 1
     assert "image        sha256:abc" in cupel("machine", "show", "1223").out
-    assert "machine 1223" in cupel("host", "show", "here").out
+    host = cupel("host", "show", "here").out
+    assert "machine 1223" in host
+    assert "builds, " in host
+    assert "from the other hosts" in host or "other hosts to compare with" in host
+    shown = cupel("machine", "show", "1223").out
+    assert "STATE" in shown
+    assert "in use" in shown or "used" in shown
     for words in (
         ("machine", "show", "1223"),
         ("machine", "delete", "1223"),
