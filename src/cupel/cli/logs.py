@@ -28,6 +28,7 @@ BAD = ("failure", "timeout", "infra")
 @click.option("--failed", metavar="CHANGE", type=NUMBER, help="The failed builds of this change.")
 @click.option("--step", help="Only this step: its number or its name.")
 @click.option("--machine", metavar="NAME", help="Only this machine of a job that has several.")
+@click.option("--grep", metavar="TEXT", help="Only lines with this text, whatever its case.")
 @click.option("--times", is_flag=True, help="Put the time (UTC) before each line.")
 @click.option("--raw", is_flag=True, help="As printed, terminal escapes and all.")
 @output.json_option
@@ -41,6 +42,7 @@ def logs(
     failed: int | None,
     step: str | None,
     machine: str | None,
+    grep: str | None,
     times: bool,
     raw: bool,
     as_json: bool,
@@ -54,6 +56,8 @@ def logs(
     """
     if (number is None) == (failed is None):
         raise click.UsageError("say a BUILD, or --failed CHANGE")
+    if grep is not None and follow:
+        raise click.UsageError("--grep looks through what is there, --follow waits for more")
     printer = Printer(times=times, raw=raw, as_json=as_json)
     with session.client() as client:
         for build in [number] if number is not None else _failed(client, failed or 0):
@@ -70,7 +74,9 @@ def logs(
                 raise _no_machine(found, machine)
             printer.print(
                 line
-                for line in client.log(ran, follow=follow)
+                for line in (
+                    client.log(ran, follow=follow) if grep is None else client.find(ran, grep)
+                )
                 if (only is None or line.step == only) and machine in (None, line.machine)
             )
             if follow and client.build(build).verdict != "success":

@@ -271,6 +271,16 @@ def test_a_log_by_step_and_with_times(cupel: Command) -> None:
     assert (said.code, "1 install, 2 pytest" in said.err) == (2, True)
 
 
+def test_the_lines_of_a_log_that_have_a_text(cupel: Command) -> None:
+    write(cupel)
+    # (The text stands across a change of colour, and in the other case.)
+    assert cupel("logs", "223", "--grep", "TWO RED").out == "two red\n"
+    assert cupel("logs", "223", "--grep", "o", "--step", "2", "--raw").out.startswith("one\n")
+    assert cupel("logs", "223", "--grep", "nothing").out == ""
+    asked = cupel("logs", "223", "--grep", "o", "--follow")
+    assert (asked.code, "--grep looks through what is there" in asked.err) == (2, True)
+
+
 def test_a_log_as_json_lines(cupel: Command) -> None:
     write(cupel)
     lines = [json.loads(line) for line in cupel("logs", "223", "--json").out.splitlines()]

@@ -122,7 +122,9 @@ export class Painter {
     const step = this.about.steps.find((each) => each.number === fold.step);
     if (step?.state === "failure" || step?.state === "killed") {
       row.classList.add("is-bad");
-      button.append(step.state === "failure" ? " failed" : " killed");
+      const word = document.createElement("b");
+      word.textContent = step.state === "failure" ? "failed" : "killed";
+      button.append(word);
     }
     row.replaceChildren(button);
   }

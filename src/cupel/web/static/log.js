@@ -61,6 +61,7 @@ class Log {
 
   /** What is in each row: what is asked for, or all that is not folded away. */
   show() {
+    this.box.hidden = this.lines.total === 0;
     const only = this.search.shown(this.lines.total);
     const count = only ? only.count : this.folds.count;
     /** @param {number} at @returns {Item} */
@@ -167,6 +168,7 @@ class Log {
   /** What stands around the lines: how many there are, and whether they are followed. */
   say() {
     const { total } = this.lines;
+    this.box.style.setProperty("--digits", String(Math.max(3, String(total).length)));
     text("log-count", `${total.toLocaleString("en")} ${total === 1 ? "line" : "lines"}`);
     document.getElementById("log-empty")?.toggleAttribute("hidden", total > 0);
     const pill = document.getElementById("log-follow");
