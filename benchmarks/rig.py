@@ -55,6 +55,11 @@ class Figure:
 
 
 def arguments(doc: str) -> argparse.Namespace:
+    return parser(doc).parse_args()
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """What every benchmark can be told; one may add to it."""
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--quick", action="store_true", help="fewer runs, under a minute")
     parser.add_argument("--json", action="store_true", help="a list of figures, as JSON")
@@ -63,7 +68,7 @@ def arguments(doc: str) -> argparse.Namespace:
         type=Path,
         help="use this state directory, whose image may be built already, and keep it",
     )
-    return parser.parse_args()
+    return parser
 
 
 def tell(figures: Sequence[Figure], *, as_json: bool) -> None:
