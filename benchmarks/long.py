@@ -4,6 +4,7 @@ It is the real application on a real SQLite file, with the world of the tests. E
 standard input is something that happens: a change is renamed, stored and published, and the line
 that answers has the time at which the store had it.
 """
+# ruff: noqa: E402 - rig goes before others: it finds the environment that was set up
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
 
-import rig  # noqa: F401 - before others: it finds the environment that was set up
+import rig  # noqa: F401
 
 from cupel import serve
 from cupel.api import app as api
@@ -122,5 +123,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", type=int, help="changes in the queue")
     with tempfile.TemporaryDirectory(prefix="cupel-bench-") as place:
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(main(parser.parse_args().count, Path(place)))
+        asyncio.run(main(parser.parse_args().count, Path(place)))

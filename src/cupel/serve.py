@@ -10,6 +10,7 @@ import getpass
 import ipaddress
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -60,6 +61,10 @@ _RECONNECT = 1.0
 _FAREWELL = 5.0
 """Seconds that requests under way get when the server stops."""
 
+_IDLE = 40
+"""Seconds that a browser's connection is kept for its next request. Each of a crowd is told of
+news in less, and a new connection costs as much again as what is asked."""
+
 Say = Callable[[str], None]
 
 
@@ -73,11 +78,18 @@ def run(state: Path, listen: str | None, *, say: Say | None = None) -> None:
     logger.plainly()
     with keeping(state), sole_user(state) as held:
         config = configuration.load(held)
+        _allow_connections()
         if config.slots > 0:
             protection.spare_me()
             probe.can_isolate(probe.examine(held))
         with _listening(listen or config.listen) as door:
             asyncio.run(_serve(held, _settled(config, door), door, tell))
+
+
+def _allow_connections() -> None:
+    """Each open page takes a file or two, so take all that this process may have open."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def show(text: str) -> None:
@@ -234,6 +246,7 @@ def http(application: ASGIApp) -> _Server:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(_FAREWELL),
+            timeout_keep_alive=_IDLE,
             # Hosts alone speak it; they keep connections alive, and flowing, by themselves.
             ws="websockets-sansio",
             ws_max_size=1 << 20,

@@ -17,7 +17,7 @@ from cupel.web import site
 from cupel.web.herald import Herald
 from cupel.web.topic import Topic
 
-KEEPALIVE = 20.0
+KEEPALIVE = 30.0
 NOTICE = b"event: changed\ndata: 1\n\n"
 BEAT = ": still here\n\n"
 RETRY = "retry: 1000\n\n"

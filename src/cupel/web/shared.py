@@ -34,11 +34,11 @@ KEEP = 3.0
 STALE = 10.0
 """Seconds after which even a page that is overtaken is made anew, whatever it costs."""
 
-SHARE = 0.1
+SHARE = 0.04
 """The part of a core that making pages for everybody may take."""
 
-BURST = 0.5
-"""Seconds of a core that may be taken at once after a quiet while."""
+BURST = 0.3
+"""Seconds of a core that may be taken at once, after a quiet while."""
 
 LOOKS = 0.001
 """Seconds of a core that must be left for a page to be made that can wait."""
