@@ -69,7 +69,7 @@ def test_a_change_says_what_blocks_it_and_lives(tmp_path: Path) -> None:
         await expect(page.locator("svg.jobs g")).to_have_count(3)
         await expect(page.get_by_text("was LEVEL=1").first).to_be_visible()
         await page.get_by_role("link", name="Check").click()
-        await expect(page.get_by_text("of the patch set, on no state yet")).to_be_visible()
+        await expect(page.get_by_text("as the patch set has them")).to_be_visible()
 
     perform(tmp_path, act, prepare=lambda told: made.append(reviewed.make(told, tmp_path)))
 

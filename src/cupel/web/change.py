@@ -144,7 +144,7 @@ async def change(
             (history, attempts.matrix(history, everything=states == "all"))
             for history in shown.items
         ],
-        blames={cause.build: cause.blame.text for cause in shown.causes},
+        blames={cause.build: str(cause.blame.blame) for cause in shown.causes},
         problems=await views.problem_views(root, proved),
         arcs=graph.arcs(shown.chain),
         to_reproduce=to_reproduce(shown),

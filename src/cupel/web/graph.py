@@ -101,7 +101,7 @@ def jobs(frozen: Sequence[FrozenJobView]) -> Picture | None:
         boxes[base] = Box(
             x=depth * (BOX[0] + GAP[0]) + 1,
             y=row * (BOX[1] + GAP[1]) + 1,
-            name=shortened(base, 18),
+            name=shortened(base, 15),
             title=base,
             href=f"#job-{frozen.index(cells[0])}",
             count=len(cells),
