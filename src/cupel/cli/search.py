@@ -91,10 +91,8 @@ def _show(found: SearchView) -> None:
         _say(f"build {build.id}", f"{build.job} ({build.project}, {build.icon}){why}")
     for test in found.tests:
         _say(f"test in build {test.build}", f"{test.test} ({test.job}, {test.outcome})")
-    for each in found.projects:
-        _say("project", f"{each.name} ({each.text})")
-    for each in found.machines:
-        _say(each.name, each.text)
+    for each in (*found.projects, *found.machines):
+        _say(each.kind, f"{each.name} ({each.text})")
     if found.logs is not None:
         for log in found.logs.entries:
             _show_log(log)

@@ -27,6 +27,9 @@ router = fastapi.APIRouter(
     include_in_schema=False, route_class=PageRoute, dependencies=[site.READER]
 )
 
+FEW, MANY = 6, 50
+"""Rows of a kind that are shown: among all kinds, and of this kind alone."""
+
 _FRAME = Frame(section="/search")
 _LOGS = b"<!--logs-->"
 """Where in the page what logs have belongs. Nothing from outside can say so: it is escaped."""
@@ -101,6 +104,7 @@ async def page(
             narrowed,
             kinds=question.kinds,
             now=here.now(),
+            limit=FEW if len(question.kinds) > 1 else MANY,
         )
     response = await here.page(request, "search.html", _FRAME, **given)
     if "logs" not in question.kinds:

@@ -168,3 +168,12 @@ def test_a_time_is_a_date_or_how_long_ago() -> None:
     assert search.since("1970-01-02", 0.0) == 86_400.0
     with pytest.raises(UserError):
         search.since("soon", 0.0)
+
+
+def test_hosts_and_machines_lead_to_their_pages(tmp_path: Path) -> None:
+    hosts, machines, projects = look(
+        tmp_path, "/search?q=anvil", "/search?q=debian&kind=machines", "/search?q=nightjar"
+    )
+    assert 'href="/hosts/anvil"' in hosts
+    assert 'href="/machines/' in machines
+    assert 'href="/queue/nightjar"' in projects

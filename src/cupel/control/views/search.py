@@ -278,7 +278,7 @@ def _named(
 
 async def _projects(tx: Transaction, asked: Asked) -> list[FoundName]:
     return [
-        FoundName(name=row.name, text=", ".join(row.branches))
+        FoundName(kind="project", name=row.name, text=", ".join(row.branches))
         for row in await tx.select(Project, order="name")
         if search.fit(asked, [row.name])
     ]
@@ -287,13 +287,13 @@ async def _projects(tx: Transaction, asked: Asked) -> list[FoundName]:
 async def _machines(tx: Transaction, asked: Asked, limit: int) -> list[FoundName]:
     """Hosts by their names, and the machines there are now by their labels."""
     found = [
-        FoundName(name=row.name, text=f"host, {row.state}")
+        FoundName(kind="host", name=row.name, text=str(row.state))
         for row in await tx.select(Host, order="name")
         if search.fit(asked, [row.name])
     ]
     present = await tx.select(Machine, {"state": fleet.PRESENT}, descending=True)
     found += [
-        FoundName(name=f"machine {row.id}", text=f"{row.label}, {row.state}")
+        FoundName(kind="machine", name=str(row.id), text=f"{row.label}, {row.state}")
         for row in present
         if search.fit(asked, [row.label])
     ]

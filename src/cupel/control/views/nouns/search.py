@@ -28,8 +28,10 @@ class FoundTest(View):
 
 
 class FoundName(View):
-    """A project, a host or a machine; `text` says what it is like."""
+    """A `project`, a `host` or a `machine`, whose name is its number; `text` says what it is
+    like."""
 
+    kind: str
     name: str
     text: str
 
