@@ -99,6 +99,8 @@ async def charts_are_joined_to_the_log(page: Page) -> None:
     await over.click(position={"x": box["width"] * 0.25, "y": box["height"] / 2})
     sought = await page.evaluate("window.sought")
     assert abs(sought - (times[0] + 0.25 * (times[-1] - times[0]))) < 1
+    await page.locator("#log .l", has_text="test session starts").hover()
+    await expect(page.locator(".plots figcaption").first).to_contain_text("at ")
     await page.emulate_media(color_scheme="dark")  # they are drawn again, without a complaint
     await page.emulate_media(color_scheme="light")
 
