@@ -50,7 +50,7 @@ def _about(row: Row) -> tuple[object, ...]:
     return (
         *(getattr(item, name) for name in _SHOWN),
         None if lands is None else text.roughly(lands),
-        None if item.estimate is None else item.estimate.unknown,
+        None if item.estimate is None else (item.estimate.unknown, item.estimate.proved_by),
         row.picture,
         row.hidden,
     )

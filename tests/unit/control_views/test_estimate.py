@@ -193,6 +193,7 @@ def test_in_sets_an_item_lands_with_those_that_prove_it() -> None:
     story.passed(last, "lint")
     first, second = story.view().gate
     assert told(first).lands == told(second).lands == pytest.approx(50.0, abs=3.0)
+    assert (told(first).proved_by, told(second).proved_by) == (second.change, None)
 
 
 def test_what_others_run_keeps_their_machines(story: Story) -> None:

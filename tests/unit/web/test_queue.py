@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cupel.control.auth import Scope
-from cupel.core.model import Pipeline
+from cupel.core.model import PatchSet, Pipeline
 from fakes import busy, rows
 from fakes.long_queue import long_queue
 from fakes.rows import World
@@ -157,3 +157,24 @@ def test_items_without_a_state_will_stand_on_what_is_ahead(tmp_path: Path) -> No
     assert "will stand on what is ahead of it" in page
     assert 'class="gap"' in page
     assert first.buildset_id is not None
+
+
+def test_changes_that_need_each_other_say_so(tmp_path: Path) -> None:
+    world = World()
+    project = world.project("p", head=rows.oid("head"))
+    one = world.change(project, "one")
+    two = world.change(project, "two", depends_on=[one])
+    three = world.change(project, "three", depends_on=[two])
+    first = next(each for each in world.rows_of(PatchSet).values() if each.change_id == one.id)
+    world.put(rows.dataclasses.replace(first, depends_on=(two.id,)))
+    for change in (one, two, three):
+        world.item(change, Pipeline.GATE, onto=rows.oid("head"))
+    page = see(world, tmp_path, "/queue/p")
+    circles = [
+        re.sub(r"<[^>]*>", "", each)
+        for each in re.findall(r"<span>lands as one with .*?</span>", page)
+    ]
+    assert circles == [
+        "lands as one with #2, which need each other", "lands as one with #1, which need each other"
+    ]  # fmt: skip
+    assert page.count("<span>needs ") == 3

@@ -12,6 +12,7 @@ from cupel.cli.change import name_of
 from cupel.cli.live import seen
 from cupel.cli.live.seen import History, Load, Look, Snapshot
 from cupel.control.views import HostView, ItemView, JobView, QueueView
+from cupel.web.text import roughly
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -216,6 +217,9 @@ def _queue(queue: QueueView, width: int) -> Text:
     if head is not None and len(queue.heads) == 1 and width >= NARROW:
         line.append(f" at {head[:12]}", style="not bold dim")
     line.append(f"  {len(queue.gate)} in the gate", style="not bold dim")
+    if queue.gate and queue.estimate.empties is not None:
+        left = roughly(queue.estimate.empties)
+        line.append(f", empty in about {left}", style="not bold dim")
     if queue.rules.closed:
         line.append(f"  closed: {terminal.single(queue.rules.closed)}", style="bold magenta")
     return line
@@ -257,6 +261,8 @@ def _more(item: ItemView, width: int) -> list[Text]:
     if item.proof is not None and item.finished_at is None and item.proof.ahead:
         ahead = " ".join(f"+#{number}" for number in item.proof.ahead[-3:])
         said.append(f"proved on {item.branch} {ahead}")
+    if item.estimate is not None and item.estimate.lands is not None:
+        said.append(f"lands in about {roughly(item.estimate.lands)}")
     said.append(name_of(item.author))
     return _note(" · ".join(each for each in said if each), width)
 

@@ -184,6 +184,7 @@ class _Outlook:
         lands: Sequence[float | None],
     ) -> tuple[dict[int, ItemEstimateView], QueueEstimateView]:
         items: dict[int, ItemEstimateView] = {}
+        provers = _provers(entries)
         why: str | None = None
         for entry, when, landing in zip(entries, proved, lands, strict=True):
             if landing is None and not entry.out:
@@ -193,6 +194,7 @@ class _Outlook:
                 proved=when,
                 lands=None if closed else landing,
                 share=self._share(entry, when),
+                proved_by=provers.get(entry.item.id),
                 unknown=messages.TREE_CLOSED if closed else None if landing is not None
                 else entry.unknown or (messages.IN_DOUBT if entry.out else why),
             )  # fmt: skip
@@ -330,6 +332,18 @@ class _Outlook:
             return 1.0
         passed = 0.0 if entry.began is None else max(0.0, self.now - entry.began)
         return passed / max(passed + proved, 1e-9)
+
+
+def _provers(entries: Sequence[_Entry]) -> dict[int, int | None]:
+    """By the items that those behind them prove, the change of the nearest of these."""
+    found: dict[int, int | None] = {}
+    nearest: int | None = None
+    for entry in reversed(entries):
+        if entry.behind:
+            found[entry.item.id] = nearest
+        elif not entry.out:
+            nearest = entry.item.change_id
+    return found
 
 
 _BAD = frozenset({Verdict.FAILURE, Verdict.TIMEOUT, Verdict.INFRA, Verdict.SKIPPED})

@@ -15,6 +15,7 @@ from cupel.control.views.nouns.item import (
     ProofView,
     ReusedJobView,
 )
+from cupel.core import graph
 from cupel.core.model import (
     LIVE_ITEMS,
     Build,
@@ -204,6 +205,7 @@ def _item(
         author="" if change is None else change.author,
         topic=None if change is None else change.topic,
         needs=list(rows.needs.get(item.change_id or 0, ())),
+        together=_together(rows, item.change_id),
         commit=item.commit,
         position=item.position,
         state=item.state,
@@ -221,6 +223,14 @@ def _item(
         finished_at=item.finished_at,
         seconds=lookup.seconds(item.enqueued_at, item.finished_at, now) or 0.0,
     )
+
+
+def _together(rows: Rows, change: int | None) -> list[int]:
+    """The other changes of a circle of needs that the change is in."""
+    if change is None or change not in rows.needs:
+        return []
+    circle = graph.components(change, lambda number: rows.needs.get(number, ()))[-1]
+    return sorted(number for number in circle if number != change)
 
 
 def _alternative(

@@ -23,13 +23,15 @@ class ItemEstimateView(View):
     """In how many seconds an item is expected to be proved, and to land, if nothing fails.
 
     `share` is the part of its proof that is done, by time. What is null is not known; `unknown`
-    says why.
+    says why. Where a pass lands all that it holds, `proved_by` is the change behind it whose proof
+    is awaited for it too.
     """
 
     proved: float | None
     lands: float | None
     share: float | None
     unknown: str | None
+    proved_by: int | None = None
 
 
 class QueueEstimateView(View):

@@ -84,7 +84,8 @@ class ItemView(View):
 
     `status` is one of waiting, preparing, running, passed, failed, conflict, misconfigured,
     landing, landed, rejected, removed. `seconds` is from entering to the end, or to now. `needs`
-    are the changes that it needs, of any project. Only items of a gate that go on have an
+    are the changes that it needs, of any project; those `together` with it need each other in a
+    circle, and land as one. Only items of a gate that go on have an
     `estimate`, and those only in the view of their queue.
     """
 
@@ -98,6 +99,7 @@ class ItemView(View):
     author: str
     topic: str | None
     needs: list[int]
+    together: list[int]
     commit: str
     position: int
     state: ItemState
