@@ -37,7 +37,7 @@ async def by_keyboard(stage: Stage) -> None:
     await page.locator("h1").click()
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
-    await page.wait_for_url(f"**/builds/{stage.told.failed_build}**")
+    await page.wait_for_url(f"**/builds/{stage.told.failed_build}?q=**")
     assert "#L" in page.url
 
 

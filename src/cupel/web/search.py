@@ -56,6 +56,12 @@ class Question:
             return ("logs",)
         return (self.kind,) if self.kind in views.KINDS else views.KINDS
 
+    @property
+    def in_log(self) -> str:
+        """The same question of one log, as the pages of a build take it."""
+        flags = {name: 1 for name in ("regex", "case") if getattr(self, name)}
+        return "?" + urlencode({"q": self.q, **flags})
+
     def address(self, **other: Any) -> str:
         """This question with something else about it."""
         fields = dataclasses.asdict(self) | other

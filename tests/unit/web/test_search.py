@@ -54,7 +54,8 @@ def test_lines_of_logs_are_shown_where_they_stand(tmp_path: Path) -> None:
     told = busy.busy()
     (page,) = look(tmp_path, "/search?q=1+failed%2C+213+PASSED")  # which is coloured in the log
     assert "<mark>1 failed, 213 passed</mark> in 29.41s" in page
-    assert f'href="/builds/{told.failed_build}#L' in page
+    where = f'href="/builds/{told.failed_build}?q=1+failed%2C+213+PASSED#L'
+    assert where in page
     assert "<b>1 line</b> in 1 log." in page
     assert page.index("<mark>") < page.index("</main>")
 
@@ -159,6 +160,7 @@ def test_what_is_found_is_sent_as_it_is_found(
 def test_a_question_keeps_what_stands_in_the_address() -> None:
     asked = search.Question(q="a b", job="tests", regex=True)
     assert asked.address(before=7) == "?q=a+b&job=tests&regex=1&before=7"
+    assert asked.in_log == "?q=a+b&regex=1"
     assert asked.kinds == ("logs",)
     assert search.Question(kind="tests").kinds == ("tests",)
 
