@@ -43,7 +43,7 @@ def see(
 def _broken(told: Busy) -> int:
     """The change whose configuration can't be used."""
     rows = told.world.rows_of(Change).values()
-    return next(row.id for row in rows if row.title == reviewed.MISCONFIGURED)
+    return next(row.id for row in rows if row.title.startswith(reviewed.MISCONFIGURED))
 
 
 def _held(told: Busy) -> int:
@@ -66,23 +66,41 @@ SIGHTS = (
     see("changes", "/changes", shown=True),
     see("changes-all", "/changes", lambda told: "/changes?state=all"),
     see("change", "/changes/{id}", lambda told: f"/changes/{told.failing_change}", shown=True),
-    see("diff", "/changes/{id}/diff", lambda told: f"/changes/{told.failing_change}/diff"),
     see("change-misconfigured", "/changes/{id}", lambda told: f"/changes/{_broken(told)}"),
-    see("change-jobs", "/changes/{id}/jobs", lambda told: f"/changes/{told.failing_change}/jobs"),
+    see(
+        "change-jobs",
+        "/changes/{id}/jobs",
+        lambda told: f"/changes/{told.failing_change}/jobs",
+        shown=True,
+    ),
     see("jobs-misconfigured", "/changes/{id}/jobs", lambda told: f"/changes/{_broken(told)}/jobs"),
     see(
         "change-abandon",
         "/changes/{id}/abandon",
         lambda told: f"/changes/{told.failing_change}/abandon",
     ),
+    see(
+        "diff",
+        "/changes/{id}/diff",
+        lambda told: f"/changes/{told.failing_change}/diff",
+        shown=True,
+    ),
     see("change-rejected", "/changes/{id}", lambda told: f"/changes/{told.rejected_change}"),
     see("build", "/builds/{id}", lambda told: f"/builds/{told.failed_build}", shown=True),
     see("build-running", "/builds/{id}", lambda told: f"/builds/{told.running_build}"),
     see("build-infra", "/builds/{id}", lambda told: f"/builds/{told.infra_build}"),
     see("build-queued", "/builds/{id}", lambda told: f"/builds/{told.queued_build}"),
+    see("found", "/builds/{id}/found", lambda told: f"/builds/{told.failed_build}/found?q=lru"),
     see("terminal", "/builds/{id}/terminal", lambda told: f"/builds/{told.running_build}/terminal"),
-    see("compare", "/builds/{id}/compare", lambda told: f"/builds/{told.failed_build}/compare"),
-    see("tests", "/builds/{id}/tests", lambda told: f"/builds/{told.failed_build}/tests"),
+    see(
+        "compare",
+        "/builds/{id}/compare",
+        lambda told: f"/builds/{told.failed_build}/compare",
+        shown=True,
+    ),
+    see(
+        "tests", "/builds/{id}/tests", lambda told: f"/builds/{told.failed_build}/tests", shown=True
+    ),
     see(
         "test",
         "/builds/{id}/tests/{test}",
@@ -119,6 +137,9 @@ SIGHTS = (
 
 NOT_PAGES = {
     "/events/stream": "notices, as server-sent events",
+    "/builds/{id}/log/rows": "lines of a log, for the viewer",
+    "/builds/{id}/log/text": "lines of a log, for whoever copies them",
+    "/builds/{id}/log/search": "what of a log fits, as it is found",
     "/builds/{id}/used": "what machines used, for charts",
     "/builds/{id}/tail": "the tail of a log, as server-sent events",
     "/builds/{id}/picture/{path:path}": "a picture that a build left",

@@ -96,19 +96,21 @@ def perform(
     prepare: Callable[[busy.Busy], object] | None = None,
     parts: Callable[[MemoryStore], Mapping[str, Any]] = lambda _: {},
     fill: Callable[[Served, busy.Busy], object] | None = None,
+    now: Callable[[], float] = time.time,
+    port: int = 0,
 ) -> None:
     """Run `act` on a stage of its own; `prepare` adds to the world before anybody looks, `parts`
-    to what is served, and `fill` to its files."""
+    to what is served, and `fill` to its files. `now` is the server's clock."""
 
     async def run(listener: socket.socket) -> None:
-        told = busy.busy(time.time())
+        told = busy.busy(now())
         if prepare is not None:
             prepare(told)
         store = await told.world.store()
         served = fakes_served.served(
             store,
             directory,
-            time.time,
+            now,
             url=f"http://127.0.0.1:{listener.getsockname()[1]}",
             **parts(store),
         )
@@ -131,7 +133,7 @@ def perform(
                 server.should_exit = True
 
     _complaints.clear()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         try:
             asyncio.run(run(listener))
         except ExceptionGroup as several:  # of the task group: what the act itself raised

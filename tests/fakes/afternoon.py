@@ -7,47 +7,37 @@ those of other modules are called here too, so that every page has something to 
 from __future__ import annotations
 
 import dataclasses
-import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from cupel.config.image import ImageConfig
 from cupel.control.visits import Visits
 from cupel.core import results
 from cupel.core.coverage import FileCoverage
 from cupel.core.flake import Flake, FlakeProof
-from cupel.core.hold import Hold, HoldState
 from cupel.core.model import (
     Build,
     BuildState,
-    Change,
     ChangeState,
     Event,
     Host,
-    Item,
     ItemState,
-    Machine,
     MachineState,
     Pipeline,
-    Pool,
     Project,
     Reason,
-    Usage,
     Verdict,
 )
 from cupel.core.quarantine import Quarantine
 from cupel.core.results import Annotation, Level, Outcome, Result, Results
 from cupel.host.messages import HostLoad
-from cupel.image import definition
-from cupel.image.catalogue import Catalogue
-from cupel.image.keeper import Keeper
-from cupel.log.loads import SPAN
 from cupel.report.results import kept
 from cupel.report.results.notes import Notes
 from cupel.store.memory import MemoryStore
 from fakes import hostile as harm
 from fakes import left, measured, reviewed
 from fakes.busy import Busy
+from fakes.park import Park
 from fakes.rows import LINT, World, job, oid, steps
 from fakes.served import Served
 
@@ -111,7 +101,6 @@ SAID = Notes(
 )  # fmt: skip
 
 FILES = {
-    "junit/pytest.xml": b"<testsuite tests='213' failures='1'></testsuite>\n",
     "bench.csv": b"name,seconds\nget,0.0031\nset,0.0042\nevict,0.0107\n",
     "summary.md": b"# Cache sizes\n\nThe hit rate fell from **91 %** to 64 %.\n",
     "report.json": b'{"hits": 6421, "misses": 3579, "sizes": [128, 256]}\n',
@@ -122,10 +111,10 @@ def make(told: Busy, directory: Path) -> None:
     """Add an afternoon to the rows of a busy server; `directory` is for its repositories."""
     world = told.world
     reviewed.make(told, directory)
-    _shared_queue(world)
+    Park().prepare(told)
+    bellows = _machines(world)
+    _shared_queue(world, bellows)
     _own_changes(world)
-    _machines(world)
-    _holds(told)
     _flakes(world)
     _results(told)
     _events(world)
@@ -142,19 +131,14 @@ def fill(served: Served, told: Busy) -> None:
     left.keep(served.artefacts, build, FILES)
     for each in (build, told.running_build):
         measured.measure(served.logs, each, told.world.now - 42, 33)
-    for number in range(180):
-        at = told.world.now - (180 - number) * SPAN
-        busy = 0.5 + 0.4 * math.sin(number / 21)
-        load = _load(16, 14 * busy, 0.71 * busy, 0.48, (30 * busy**3, 0.0, 3.0))
-        served.past_loads.note("forge", at, dataclasses.astuple(load))
-    served.loads.update(
-        forge=_load(16, 11.4, 0.71, 0.48, (12.0, 0.0, 3.0)),
-        bellows=_load(8, 1.2, 0.22, 0.31, (0.0, 0.0, 0.0)),
-    )
+    served.loads["bellows"] = HostLoad(
+        cores=8, runnable=1.2, memory=64 << 30, available=50 << 30, disk=900 << 30,
+        disk_free=620 << 30, waits_cpu=0.0, waits_memory=0.0, waits_io=0.0,
+    )  # fmt: skip
 
 
-def on(directory: Path, *, hostile: bool = False) -> dict[str, Any]:
-    """How `stage.perform` plays on an afternoon whose files are in `directory`."""
+def on(directory: Path, *, hostile: bool = False, now: float | None = None) -> dict[str, Any]:
+    """How `stage.perform` plays on an afternoon whose files are in `directory`; today, or then."""
 
     def prepare(told: Busy) -> None:
         make(told, directory)
@@ -169,29 +153,21 @@ def on(directory: Path, *, hostile: bool = False) -> dict[str, Any]:
     return {
         "prepare": prepare,
         "fill": write,
-        "parts": lambda store: _parts(store, directory),
+        "parts": lambda store: _parts(store, directory, now or time.time()),
     }
 
 
-def _parts(store: MemoryStore, directory: Path) -> dict[str, Any]:
-    """What is served besides: images that the configuration names, and shells that nobody opens."""
-    named = [
-        definition.define(ImageConfig(name=name, tests=tests, refresh=7 * 86_400.0), "amd64")
-        for name, tests in (("python", ("python3 --version",)), ("browsers", ()))
-    ]
-    return {
-        "images": Keeper(Catalogue(directory / "images"), named=named),
-        "visits": Visits(store, cast("Engine", None)),
-    }
+def _parts(store: MemoryStore, directory: Path, now: float) -> dict[str, Any]:
+    """What is served besides: a park of machines, and shells that nobody opens."""
+    return {**Park().parts(directory, now), "visits": Visits(store, cast("Engine", None))}
 
 
-def _shared_queue(world: World) -> None:
-    """Three projects that land in one order, some changes across them."""
+def _shared_queue(world: World, host: Host) -> None:
+    """Three projects that land in one order, some changes across them, on a host of theirs."""
     queue = world.queue("platform", window=20)
     gateway = world.project("gateway", head=oid("gateway head"), queue=queue)
     billing = world.project("billing", head=oid("billing head"), queue=queue)
     shop = world.project("shop", head=oid("shop head"), queue=queue)
-    host = world.row(Host, 1)
     _landed_today(world, host, [(gateway, GATEWAY), (billing, BILLING), (shop, SHOP)])
     done, run = BuildState.FINISHED, BuildState.RUNNING
 
@@ -240,14 +216,17 @@ def _landed_today(world: World, host: Host, kinds: list[Any]) -> None:
     )  # fmt: skip
     for number, (title, author) in enumerate(titles):
         project, jobs = kinds[number % len(kinds)]
-        ended = 900.0 + 1500 * number
-        change = world.change(project, title, author, state=ChangeState.LANDED, age=ended + 4000)
+        ended, took = 900.0 + 1500 * number, 170.0 + 40 * (number * 5 % 7)
+        head = oid(f"{project.name} head") if number < len(kinds) else None
+        change = world.change(project, title, author, state=ChangeState.LANDED,
+                              age=ended + took + 420 + 60 * number)  # fmt: skip
         item = world.item(change, Pipeline.GATE, onto=oid("onto"), jobs=jobs, ended=ended,
-                          state=ItemState.LANDED, age=ended + 200 + 40 * number)  # fmt: skip
+                          state=ItemState.LANDED, age=ended + took, commit=head)  # fmt: skip
         for place, each in enumerate(jobs):
-            machine = world.machine(host, MachineState.GONE, age=ended + 190, gone=ended)
+            ran = 21.0 + 37 * place + 3 * number
+            machine = world.machine(host, MachineState.GONE, age=ended + 9 + ran, gone=ended)
             world.build(item, each.name, BuildState.FINISHED, Verdict.SUCCESS, machine=machine,
-                        ran=40.0 + 25 * place + 3 * number, ended=ended + 5)  # fmt: skip
+                        ran=ran, ended=ended + 5)  # fmt: skip
         world.event("change.landed", f"landed as {change.landed_commit}", ago=ended,
                     project=project.id, change=change.id)  # fmt: skip
 
@@ -260,6 +239,7 @@ def _own_changes(world: World) -> None:
     for name in ("tests (python=3.11)", "tests (python=3.12)", "lint"):
         world.build(item, name, BuildState.FINISHED, Verdict.SUCCESS, ended=6810)
     conflict = world.change(project, "Rename Cache.getsizeof", ADA, age=9100)
+    world.put(dataclasses.replace(conflict, wants_land=False, land_asked_at=None))
     world.item(conflict, Pipeline.GATE, onto=oid("base"), state=ItemState.REJECTED, age=3100,
                ended=3000, reason=Reason.CONFLICT, detail="conflicts in src/cache.py")  # fmt: skip
     broken = world.change(project, "Test on PyPy as well", ADA, approved=False, age=2300)
@@ -268,44 +248,13 @@ def _own_changes(world: World) -> None:
                detail=".cupel.yaml:14:9: the job tests has no machine; give it one")  # fmt: skip
 
 
-def _machines(world: World) -> None:
+def _machines(world: World) -> Host:
+    """A host more, with machines that nobody uses yet."""
     bellows = world.host("bellows", 8, detail="disk limits by quota: yes")
     for _ in range(3):
         world.machine(bellows, MachineState.READY, age=200)
     world.machine(bellows, MachineState.ERROR, age=300, detail="its network could not be made")
-    for label, ready, boot in (("debian-12", 3, 0.25), ("browsers", 1, 4.1)):
-        world.put(
-            Pool(id=world.id(Pool), label=label, ready=ready, ceiling=12, definition=label,
-                 boot=boot, arrivals=4.2, arrivals_at=world.now - 60, counted=140)
-        )  # fmt: skip
-
-
-def _holds(told: Busy) -> None:
-    """Ada looks into a failure on its machine, and Grace waits for the next."""
-    world = told.world
-    change = world.row(Change, told.rejected_change)
-    item = next(row for row in world.rows_of(Item).values() if row.change_id == change.id)
-    host = world.row(Host, 1)
-    machine = world.machine(host, MachineState.HELD, age=1700)
-    build = world.build(item, "tests (python=3.11)", BuildState.FINISHED, Verdict.FAILURE,
-                        machine=machine, ran=31.0, ended=1700,
-                        reason="step 'pytest' ended with exit status 1",
-                        steps=steps(world.now, 0, 1),
-                        usage=Usage(cpu_seconds=28.0, memory_peak=390 << 20))  # fmt: skip
-    hold = world.put(
-        Hold(id=world.id(Hold), owner="ada", reason="see what popitem leaves behind", left=0,
-             state=HoldState.FULL, seconds=7200, created_at=world.now - 1690, build_id=build.id,
-             expires_at=world.now + 5510, project_id=change.project_id)
-    )  # fmt: skip
-    kept_machine = world.row(Machine, machine.id)
-    world.put(
-        dataclasses.replace(kept_machine, hold_id=hold.id, held_until=world.now + 5510, visitors=1)
-    )
-    world.put(
-        Hold(id=world.id(Hold), owner="grace", reason="the next time the browsers hang", left=1,
-             state=HoldState.OPEN, seconds=3600, created_at=world.now - 8000, job="browsers",
-             expires_at=world.now + 78_400)
-    )  # fmt: skip
+    return bellows
 
 
 def _flakes(world: World) -> None:
@@ -361,15 +310,10 @@ def _events(world: World) -> None:
         row = world.event(kind, text, ago=ago, **about)
         if kind.startswith(("hold", "quarantine")):
             world.put(dataclasses.replace(world.row(Event, row.id), user="ada"))
+    events = world.rows_of(Event)
+    for number, row in zip(sorted(events), sorted(events.values(), key=_when), strict=True):
+        world.put(dataclasses.replace(row, id=number))
 
 
-def _load(
-    cores: int, runnable: float, memory: float, disk: float, waits: tuple[float, float, float]
-) -> HostLoad:
-    """How busy a host is; `memory` and `disk` are the parts that are in use."""
-    cpu, mem, io = waits
-    whole, room = 64 << 30, 900 << 30
-    return HostLoad(
-        cores=cores, runnable=runnable, memory=whole, available=int(whole * (1 - memory)),
-        disk=room, disk_free=int(room * (1 - disk)), waits_cpu=cpu, waits_memory=mem, waits_io=io,
-    )  # fmt: skip
+def _when(event: Event) -> float:
+    return event.at

@@ -28,6 +28,11 @@ REPLAY = 500
 async def list_all(
     cupel: Cupel,
     change: Annotated[int | None, fastapi.Query(description="Only about this change.")] = None,
+    project: Annotated[str | None, fastapi.Query(description="Only of this project.")] = None,
+    about: Annotated[
+        str | None,
+        fastapi.Query(description="Only what happens to these, such as `build` or `host`."),
+    ] = None,
     after: Annotated[
         int | None, fastapi.Query(description="Only newer ones, oldest first.")
     ] = None,
@@ -35,7 +40,10 @@ async def list_all(
     before: Before = None,
 ) -> views.Page[views.EventView]:
     async with cupel.store.read() as tx:
-        return await views.event_list(tx, after=after, before=before, change=change, limit=limit)
+        return await views.event_list(
+            tx, after=after, before=before, change=change, project=project, about=about,
+            limit=limit,
+        )  # fmt: skip
 
 
 @router.get(

@@ -21,7 +21,8 @@ async def login(
 ) -> Response:
     here = site.of(request)
     if token is None:
-        return await here.page(request, "login.html", Frame())
+        is_open = here.server.config.read == "anyone"
+        return await here.page(request, "login.html", Frame(), open=is_open)
     client = request.client.host if request.client else None
     session = await here.server.auth.redeem(token, client=client)
     response = RedirectResponse("/", status_code=303, headers={"Cache-Control": "no-store"})

@@ -48,7 +48,7 @@ def test_what_is_on_its_way_waits_as_the_queue_says(tmp_path: Path) -> None:
 
 def test_holds_quarantines_and_what_has_landed(tmp_path: Path) -> None:
     ada, _ = seen(tmp_path, "ada")
-    assert [hold.reason for hold in ada.holds] == ["see what popitem leaves behind"]
+    assert [hold.reason for hold in ada.holds] == ["why does it fail here alone?"]
     assert ada.quarantines == []
     grace, _ = seen(tmp_path, "grace")
     assert [each.test for each in grace.quarantines] == [afternoon.FLAKY]

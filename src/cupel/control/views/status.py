@@ -33,6 +33,9 @@ from cupel.core.model import (
 )
 from cupel.store.interface import Transaction
 
+SCANNED = 2_000
+"""Events that are read for a page of those that are about something."""
+
 
 def git_url(url: str, project: str) -> str:
     """The remote of a project on the server at `url`."""
@@ -114,19 +117,27 @@ async def event_list(
     after: int | None = None,
     before: int | None = None,
     change: int | None = None,
+    project: str | None = None,
+    about: str | None = None,
     limit: int = 100,
 ) -> Page[EventView]:
-    """Events, newest first; those after `after`, oldest first, if that is given."""
-    where = None if change is None else {"change_id": change}
+    """Events, newest first; those after `after`, oldest first, if that is given.
+
+    `about` is what the kind begins with: `build` is of all that happens to builds. A page of those
+    may have fewer than `limit`, and still have a `next`. Raises NotFound for the project.
+    """
+    where: dict[str, object] = {} if change is None else {"change_id": change}
+    if project is not None:
+        where["project_id"] = (await queue.named(tx, project)).id
     forward = after is not None
+    most = limit if about is None else SCANNED
     rows = await tx.select(
-        Event, where, descending=not forward, limit=limit + 1, after=after, before=before
+        Event, where, descending=not forward, limit=most + 1, after=after, before=before
     )
-    shown = rows[:limit]
-    return Page(
-        entries=await event_views(tx, shown),
-        next=shown[-1].id if len(rows) > limit else None,
-    )
+    fitting = [row for row in rows[:most] if about is None or row.kind.startswith(f"{about}.")]
+    shown = fitting[:limit]
+    last = shown[-1].id if len(fitting) > limit else rows[most - 1].id if len(rows) > most else None
+    return Page(entries=await event_views(tx, shown), next=last)
 
 
 async def event_views(tx: Transaction, rows: list[Event]) -> list[EventView]:
