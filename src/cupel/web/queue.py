@@ -177,7 +177,7 @@ async def ask_to_dequeue(
         queue=shown,
         change=about,
         place=places.index(change) + 1 if change in places else None,
-        on_it=[item.change for item in shown.gate if item.proof and change in item.proof.ahead],
+        on_it=row.standing_on(change, shown.gate),
         needing=[item.change for item in shown.gate if change in item.needs],
     )
 

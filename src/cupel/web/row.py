@@ -138,3 +138,16 @@ def nodes(items: Sequence[ItemView]) -> list[Node]:
         if not bad:
             last = item.id
     return found
+
+
+def standing_on(change: int, items: Sequence[ItemView]) -> list[ItemView]:
+    """Those of a gate whose state holds a change that is ahead of them."""
+    holding: set[int] = set()
+    found = []
+    for item, node in zip(items, nodes(items), strict=True):
+        if item.change == change:
+            holding.add(item.id)
+        elif not node.to_be and node.parent in holding:
+            holding.add(item.id)
+            found.append(item)
+    return found

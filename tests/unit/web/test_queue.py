@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from cupel.control.auth import Scope
 from cupel.core.model import PatchSet, Pipeline
 from fakes import busy, rows
@@ -40,43 +38,38 @@ def numbers(page: str) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("query", "shown"),
-    [
-        ("", [4, 5, 6, 7, 8, 9]),
-        ("text=%236", [6]),
-        ("text=LISKOV", [5]),
-        ("text=nothing+like+it", []),
-        ("author=Ada+Lovelace", [4, 8]),
-        ("state=failed", [6]),
-        ("state=running&author=Grace+Hopper", [7]),
-        ("job=lint", [4, 5, 6, 7, 8]),
-        ("project=nightjar", []),
-        ("project=&state=&group=", [4, 5, 6, 7, 8, 9]),
-        ("group=author", [4, 8, 5, 6, 7, 9]),
-    ],
-)
-def test_the_address_says_what_is_shown(query: str, shown: list[int], tmp_path: Path) -> None:
-    page = see(busy.busy().world, tmp_path, f"/queue/cachetools?{query}")
-    assert numbers(page) == shown
-    hidden = "shown; <a" in page
-    assert hidden == (len(shown) < 6)
+SHOWN = {
+    "": [4, 5, 6, 7, 8, 9],
+    "text=%236": [6],
+    "text=LISKOV": [5],
+    "text=nothing+like+it": [],
+    "author=Ada+Lovelace": [4, 8],
+    "state=failed": [6],
+    "state=running&author=Grace+Hopper": [7],
+    "job=lint": [4, 5, 6, 7, 8],
+    "project=nightjar": [],
+    "project=&state=&group=": [4, 5, 6, 7, 8, 9],
+    "group=author": [4, 8, 5, 6, 7, 9],
+}
+
+REFUSED = {
+    "state=sausages": (400, "`state=sausages` is not something to choose"),
+    "group=colour": (400, "One of project, author, topic"),
+    "text=" + "x" * 201: (400, "`text` is 201 characters long"),
+    "branch=nope": (404, "guarded branch nope"),
+}
 
 
-@pytest.mark.parametrize(
-    ("query", "said"),
-    [
-        ("state=sausages", "`state=sausages` is not something to choose"),
-        ("group=colour", "One of project, author, topic"),
-        ("text=" + "x" * 201, "`text` is 201 characters long"),
-        ("branch=nope", "guarded branch nope"),
-    ],
-)
-def test_what_cannot_be_chosen_is_refused_with_what_can(
-    query: str, said: str, tmp_path: Path
-) -> None:
-    status = 404 if query.startswith("branch") else 400
-    assert said in see(busy.busy().world, tmp_path, f"/queue/cachetools?{query}", status)
+def test_the_address_says_what_is_shown_and_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> None:
+        for query, shown in SHOWN.items():
+            page = await visitor.see(f"/queue/cachetools?{query}")
+            assert numbers(page) == shown, query
+            assert ("shown; <a" in page) == (len(shown) < 6), query
+        for query, (status, said) in REFUSED.items():
+            assert said in await visitor.see(f"/queue/cachetools?{query}", status)
+
+    visit(busy.busy().world, tmp_path, act)
 
 
 def test_projects_and_branches_are_chosen_where_all_queues_are(tmp_path: Path) -> None:
@@ -135,6 +128,16 @@ def test_a_change_is_moved_and_taken_out_by_those_who_may(tmp_path: Path) -> Non
         assert answer.status_code == 404
 
     visit(busy.busy().world, tmp_path, act)
+
+
+def test_who_takes_a_change_out_is_told_how_many_stand_on_it(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> str:
+        await visitor.log_in(Scope.WRITE)
+        return await visitor.see("/queue/platform/dequeue?change=12")
+
+    page = visit(long_queue(30, machines=8), tmp_path, act)
+    assert "It is number 2 of 30" in page
+    assert "28 behind it are proved on it" in page
 
 
 def test_a_change_that_is_in_no_gate_is_not_taken_out(tmp_path: Path) -> None:
