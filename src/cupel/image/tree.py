@@ -226,7 +226,8 @@ def read_manifest(path: Path) -> dict[str, Entry]:
 
 
 def packages(tree: Path) -> dict[str, str]:
-    """The packages that dpkg or apk has installed in a tree, with their versions."""
+    """The packages that are installed in a tree, with their versions: those of dpkg or apk, and of
+    Python, as `python NAME`, those that no such package brought."""
     found: dict[str, str] = {}
     for path, name, version, mark in (
         ("var/lib/dpkg/status", "Package: ", "Version: ", "Status: install ok installed"),
@@ -238,7 +239,26 @@ def packages(tree: Path) -> dict[str, str]:
                 named = _value(lines, name)
                 if named is not None and (not mark or mark in lines):
                     found[named] = _value(lines, version) or ""
+    found |= {f"python {name}": version for name, version in _distributions(tree)}
     return dict(sorted(found.items()))
+
+
+_PYTHONS = (
+    "usr/local/lib/python3*/*-packages/*.dist-info",
+    "usr/lib/python3*/site-packages/*.dist-info",
+    "opt/*/lib/python3*/site-packages/*.dist-info",
+    "root/.local/lib/python3*/site-packages/*.dist-info",
+)
+"""Where pip and its like install for all; Debian's own are in `dist-packages` of /usr/lib."""
+
+
+def _distributions(tree: Path) -> Iterator[tuple[str, str]]:
+    """Python's packages by their directories, `NAME-VERSION.dist-info` (PEP 376, 427)."""
+    for pattern in _PYTHONS:
+        for path in _matches(tree, pattern.split("/")):
+            name, dash, version = path.name.removesuffix(".dist-info").rpartition("-")
+            if dash:
+                yield name.replace("_", "-").lower(), version
 
 
 def _value(lines: list[str], key: str) -> str | None:

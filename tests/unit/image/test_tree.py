@@ -88,6 +88,23 @@ def test_what_varies_is_gone_and_the_rest_is_listed(tmp_path: Path) -> None:
     assert tree.packages(root) == {"git": "1:2"}
 
 
+def test_packages_of_python_are_known_where_pip_has_put_them(tmp_path: Path) -> None:
+    for place in (
+        "usr/local/lib/python3.11/dist-packages/typing_extensions-4.12.2.dist-info",
+        "opt/venv/lib/python3.13/site-packages/Jinja2-3.1.4.dist-info",
+        "usr/lib/python3/dist-packages/PyYAML-6.0.dist-info",  # Debian's own: dpkg has it
+        "usr/local/lib/python3.11/dist-packages/odd.dist-info",
+    ):
+        (tmp_path / place).mkdir(parents=True)
+    outside = tmp_path / "outside" / "evil-1.dist-info"
+    outside.mkdir(parents=True)
+    (tmp_path / "opt" / "link").symlink_to(tmp_path / "outside")
+    assert tree.packages(tmp_path) == {
+        "python jinja2": "3.1.4",
+        "python typing-extensions": "4.12.2",
+    }
+
+
 def test_no_link_leads_the_cleaning_out_of_the_tree(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

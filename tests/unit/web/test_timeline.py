@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from cupel.control.views import AttemptView, SpanView
@@ -60,6 +61,39 @@ def test_among_very_many_jobs_ones_own_is_shown() -> None:
     shown = timeline.lanes(many, 150, 100.0)
     assert len(shown) == timeline.BESIDE + 1
     assert shown[-1].build.id == 150
+
+
+def test_who_may_can_do_what_a_build_is_in_need_of(tmp_path: Path) -> None:
+    told = busy.busy()
+
+    async def act(visitor: Visitor) -> None:
+        failed, running = f"/builds/{told.failed_build}", f"/builds/{told.running_build}"
+        words = ("Run again", "Run all jobs again", "Hold the machine", "Stop it", "terminal")
+        nobody = await visitor.see(failed) + await visitor.see(running)
+        assert not any(word in nobody for word in words)
+        await visitor.log_in()
+        done, goes_on = await visitor.see(failed), await visitor.see(running)
+        assert [word in done for word in words] == [True, True, False, False, False]
+        assert [word in goes_on for word in words] == [False, False, True, True, True]
+        assert "/queue/cachetools/dequeue?change=5" in goes_on
+        assert "Delete the machine" not in goes_on  # that is for administrators
+
+    visit(told.world, tmp_path, act)
+
+
+def test_everything_is_run_again_if_that_is_asked_for(tmp_path: Path) -> None:
+    told = busy.busy()
+
+    async def act(visitor: Visitor) -> None:
+        token = await visitor.log_in()
+        for query, everything in (("", False), ("?all=yes", True)):
+            address = f"/builds/{told.failed_build}/retry{query}"
+            with contextlib.suppress(AttributeError):  # the command remembers, and makes nothing
+                await visitor.client.post(address, data={"csrf": token})
+            asked = visitor.served.commands.asked[-1]
+            assert asked == ("retry_build", told.failed_build, "ada", everything)
+
+    visit(told.world, tmp_path, act)
 
 
 def test_a_page_draws_where_the_time_went(tmp_path: Path) -> None:
