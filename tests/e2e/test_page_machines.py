@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from playwright.async_api import Page, expect
 
 from cupel.control.auth import Scope
 from cupel.core.model import Event, Machine, MachineState
+from cupel.web import shared
 from e2e.stage import NEEDS_CHROMIUM, Stage, perform
 from fakes.busy import Busy
 from fakes.park import Park
@@ -89,7 +91,14 @@ def test_pools_hosts_and_machines_on_one_page(tmp_path: Path) -> None:
         await page.goto("/machines?label=no-such")
         await expect(page.get_by_text("There is no pool no-such")).to_be_visible()
 
+        await page.clock.install()
         await page.goto("/machines")
+        await expect(forge).to_contain_text("5.3 for 8 cores")
+        busier = dataclasses.replace(stage.served.loads["forge"], runnable=7.7)
+        stage.served.loads["forge"] = busier
+        await asyncio.sleep(shared.KEEP)
+        await page.clock.fast_forward(25_000)
+        await expect(forge).to_contain_text("7.7 for 8 cores")
         async with stage.served.store.write() as tx:
             row = await tx.get(Machine, park.used_machine)
             assert row is not None

@@ -74,4 +74,5 @@ def _held(machine: Machine, build: Build | None, host: str, now: float) -> HeldV
         seconds_left=max(until - now, 0.0),
         visitors=machine.visitors,
         command=fleet.command(machine) or "",
+        part=machine.part,
     )

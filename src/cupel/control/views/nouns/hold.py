@@ -7,7 +7,8 @@ from cupel.core.hold import HoldState
 
 
 class HeldView(View):
-    """A machine that is held: `until` when, and how to get into it."""
+    """A machine that is held: `until` when, and how to get into it. `part` is its name in a build
+    that has several."""
 
     machine: int
     build: int | None
@@ -18,6 +19,7 @@ class HeldView(View):
     seconds_left: float
     visitors: int
     command: str
+    part: str = ""
 
 
 class HoldView(View):
