@@ -25,6 +25,7 @@ from cupel.control import auth
 from cupel.web import compress
 from cupel.web.budget import Budget
 from cupel.web.herald import Herald
+from cupel.web.meter import Metered
 from cupel.web.parts import Versions
 from cupel.web.topic import Topic
 
@@ -206,16 +207,20 @@ class Shared:
         headers = Headers(scope=scope)
         inner = {**scope, _OFFER: offer, "headers": _without_have(scope)}
         try:
-            began, at = self._spent(), self._clock()
-            await self._app(inner, receive, capture)
+            at = self._clock()
+            work = Metered(self._answered(inner, receive, capture), self._spent)
+            await work
+            self._budget.spend(work.cost, self._clock())
             entry = await capture.entry(at)
-            self._budget.spend(self._spent() - began, self._clock())
             if entry is not None:
                 self._keep(key, entry)
                 self._land(key, flight, kept=True)
                 await entry.answer(headers, send, self._versions)
         finally:
             self._land(key, flight, kept=False)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
     def _land(self, key: Key, flight: asyncio.Future[bool], *, kept: bool) -> None:
         """Let those go on who wait: to what is kept, or to the application by themselves."""
