@@ -24,7 +24,7 @@ from cupel.web.topic import Topic
 GAP = 0.25
 """Seconds within which a page is not told twice: the first notice is sent at once."""
 
-RATE = 60.0
+RATE = 40.0
 """Notices a second, of all pages together: each makes a browser ask for something."""
 
 BURST = 25.0

@@ -35,7 +35,7 @@ KEEP = 3.0
 STALE = 10.0
 """Seconds after which even a page that is overtaken is made anew, whatever it costs."""
 
-SHARE = 0.04
+SHARE = 0.03
 """The part of a core that making pages for everybody may take."""
 
 BURST = 0.3

@@ -133,7 +133,7 @@ def test_a_crowd_is_told_one_after_the_other() -> None:
             counts.append(sum([await anext(stream) == live.NOTICE for stream in streams]))
         return counts
 
-    assert run(act) == [herald.BURST, 6, herald.BURST, 4]
+    assert run(act) == [herald.BURST, 4, herald.BURST, 6]
 
 
 def test_a_crowd_does_not_come_back_at_the_same_time() -> None:
@@ -144,7 +144,7 @@ def test_a_crowd_does_not_come_back_at_the_same_time() -> None:
             await anext(stream)
         return alone, told.herald.retry()
 
-    assert run(act) == ("retry: 1000\n\n", "retry: 9333\n\n")
+    assert run(act) == ("retry: 1000\n\n", "retry: 13500\n\n")
 
 
 def test_everybody_is_let_go_at_the_end() -> None:
