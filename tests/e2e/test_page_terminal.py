@@ -33,6 +33,7 @@ from e2e import server as serving
 from e2e.conftest import Project as Gated
 from e2e.server import Server, wait_for
 from e2e.stage import CHROMIUM, FLAGS, NEEDS_CHROMIUM, Stage, perform
+from e2e.test_sweep import axe
 from fakes.busy import Busy
 
 pytestmark = [pytest.mark.e2e, NEEDS_CHROMIUM]
@@ -163,7 +164,7 @@ def test_a_shell_is_typed_at_resized_and_left(tmp_path: Path) -> None:
         rows, columns = shells.sizes[-1]
         assert rows < first[0]
         assert columns < first[1]
-        await page.get_by_role("button", name="Larger text").click()
+        await page.get_by_role("button", name="Larger").click()
         await page.wait_for_timeout(200)
         assert shells.sizes[-1][1] < columns
 
@@ -215,6 +216,7 @@ def test_what_a_machine_prints_harms_nobody_and_several_lines_are_asked_about(
         await paste(page, "one\r\ntwo\x1b[201~\n")
         dialog = page.get_by_role("dialog")
         await expect(dialog.get_by_role("heading")).to_have_text("Paste 2 lines?")
+        assert await axe(page) == []
         await dialog.get_by_role("button", name="Do not").click()
         assert b"two" not in shells.typed
         await paste(page, "one\r\ntwo\x1b[201~\n")
@@ -224,6 +226,7 @@ def test_what_a_machine_prints_harms_nobody_and_several_lines_are_asked_about(
         await paste(page, "single")
         await expect(screen(page)).to_contain_text("single")
 
+        assert await axe(page) == []
         await page.keyboard.press("Control+Shift+F6")
         await expect(page.get_by_role("button", name="Copy")).to_be_focused()
         await page.get_by_label("For a screen reader").check()
