@@ -24,8 +24,8 @@ from cupel.log.query import Query
 MOST = 4 * 4096
 """Lines of a chunk."""
 
-MOST_BYTES = 2 << 20
-"""Bytes of text of a chunk, unless one line has more."""
+MOST_BYTES = 256 << 10
+"""Bytes of text of a chunk, unless one line has more: as much as a processor's cache holds."""
 
 BLOCK = 4096
 """Lines that a result speaks of together."""
@@ -101,7 +101,8 @@ class Chunk:
 
 
 def _is_plain(text: bytes) -> bool:
-    return len(text.translate(None, _CONTROLS)) == len(text)
+    # (To look for each of them is several times quicker than for any, as hardly any is there.)
+    return not any(map(text.__contains__, _CONTROLS))
 
 
 def _without_styles(text: bytes) -> bytes:

@@ -194,6 +194,19 @@ async def some_rows(
     return JSONResponse(said, headers=FOREVER if len(lines) == count else NEVER)
 
 
+@router.get("/builds/{id}/log/outline")
+async def outline(request: fastapi.Request, id: int) -> Response:
+    """The folds, as tuples of what `FoldView` has: there may be very many of them."""
+    here = site.of(request)
+    async with here.server.store.read() as tx:
+        build = await views.build_row(tx, id)
+    made = await here.server.logs.outline(id)
+    folds = [tuple(fold) for fold in views.folds(build, made)]
+    said = {"lines": made.lines, "folds": folds}
+    is_over = build.state is BuildState.FINISHED
+    return JSONResponse(said, headers=FOREVER if is_over else NEVER)
+
+
 @router.get("/builds/{id}/log/text")
 async def text(
     request: fastapi.Request,

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cupel.errors import UserError
@@ -42,6 +42,7 @@ def write(directory: Path, writes: list[tuple[str, float, bytes]]) -> LogReader:
     return LogReader(directory, lambda: None)
 
 
+@settings(deadline=None)
 @given(WRITES, st.sampled_from(["a", "b b", "é", "a$", "^b", "[^a]", r"\s", ""]), st.booleans())
 def test_what_fits_is_what_python_finds_in_each_line_that_is_shown(
     tmp_path_factory, writes, pattern, only_err
@@ -59,6 +60,7 @@ def test_what_fits_is_what_python_finds_in_each_line_that_is_shown(
     assert found == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 20_000), unique=True).map(sorted), st.integers(1, 40))
 def test_messages_say_every_line_however_many_there_are(numbers, pieces):
     tally, said = sweep.Tally(), {}

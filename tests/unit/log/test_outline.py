@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cupel.log import append, outline, sweep
@@ -38,6 +38,7 @@ def shape(directory: Path, *lines: str) -> list[tuple[str, str, int, int | None]
     return [(f.kind, f.title, f.first, f.last) for f in made(directory).folds]
 
 
+@settings(deadline=None)
 @given(LOGS)
 def test_folds_are_well_nested(tmp_path_factory, lines):
     directory = tmp_path_factory.mktemp("log")
@@ -59,6 +60,7 @@ def test_folds_are_well_nested(tmp_path_factory, lines):
     assert not steps or (steps[0].first, steps[-1].last) == (0, None)
 
 
+@settings(deadline=None)
 @given(LOGS, st.data())
 def test_it_is_the_same_whatever_the_pieces_that_a_log_comes_in(tmp_path_factory, lines, data):
     whole, pieces = tmp_path_factory.mktemp("log"), tmp_path_factory.mktemp("log")

@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cupel.errors import UserError
@@ -25,6 +25,7 @@ def found(wanted: Query, lines: list[str]) -> list[int]:
     return list(query.finder(wanted)("\n".join(lines), len(lines)))
 
 
+@settings(deadline=None)
 @given(st.lists(ATOMS, min_size=1, max_size=4).map("".join), LINES, st.booleans(), st.booleans())
 @example(r"\B", ["", "a"], True, False)
 @example(r"a\s*b", ["a", "b"], True, False)
@@ -43,6 +44,7 @@ def test_a_pattern_fits_lines_as_if_each_were_alone(
     assert found(wanted, lines) == [at for at, line in enumerate(lines) if alone.search(line)]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abBk .ſé", min_size=1, max_size=3), LINES, st.booleans(), st.booleans())
 def test_a_text_fits_where_its_pattern_does(
     text: str, lines: list[str], case: bool, word: bool

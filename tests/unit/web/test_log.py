@@ -219,6 +219,17 @@ def test_rows_are_harmless_and_kept_by_browsers_once_they_are_all_there(tmp_path
     written_to_a_build(tmp_path, act)
 
 
+def test_the_outline_that_scripts_get_says_what_the_api_says(tmp_path: Path) -> None:
+    async def act(visitor: Visitor, build: int) -> None:
+        answer = await visitor.client.get(f"/builds/{build}/log/outline")
+        assert "immutable" in answer.headers["cache-control"]
+        told = json.loads(await visitor.see(f"/api/builds/{build}/log/outline"))
+        assert answer.json()["folds"] == [list(fold.values()) for fold in told["folds"]]
+        assert [fold[1] for fold in answer.json()["folds"]] == ["The machine", "install", "pytest"]
+
+    written_to_a_build(tmp_path, act)
+
+
 def test_text_is_what_lines_show(tmp_path: Path) -> None:
     async def act(visitor: Visitor, build: int) -> None:
         text = await visitor.see(f"/builds/{build}/log/text?from=600&count=99")

@@ -47,6 +47,7 @@ from cupel.control.views.image import image_list as image_list
 from cupel.control.views.image import image_past as image_past
 from cupel.control.views.image import image_view as image_view
 from cupel.control.views.label import label_list as label_list
+from cupel.control.views.log import folds as folds
 from cupel.control.views.log import found_view as found_view
 from cupel.control.views.log import log_line as log_line
 from cupel.control.views.log import log_lines as log_lines

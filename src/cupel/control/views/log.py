@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cupel.control.views.nouns.log import (
     FoldView,
@@ -74,8 +75,28 @@ def moment_view(reader: LogReader, time: float) -> MomentView:
     return MomentView(line=found[0].number if found else None, at=found[0].at if found else None)
 
 
+class FoldRow(NamedTuple):
+    """What a `FoldView` says, for those who are told of many."""
+
+    kind: str
+    title: str
+    step: int | None
+    depth: int
+    first: int
+    last: int | None
+    open: bool
+
+
 def outline_view(build: Build, outline: Outline) -> OutlineView:
-    """The outline, in which the last step is open, where a build fails if it does.
+    return OutlineView(
+        lines=outline.lines,
+        cut=outline.is_cut,
+        folds=[FoldView(**row._asdict()) for row in folds(build, outline)],
+    )
+
+
+def folds(build: Build, outline: Outline) -> list[FoldRow]:
+    """The folds, of which the last step is open: that is where a build fails if it does.
 
     So is the last part that is marked in it, unless the build has passed.
     """
@@ -85,13 +106,7 @@ def outline_view(build: Build, outline: Outline) -> OutlineView:
     if build.verdict is not Verdict.SUCCESS:
         shown |= _last_parts(outline.folds, steps[last].first if steps else 0)
     names = {number: step.name for number, step in enumerate(build.steps)}
-    return OutlineView(
-        lines=outline.lines,
-        cut=outline.is_cut,
-        folds=[
-            _fold_view(fold, names, (fold.depth, fold.first) in shown) for fold in outline.folds
-        ],
-    )
+    return [_row(fold, names, (fold.depth, fold.first) in shown) for fold in outline.folds]
 
 
 def _last_parts(folds: Sequence[Fold], step: int) -> set[tuple[int, int]]:
@@ -105,8 +120,8 @@ def _last_parts(folds: Sequence[Fold], step: int) -> set[tuple[int, int]]:
     return set(inside.items())
 
 
-def _fold_view(fold: Fold, names: dict[int, str], shown: bool) -> FoldView:
-    return FoldView(
+def _row(fold: Fold, names: dict[int, str], shown: bool) -> FoldRow:
+    return FoldRow(
         kind=fold.kind,
         title=names.get(fold.step, MAKING) if fold.kind == "step" else fold.title,
         step=None if fold.step == index.NO_STEP else fold.step + 1,

@@ -15,6 +15,12 @@
  * @typedef {{ row: number, line: number, count: number, head: Fold | null }} Run
  */
 
+/**
+ * A fold as the server tells of it.
+ * @typedef {[kind: Fold["kind"], title: string, step: number | null, depth: number, first: number,
+ *   last: number | null, open: boolean]} Told
+ */
+
 export class Folds {
   /** @param {number} total */
   constructor(total) {
@@ -30,18 +36,24 @@ export class Folds {
     this.runs = [];
     /** @type {Map<number, Fold>} the inner ones, by their first line */
     this.titles = new Map();
+    /** @type {Map<number | null, Fold>} */
+    this.steps = new Map();
     this.count = 0;
     this.lay();
   }
 
   /**
-   * @param {Fold[]} folds as the server lists them
+   * @param {Told[]} told in their order
    * @param {number} total
    */
-  set(folds, total) {
-    this.folds = folds;
+  set(told, total) {
+    this.folds = told.map(([kind, title, step, depth, first, last, open]) => ({ kind, title, step, depth, first, last, open }));
     this.titles = new Map();
-    for (const fold of folds) if (fold.kind !== "step") this.titles.set(fold.first, fold);
+    this.steps = new Map();
+    for (const fold of this.folds) {
+      if (fold.kind !== "step") this.titles.set(fold.first, fold);
+      else if (!this.steps.has(fold.step)) this.steps.set(fold.step, fold);
+    }
     this.total = total;
     this.lay();
   }

@@ -141,7 +141,7 @@ export class Painter {
         return since(at - (this.about.began ?? at));
       case "step": {
         const said = this.about.steps.find((each) => each.number === step + 1)?.at;
-        const first = this.folds.folds.find((fold) => fold.kind === "step" && fold.step === step + 1)?.first;
+        const first = this.folds.steps.get(step < 0 ? null : step + 1)?.first;
         const began = said ?? (first === undefined ? undefined : this.lines.get(first)?.[0]);
         return began === undefined || began === null ? "" : since(at - began);
       }

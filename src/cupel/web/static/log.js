@@ -11,7 +11,6 @@ import { register } from "./keys.js";
 import { refresh } from "./live.js";
 import { PatientSource } from "./stream.js";
 
-/** @typedef {import("./log-folds.js").Fold} Fold */
 /** @typedef {import("./log-folds.js").Item} Item */
 
 /**
@@ -88,9 +87,9 @@ class Log {
 
   /** @param {boolean} [toLine] whether a line was asked for by the address */
   async outline(toLine = false) {
-    const answer = await fetch(`${this.api}/outline`);
+    const answer = await fetch(`/builds/${this.about.build}/log/outline?v=${this.about.version}`);
     if (!answer.ok) return;
-    const outline = /** @type {{ folds: Fold[], lines: number }} */ (await answer.json());
+    const outline = /** @type {{ folds: import("./log-folds.js").Told[], lines: number }} */ (await answer.json());
     const top = this.topLine();
     this.lines.total = Math.max(this.lines.total, outline.lines);
     this.folds.set(outline.folds, this.lines.total);
@@ -145,9 +144,9 @@ class Log {
       this.outlining = 0;
       this.search.more();
       const { folds } = this;
-      const last = folds.folds.filter((fold) => fold.kind === "step").at(-1);
+      const last = [...folds.steps.keys()].at(-1);
       const step = some.rows.at(-1)?.[1];
-      const begins = step !== undefined && last?.step !== (step < 0 ? null : step + 1);
+      const begins = step !== undefined && step >= 0 && last !== step + 1;
       if (begins) refresh();
       if (begins || some.rows.some((row) => /^(?:::|##\[|---|\+\+\+|~~~|\^\^\^)/.test(row[5]))) void this.outline();
     }, AGAIN);
@@ -214,8 +213,7 @@ class Log {
     const lines = /^#L(\d+)(?:-L?(\d+))?$/.exec(hash);
     const within = /^#S(\d+)L(\d+)(?:-L?(\d+))?$/.exec(hash);
     const step = /^#step-(\d+)$/.exec(hash);
-    const start = (/** @type {string | undefined} */ number) =>
-      this.folds.folds.find((fold) => fold.kind === "step" && fold.step === Number(number));
+    const start = (/** @type {string | undefined} */ number) => this.folds.steps.get(Number(number));
     if (lines) return this.mark(Number(lines[1]) - 1, Number(lines[2] ?? lines[1]) - 1);
     if (within) {
       const first = start(within[1])?.first;
