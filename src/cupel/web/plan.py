@@ -21,6 +21,9 @@ router = fastapi.APIRouter(
     include_in_schema=False, route_class=PageRoute, dependencies=[site.READER]
 )
 
+LISTED = 60
+"""Rows of each part of the page, unless all are asked for: of a long queue the front matters."""
+
 LOOKS = {
     "passed": Look("pass", "passed", "good"),
     "failing": Look("fail", "failed", "bad"),
@@ -52,7 +55,10 @@ class Lattice:
 
 @router.get("/queue/{project}/plan")
 async def plan(
-    request: fastapi.Request, project: str, branch: Annotated[str | None, fastapi.Query()] = None
+    request: fastapi.Request,
+    project: str,
+    branch: Annotated[str | None, fastapi.Query()] = None,
+    every: Annotated[bool, fastapi.Query(alias="all")] = False,
 ) -> Response:
     """Why the queue does what it does, and what it does next."""
     here = site.of(request)
@@ -60,12 +66,26 @@ async def plan(
     async with here.server.store.read() as tx:
         shown = await views.plan_view(tx, project, branch, now=now)
     frame = Frame(section="/queue", stream=live.address())
-    return await here.page(request, "plan.html", frame, now=now, plan=shown, lattice=lattice(shown))
+    listed = max(len(shown.states), len(shown.wants)) if every else LISTED
+    return await here.page(
+        request,
+        "plan.html",
+        frame,
+        now=now,
+        plan=shown,
+        lattice=lattice(shown, listed),
+        listed=listed,
+    )
 
 
-def lattice(plan: PlanView) -> Lattice:
-    """Drawn as a lane: what is expected goes straight on, what else may come stands beside it."""
-    ids = {tuple(state.changes): number for number, state in enumerate(plan.states, 1)}
+def lattice(plan: PlanView, listed: int = LISTED) -> Lattice:
+    """The first so many states, drawn as a lane: what is expected goes straight on, what else may
+    come stands beside it."""
+    states = plan.states[:listed]
+    ids = {tuple(state.changes): number for number, state in enumerate(states, 1)}
+    wanted: dict[tuple[int, ...], list[WantView]] = {}
+    for want in plan.wants:
+        wanted.setdefault(tuple(want.state), []).append(want)
     drawing = lane.draw(
         [
             Node(
@@ -75,7 +95,7 @@ def lattice(plan: PlanView) -> Lattice:
                 bad=state.how in ("failing", "cannot"),
                 to_be=state.how == "unmade",
             )
-            for state in plan.states
+            for state in states
         ]
     )
     return Lattice(
@@ -84,9 +104,9 @@ def lattice(plan: PlanView) -> Lattice:
                 state=state,
                 look=LOOKS[state.how],
                 picture=picture,
-                wants=[want for want in plan.wants if want.state == state.changes],
+                wants=wanted.get(tuple(state.changes), ()),
             )
-            for state, picture in zip(plan.states, drawing.pictures, strict=True)
+            for state, picture in zip(states, drawing.pictures, strict=True)
         ],
         base=drawing.base,
         columns=drawing.columns,

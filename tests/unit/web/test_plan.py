@@ -9,6 +9,7 @@ from pathlib import Path
 from cupel.control import views
 from cupel.core.model import BuildState, MachineState, Pipeline, Verdict
 from cupel.web import plan
+from fakes.long_queue import long_queue
 from fakes.rows import World, job, oid
 from unit.web.visit import Visitor, visit
 
@@ -67,3 +68,15 @@ def test_what_may_come_otherwise_says_when(tmp_path: Path) -> None:
         "in case #1 leaves", "in case #2 leaves", "in case #1 #2 leave",
         "in case all ahead of it land",
     }  # fmt: skip
+
+
+def test_of_a_long_plan_the_front_is_shown_and_the_rest_on_demand(tmp_path: Path) -> None:
+    async def act(visitor: Visitor) -> tuple[str, str]:
+        path = "/queue/platform/plan"
+        return await visitor.see(path), await visitor.see(f"{path}?all=1")
+
+    front, every = visit(long_queue(70, machines=20), tmp_path, act)
+    assert front.count('id="entry-') == front.count('id="state-') == plan.LISTED
+    assert "60 of 70 in order" in front
+    assert every.count('id="entry-') == 70
+    assert "show all" not in every
