@@ -126,15 +126,20 @@ def _texts(lines: Iterable[Line]) -> list[_Text]:
     found: list[_Text] = []
     for line in lines:
         if line.continues and found:
-            before = found[-1]
-            if len(before.text) < WIDEST:
-                text = before.text + plain.plain(line.text[:WIDEST])
-                found[-1] = dataclasses.replace(before, text=text[:WIDEST])
+            found[-1] = _longer(found[-1], line.text[: 4 * WIDEST])
         else:
             text = plain.plain(line.text[: 4 * WIDEST])[:WIDEST].rstrip()
             remark = line.stream == "cupel" and line.step != index.NO_STEP
             found.append(_Text(line.number, text, remark))
     return found
+
+
+def _longer(line: _Text, piece: str) -> _Text:
+    """A line and what was printed after its beginning, which may have started it over."""
+    text = plain.plain(piece)
+    if "\r" not in piece.rstrip("\r"):
+        text = line.text + text
+    return dataclasses.replace(line, text=text[:WIDEST])
 
 
 # Choosing.

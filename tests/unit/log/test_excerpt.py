@@ -228,6 +228,15 @@ def test_a_line_in_pieces_is_one_line() -> None:
     assert [(each.number, each.text) for each in excerpt.find(begun)] == [(4, "error: ab")]
 
 
+def test_a_line_that_is_started_over_in_a_later_piece_is_what_it_was_at_last() -> None:
+    pieces = ["fetching 19/30", "\rfetching 25/30\rfetching 30/30", ", done"]
+    begun = [
+        Line(number=at, at=0.0, step=0, stream="out", text=text, continues=at > 0, ended=at == 2)
+        for at, text in enumerate(pieces)
+    ]
+    assert [each.text for each in excerpt.find(begun)] == ["fetching 30/30, done"]
+
+
 @given(
     st.lists(
         st.text(st.characters(exclude_characters="\n"), max_size=80)
