@@ -66,15 +66,15 @@ async def find(
     kinds = _kinds(kind, logs_only=regex or before is not None)
     async with cupel.store.read() as tx:
         narrowed = await views.narrowed(tx, project=project, job=job, verdict=verdict, since=since)
-        found = await views.search_view(
-            tx,
-            cupel.results,
-            search.read(q),
-            narrowed,
-            kinds=kinds,
-            now=cupel.clock(),
-            limit=limit,
-        )
+    found = await views.search_view(
+        cupel.store,
+        cupel.results,
+        search.read(q),
+        narrowed,
+        kinds=kinds,
+        now=cupel.clock(),
+        limit=limit,
+    )
     if "logs" not in kinds:
         return found
     logs = views.log_list(

@@ -51,7 +51,7 @@ async def grid(
         int | None, fastapi.Query(description="Only older builds: the `next` of the page before.")
     ] = None,
 ) -> views.GridView:
-    async with cupel.store.read() as tx:
+    async with views.reading(cupel.store) as tx:
         return await views.grid_view(
             tx,
             cupel.results,

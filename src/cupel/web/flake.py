@@ -32,7 +32,7 @@ async def flakes(
 ) -> Response:
     here = site.of(request)
     now = here.now()
-    async with here.server.store.read() as tx:
+    async with views.reading(here.server.store) as tx:
         known = await views.flake_trends(
             tx, here.server.results, now=now, project=project or None, limit=200
         )

@@ -99,7 +99,7 @@ async def _found(here: Site, shown: Shown) -> dict[str, Any]:
     found: dict[str, Any] = {"grid": None, "times": None}
     if not shown.job:
         return found
-    async with here.server.store.read() as tx:
+    async with views.reading(here.server.store) as tx:
         if shown.view == "times":
             found["times"] = await views.times_view(
                 tx, here.server.results, shown.project, shown.job

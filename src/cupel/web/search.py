@@ -102,16 +102,15 @@ async def page(
     except UserError as error:
         frame = Frame(section="/search", status=400)
         return await here.page(request, "search.html", frame, **given | {"why": error})
-    async with here.server.store.read() as tx:
-        given["found"] = await views.search_view(
-            tx,
-            here.server.results,
-            search.read(question.q),
-            narrowed,
-            kinds=question.kinds,
-            now=here.now(),
-            limit=FEW if len(question.kinds) > 1 else MANY,
-        )
+    given["found"] = await views.search_view(
+        here.server.store,
+        here.server.results,
+        search.read(question.q),
+        narrowed,
+        kinds=question.kinds,
+        now=here.now(),
+        limit=FEW if len(question.kinds) > 1 else MANY,
+    )
     response = await here.page(request, "search.html", _FRAME, **given)
     if "logs" not in question.kinds:
         return response

@@ -228,3 +228,4 @@ from cupel.control.views.status import project_list as project_list
 from cupel.control.views.status import project_view as project_view
 from cupel.control.views.status import status_view as status_view
 from cupel.control.views.trend import trends_view as trends_view
+from cupel.control.views.turn import reading as reading

@@ -7,10 +7,11 @@ import contextlib
 import dataclasses
 import heapq
 import itertools
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, TypeVar
 
-from cupel.control.views import build, fleet, lookup, queue, since
+from cupel.control.views import build, fleet, lookup, queue, since, turn
 from cupel.control.views.nouns.search import Count, FoundName, FoundTest, JumpView, SearchView
 from cupel.core import search
 from cupel.core.model import Build, Change, Host, Machine, PatchSet, Project, Row, Verdict
@@ -18,12 +19,15 @@ from cupel.core.results import Results
 from cupel.core.search import Asked
 from cupel.errors import CupelError
 from cupel.report.results.store import ResultStore
-from cupel.store.interface import Transaction
+from cupel.store.interface import Store, Transaction
 
 R = TypeVar("R", bound=Row)
 
-SECONDS = 0.5
+SECONDS = 1.0
 """How long all rows of a kind may be looked through; then there is at least what was found."""
+
+SHARE = 0.5
+"""The part of its thread's time that it may take, so that others are served in the rest."""
 
 BATCH = 2_000
 JOBS = 60
@@ -53,7 +57,7 @@ class Narrowed:
 
 
 async def search_view(
-    tx: Transaction,
+    store: Store,
     results: ResultStore,
     asked: Asked,
     narrowed: Narrowed,
@@ -63,9 +67,21 @@ async def search_view(
     limit: int = 20,
 ) -> SearchView:
     """What fits of these kinds, but logs: up to `limit` of each."""
+    async with turn.reading(store) as tx:
+        return await _search(tx, results, asked, narrowed, set(kinds), now, limit)
+
+
+async def _search(
+    tx: Transaction,
+    results: ResultStore,
+    asked: Asked,
+    narrowed: Narrowed,
+    wanted: set[str],
+    now: float,
+    limit: int,
+) -> SearchView:
     found: dict[str, Any] = {kind: [] for kind in KINDS if kind != "logs"}
     found |= {"text": asked.text, "jumps": await jumps(tx, asked)}
-    wanted = set(kinds)
     of_builds = narrowed.job is not None or narrowed.verdict is not None
     if "changes" in wanted and not of_builds:
         found |= await _changes(tx, asked, narrowed, limit)
@@ -152,7 +168,7 @@ async def _best(
     fields: Sequence[str],
     asked: Asked,
     narrowed: Narrowed,
-    time: str,
+    field: str,
     limit: int,
 ) -> tuple[list[int], Count]:
     """The ids of what fits best, newer ones first among equals, and how many fit."""
@@ -161,7 +177,7 @@ async def _best(
         where["verdict"] = narrowed.verdict
     after = None
     if narrowed.since is not None:
-        after = await since.before(tx, kind, time, narrowed.since)
+        after = await since.before(tx, kind, field, narrowed.since)
     over = _deadline()
     scored: list[tuple[int, int]] = []
     async for number, *texts in _all(tx, kind, fields, over, where, after):
@@ -181,12 +197,12 @@ class _Deadline:
         self.is_past = False
 
     def passes(self) -> bool:
-        self.is_past = asyncio.get_running_loop().time() >= self._at
+        self.is_past = time.monotonic() >= self._at
         return self.is_past
 
 
 def _deadline() -> _Deadline:
-    return _Deadline(asyncio.get_running_loop().time() + SECONDS)
+    return _Deadline(time.monotonic() + SECONDS)
 
 
 async def _all(
@@ -200,6 +216,7 @@ async def _all(
     """These fields of all rows, newest first, until there is no more time."""
     before: int | None = None
     while True:
+        began = time.thread_time()
         batch = await tx.values(
             kind,
             ("id", *fields),
@@ -214,7 +231,7 @@ async def _all(
         if len(batch) < BATCH or over.passes():
             return
         before = batch[-1][0]
-        await asyncio.sleep(0)  # others are served meanwhile
+        await asyncio.sleep((time.thread_time() - began) * (1 - SHARE) / SHARE)
 
 
 async def _tests(
@@ -234,10 +251,8 @@ async def _tests(
             newest.setdefault((row[1], row[2]), row)
     names = {row.id: row.name for row in await tx.select(Project)}
     looked_at = list(newest.values())[:JOBS]
-    time = asyncio.get_running_loop().time
-    found, complete = await asyncio.to_thread(
-        _named, store, looked_at, names, asked, time, time() + SECONDS
-    )
+    end = time.monotonic() + SECONDS
+    found, complete = await asyncio.to_thread(_named, store, looked_at, names, asked, end)
     found.sort(key=lambda pair: -pair[0])
     complete = complete and len(looked_at) == len(newest)
     return {
@@ -251,13 +266,12 @@ def _named(
     builds: Sequence[tuple[Any, ...]],
     names: dict[int, str],
     asked: Asked,
-    time: Any,
     end: float,
 ) -> tuple[list[tuple[int, FoundTest]], bool]:
     """Tests that fit, with how well, and whether all were looked at. Reads files."""
     found: list[tuple[int, FoundTest]] = []
     for number, project, job, at in builds:
-        if time() >= end:
+        if time.monotonic() >= end:
             return found, False
         # Results may be deleted by now, or damaged.
         with contextlib.suppress(CupelError), store.open(number) as kept:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from cupel.core.model import Row
 from cupel.store.interface import Transaction
 
 R = TypeVar("R", bound=Row)
+
+BATCH = 2_000
+"""Rows that are read at once, and others served after: some 10 ms of work."""
 
 
 async def before(tx: Transaction, kind: type[R], field: str, at: float) -> int:
@@ -27,3 +32,26 @@ async def before(tx: Transaction, kind: type[R], field: str, at: float) -> int:
         else:
             high = middle
     return low
+
+
+async def values(
+    tx: Transaction,
+    kind: type[R],
+    fields: Sequence[str],
+    where: Mapping[str, Any] | None = None,
+    *,
+    after: int = 0,
+    until: int | None = None,
+) -> list[tuple[Any, ...]]:
+    """What `tx.values` gives of ids after one and up to another, while others are served."""
+    found: list[tuple[Any, ...]] = []
+    before = None if until is None else until + 1
+    while True:
+        batch = await tx.values(
+            kind, ("id", *fields), where, after=after, before=before, limit=BATCH
+        )
+        found += [row[1:] for row in batch]
+        if len(batch) < BATCH:
+            return found
+        after = batch[-1][0]
+        await asyncio.sleep(0)

@@ -6,13 +6,14 @@ it any more; so a look at months reads the rows of two or three weeks.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cupel.control.views import queue, since
+from cupel.control.views import queue, since, turn
 from cupel.control.views.nouns.trend import (
     JobTrendView,
     SpreadView,
@@ -77,7 +78,7 @@ async def trends_view(
 ) -> TrendsView:
     """The last weeks, of which the last is not over. Raises `NotFound`."""
     starts = [trend.week(now) - back * trend.WEEK for back in reversed(range(weeks))]
-    async with store.read() as tx:
+    async with turn.reading(store) as tx:
         rows = [await queue.named(tx, project)] if project is not None else await tx.select(Project)
         names = {row.id: row.name for row in rows}
         found = await _weeks(store, tx, starts, now)
@@ -109,15 +110,19 @@ async def _measured(tx: Transaction, starts: Sequence[float]) -> Weeks:
     """What rows say of these weeks, which follow one another up to now."""
     efforts = {start: await _efforts(tx, start) for start in starts}
     after = await since.before(tx, Item, "enqueued_at", starts[0] - _OVERLAP)
-    fields = ("project_id", *Went._fields)
+    fields: tuple[str, ...] = ("project_id", *Went._fields)
     items: dict[int, list[Went]] = defaultdict(list)
-    for project, *row in await tx.values(Item, fields, after=after):
+    for project, *row in await since.values(tx, Item, fields, after=after):
         items[project].append(Went._make(row))
     after = await since.before(tx, PatchSet, "created_at", starts[0])
-    pushes = [Pushed._make(row) for row in await tx.values(PatchSet, Pushed._fields, after=after)]
+    pushes = [
+        Pushed._make(row) for row in await since.values(tx, PatchSet, Pushed._fields, after=after)
+    ]
     after = await since.before(tx, Approval, "created_at", starts[0] - _OVERLAP)
     names = Approved._fields
-    approvals = [Approved._make(row) for row in await tx.values(Approval, names, after=after)]
+    approvals = [
+        Approved._make(row) for row in await since.values(tx, Approval, names, after=after)
+    ]
     found: Weeks = {start: {} for start in starts}
     for project in items.keys() | {each for week in efforts.values() for each in week}:
         landings = trend.landings(items[project], approvals)
@@ -137,10 +142,10 @@ async def _efforts(tx: Transaction, start: float) -> dict[int, Effort]:
     """What the builds of a week cost, by project. A clock that was put back may have left a few
     among those of another week, which are left out there."""
     after = await since.before(tx, Build, "queued_at", start)
-    before = await since.before(tx, Build, "queued_at", start + trend.WEEK) + 1
+    until = await since.before(tx, Build, "queued_at", start + trend.WEEK)
     fields = ("project_id", *Ran._fields)
     builds: dict[int, list[Ran]] = defaultdict(list)
-    for project, *row in await tx.values(Build, fields, after=after, before=before):
+    for project, *row in await since.values(tx, Build, fields, after=after, until=until):
         build = Ran._make(row)
         if start <= build.queued_at < start + trend.WEEK:
             builds[project].append(build)
@@ -148,7 +153,9 @@ async def _efforts(tx: Transaction, start: float) -> dict[int, Effort]:
     discarded = await _discarded(tx, every)
     spared = await _spared(tx, every)
     return {
-        project: trend.effort(of_project, discarded=discarded, spared=spared)
+        project: await asyncio.to_thread(
+            trend.effort, of_project, discarded=discarded, spared=spared
+        )
         for project, of_project in builds.items()
     }
 
