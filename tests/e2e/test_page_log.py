@@ -321,6 +321,7 @@ def test_a_log_works_by_touch_in_the_dark_and_without_scripts(tmp_path: Path) ->
         )
         await expect(phone.locator("#L3101")).to_contain_text("line 2999")
         assert await phone.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert (await phone.pdf()).count(b"/Type /Page\n") < 20
         bare = await stage.open(address, java_script_enabled=False)
         await expect(bare.locator("#log .l")).to_have_count(500)
         await expect(bare.locator("#L3101")).to_contain_text("line 2999")

@@ -177,7 +177,7 @@ class Log {
       const word = this.about.grows ? (this.follows ? "Following" : `Paused${news ? `: ${news}` : ""}`) : "To the end";
       pill.classList.toggle("is-on", this.about.grows && this.follows);
       if (pill.textContent !== word) pill.textContent = word;
-      pill.ariaPressed = String(this.follows);
+      pill.ariaPressed = this.about.grows ? String(this.follows) : null;
     }
     text("log-found", this.search.words());
     document.getElementById("log-found")?.classList.toggle("bad", this.search.failed);
