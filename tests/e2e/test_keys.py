@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, NEEDS_CHROMIUM]
 
 FIELDS = """() => document.querySelector("main").insertAdjacentHTML("afterbegin", `
   <input data-filter aria-label="Filter" value="old">
-  <input data-search type="search" aria-label="Search">`)"""
+  <input data-search type="search" aria-label="Of the page">`)"""
 
 FAILURES = """() => document.querySelector("main").insertAdjacentHTML("beforeend", `
   <p id="first" data-failure>One</p>
@@ -54,7 +54,9 @@ def test_rows_failures_and_fields_are_reached_by_a_key(tmp_path: Path) -> None:
         assert await page.get_by_label("Filter", exact=True).input_value() == "jks?"
         assert await press(page, "Escape") == ""
         await press(page, "s")
-        await expect(page.get_by_label("Search")).to_be_focused()
+        await expect(page.get_by_label("Of the page")).to_be_focused()
+        await page.get_by_label("Of the page").evaluate("field => field.remove()")
+        assert await press(page, "Escape", "s") == "search"  # that of everything, in the header
 
     perform(tmp_path, act)
 
@@ -111,17 +113,17 @@ def test_what_cannot_be_taken_back_is_asked_first(tmp_path: Path) -> None:
     async def act(stage: Stage) -> None:
         link = await stage.served.auth.login_link("ada", scopes=[Scope.WRITE])
         page = await stage.open(f"/login?token={link}")
-        await page.goto("/queue/cachetools")
-        button = page.get_by_role("button", name="Dequeue change 6")
-        await button.evaluate("each => each.dataset.confirm = 'Take it out of the queue?'")
+        await page.goto("/changes/6")
+        button = page.get_by_role("button", name="Approve")
+        await button.evaluate("each => each.dataset.confirm = 'Is it good?'")
         await button.click()
         dialog = page.get_by_role("dialog")
-        await expect(dialog).to_contain_text("Take it out of the queue?")
+        await expect(dialog).to_contain_text("Is it good?")
         await dialog.get_by_role("button", name="Close").click()
         assert stage.served.commands.asked == []
         await button.click()
-        await dialog.get_by_role("button", name="Dequeue").click()
-        await page.wait_for_url("**/changes/6")
-        assert stage.served.commands.asked == [("dequeue", 6, "ada")]
+        async with page.expect_navigation():
+            await dialog.get_by_role("button", name="Approve").click()
+        assert stage.served.commands.asked == [("approve", 6, "ada")]
 
     perform(tmp_path, act)

@@ -35,7 +35,7 @@ export function listen() {
   register("Enter", "Open the row", enter, some("[data-row]"));
   register("f", "Next failure", nextFailure, some("[data-failure]"));
   register("/", "Filter", () => write("[data-filter]"), some("[data-filter]"));
-  register("s", "Search", () => write("[data-search], #search"), some("[data-search], #search"));
+  register("s", "Search", () => write("[data-search]"), some("[data-search], #search"));
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-key]"))) {
     register(`g ${link.dataset.key}`, `Go to ${link.textContent?.trim()}`, () => link.click());
   }
@@ -121,7 +121,7 @@ function enter() {
 
 /** @param {string} selector */
 function write(selector) {
-  const [field] = seen(selector);
+  const field = seen(selector)[0] ?? seen("#search")[0];
   field?.focus();
   if (field instanceof HTMLInputElement) field.select();
 }
