@@ -496,6 +496,7 @@ def test_how_busy_a_host_is(tmp_path: Path) -> None:
     )  # fmt: skip
 
     async def act(visitor: Visitor) -> None:
+        await visitor.log_in()  # what everybody is shown may be some seconds old
         assert "for 4 cores" not in await visitor.see("/machines")
         visitor.served.loads["north"] = load
         page = " ".join((await visitor.see("/machines")).split())
