@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from cupel.core.model import Event
 from e2e.stage import NEEDS_CHROMIUM, Stage, perform
 
 pytestmark = [pytest.mark.e2e, NEEDS_CHROMIUM]
@@ -254,6 +255,18 @@ def test_a_log_longer_than_a_browser_has_pixels_for(tmp_path: Path) -> None:
 
 def test_a_log_is_followed_without_loss_or_doubles(tmp_path: Path) -> None:
     async def act(stage: Stage) -> None:
+        waiting = await stage.open(f"/builds/{stage.told.queued_build}")
+        await expect(waiting.get_by_text("Nothing has been written yet.")).to_be_visible()
+        await expect(waiting.locator("#log-tools")).to_be_hidden()
+        log = stage.served.logs.writer(stage.told.queued_build)
+        log.append(0, "out", time.time(), b"its first line\n")
+        stage.served.feed.publish(
+            [Event(id=3, at=0.0, kind="build.running", build_id=stage.told.queued_build)]
+        )
+        await expect(waiting.get_by_text("its first line", exact=True)).to_be_visible()
+        await expect(waiting.get_by_text("Nothing has been written yet.")).to_be_hidden()
+        log.close()
+        await waiting.close()
         build = stage.told.running_build
         page = await look(stage, f"/builds/{build}")
         log, pill = page.locator("#log"), page.locator("#log-follow")

@@ -61,6 +61,7 @@ class Log {
   /** What is in each row: what is asked for, or all that is not folded away. */
   show() {
     this.box.hidden = this.lines.total === 0;
+    document.getElementById("log-tools")?.toggleAttribute("hidden", this.box.hidden);
     const only = this.search.shown(this.lines.total);
     const count = only ? only.count : this.folds.count;
     /** @param {number} at @returns {Item} */
@@ -172,7 +173,7 @@ class Log {
     document.getElementById("log-empty")?.toggleAttribute("hidden", total > 0);
     const pill = document.getElementById("log-follow");
     if (pill) {
-      pill.hidden = !this.about.grows && this.view.isAtEnd;
+      pill.hidden = this.box.hidden || (!this.about.grows && this.view.isAtEnd);
       const news = this.fresh ? `${this.fresh.toLocaleString("en")} new ${this.fresh === 1 ? "line" : "lines"}` : "";
       const word = this.about.grows ? (this.follows ? "Following" : `Paused${news ? `: ${news}` : ""}`) : "To the end";
       pill.classList.toggle("is-on", this.about.grows && this.follows);
