@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -48,7 +48,7 @@ class Bar:
     y: str
     width: str
     height: str
-    kind: int
+    tone: str
     words: str
 
 
@@ -60,8 +60,8 @@ class Chart:
     top: str
     lines: tuple[Line, ...] = ()
     bars: tuple[Bar, ...] = ()
-    names: tuple[str, ...] = ()
-    """What the kinds of bars are called."""
+    names: tuple[tuple[str, str], ...] = ()
+    """What the bars of each tone are called: the tone, and its name."""
 
 
 @router.get("/trends")
@@ -113,14 +113,19 @@ def charts(weeks: Sequence[views.WeekView]) -> list[Chart]:
         _spread("Waiting for a machine", [week.machine_wait for week in weeks]),
         columns(
             "Landed and rejected",
-            ("landed", "rejected"),
+            {"landed": "good", "rejected": "bad"},
             [(week.landed, sum(week.rejected.values())) for week in weeks],
             weeks,
             "{:.0f}".format,
         ),
         columns(
             "Machine time in vain",
-            ("aborted", "repeated", "of discarded states", "infrastructure"),
+            {
+                "aborted": "run",
+                "repeated": "warn",
+                "of discarded states": "quiet",
+                "infrastructure": "infra",
+            },
             [
                 (week.aborted, week.repeated, week.discarded, week.infrastructure)
                 for week in weeks
@@ -129,7 +134,8 @@ def charts(weeks: Sequence[views.WeekView]) -> list[Chart]:
             text.duration,
         ),
         columns(
-            "Machine time that reuse saved", ("saved",), [(week.saved,) for week in weeks], weeks,
+            "Machine time that reuse saved", {"saved": "good"}, [(week.saved,) for week in weeks],
+            weeks,
             text.duration,
         ),
     ]  # fmt: skip
@@ -178,12 +184,15 @@ def path(values: Sequence[float | None], top: float) -> str:
 
 def columns(
     title: str,
-    names: Sequence[str],
+    names: Mapping[str, str],
     values: Sequence[Sequence[float]],
     weeks: Sequence[views.WeekView],
     number: Number,
 ) -> Chart:
-    """A column for each week, with a part for each of its values, one on the other."""
+    """A column for each week, with a part for each of its values, one on the other.
+
+    `names` has for each value what it is, and the tone in which it is drawn.
+    """
     top = max((sum(each) for each in values), default=0.0)
     if not top:
         return Chart(title=title, top="")
@@ -191,7 +200,7 @@ def columns(
     bars: list[Bar] = []
     for place, (parts, week) in enumerate(zip(values, weeks, strict=True)):
         under = 0.0
-        for kind, value in enumerate(parts):
+        for (name, tone), value in zip(names.items(), parts, strict=True):
             if not value:
                 continue
             high, under = HEIGHT * value / top, under + HEIGHT * value / top
@@ -201,8 +210,13 @@ def columns(
                     y=f"{HEIGHT - under:.1f}",
                     width=f"{step * 0.7:.1f}",
                     height=f"{high:.1f}",
-                    kind=kind,
-                    words=f"week of {date(week.start)}: {number(value)} {names[kind]}",
+                    tone=tone,
+                    words=f"week of {date(week.start)}: {number(value)} {name}",
                 )
             )
-    return Chart(title=title, top=number(top), bars=tuple(bars), names=tuple(names))
+    return Chart(
+        title=title,
+        top=number(top),
+        bars=tuple(bars),
+        names=tuple((tone, name) for name, tone in names.items()),
+    )

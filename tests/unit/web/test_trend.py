@@ -47,14 +47,15 @@ def test_a_line_has_gaps_and_dots() -> None:
 
 
 def test_columns_stand_on_one_another() -> None:
-    made = trend.columns(
-        "Waste", ("a", "b"), [(1.0, 3.0), (0.0, 2.0)], [week(0.0), week(604_800.0)], str
-    )
-    assert [(bar.kind, bar.y, bar.height) for bar in made.bars] == [
-        (0, "60.0", "20.0"), (1, "0.0", "60.0"), (1, "40.0", "40.0"),
+    names = {"a": "run", "b": "bad"}
+    weeks = [week(0.0), week(604_800.0)]
+    made = trend.columns("Waste", names, [(1.0, 3.0), (0.0, 2.0)], weeks, str)
+    assert [(bar.tone, bar.y, bar.height) for bar in made.bars] == [
+        ("run", "60.0", "20.0"), ("bad", "0.0", "60.0"), ("bad", "40.0", "40.0"),
     ]  # fmt: skip
+    assert made.names == (("run", "a"), ("bad", "b"))
     assert made.bars[2].words == "week of 8 Jan: 2.0 b"
-    assert trend.columns("None", ("a",), [(0.0,)], [week(0.0)], str).bars == ()
+    assert trend.columns("None", {"a": "run"}, [(0.0,)], [week(0.0)], str).bars == ()
 
 
 def test_weeks_are_told_with_their_figures(tmp_path: Path) -> None:
