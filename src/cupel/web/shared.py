@@ -38,7 +38,7 @@ STALE = 10.0
 SHARE = 0.03
 """The part of a core that making pages for everybody may take."""
 
-BURST = 0.3
+BURST = 0.15
 """Seconds of a core that may be taken at once, after a quiet while."""
 
 LOOKS = 0.001
