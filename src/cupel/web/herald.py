@@ -94,6 +94,11 @@ class Herald:
         """How much has happened so far."""
         return self._count
 
+    @property
+    def size(self) -> int:
+        """How many pages are open."""
+        return len(self._listeners)
+
     def seen(self, moment: int) -> str:
         """A moment as pages name it: another life of the server has others."""
         return f"{self._life}-{moment}"

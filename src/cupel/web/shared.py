@@ -35,11 +35,13 @@ KEEP = 3.0
 STALE = 10.0
 """Seconds after which even a page that is overtaken is made anew, whatever it costs."""
 
-SHARE = 0.03
-"""The part of a core that making pages for everybody may take."""
+SHARE, BURST = 0.1, 0.5
+"""The part of a core that making pages for everybody may take, and the seconds of it at once."""
 
-BURST = 0.15
-"""Seconds of a core that may be taken at once, after a quiet while."""
+CROWD = 50
+"""Open pages from which on readers are a crowd, who may take less and wait for it longer."""
+
+CROWD_SHARE, CROWD_BURST = 0.03, 0.15
 
 LOOKS = 0.001
 """Seconds of a core that must be left for a page to be made that can wait."""
@@ -153,7 +155,8 @@ class Shared:
         self._clock = clock
         self._spent = spent
         self._sleep = sleep
-        self._budget = Budget(rate=SHARE, burst=BURST)
+        self._few = Budget(rate=SHARE, burst=BURST)
+        self._crowd = Budget(rate=CROWD_SHARE, burst=CROWD_BURST)
         self._kept: OrderedDict[Key, Entry] = OrderedDict()
         self._size = 0
         self._flights: dict[Key, asyncio.Future[bool]] = {}
@@ -182,7 +185,8 @@ class Shared:
                 if not await asyncio.shield(flight):
                     return None
                 continue
-            pause = self._budget.wait(LOOKS, self._clock())
+            budget = self._few if self._herald.size < CROWD else self._crowd
+            pause = budget.wait(LOOKS, self._clock())
             if entry is None or pause == 0.0 or self._clock() - entry.at > STALE:
                 return None
             if not key[2]:
@@ -210,7 +214,8 @@ class Shared:
             at = self._clock()
             work = Metered(self._answered(inner, receive, capture), self._spent)
             await work
-            self._budget.spend(work.cost, self._clock())
+            for budget in (self._few, self._crowd):
+                budget.spend(work.cost, self._clock())
             entry = await capture.entry(at)
             if entry is not None:
                 self._keep(key, entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -143,6 +144,23 @@ def test_a_crowd_waits_for_its_page_and_the_gate_does_not() -> None:
             await client.get("/", headers={"HX-Request": "true"})
         assert stand.worked <= shared.BURST + 0.5 + shared.SHARE * stand.now
         assert max(stand.slept) <= shared.STALE
+
+    stand.run(act)
+
+
+def test_a_crowd_gets_less_than_a_few() -> None:
+    stand = Stand(cost=0.3)
+
+    async def act(client: httpx2.AsyncClient) -> None:
+        with contextlib.ExitStack() as crowd:
+            for _ in range(shared.CROWD):
+                crowd.enter_context(stand.herald.listen(Topic(), "", first=False))
+            asks = {"HX-Request": "true"}
+            await client.get("/", headers=asks)
+            stand.happen()
+            await client.get("/", headers=asks)
+        least = (0.3 - shared.CROWD_BURST) / shared.CROWD_SHARE
+        assert least <= sum(stand.slept) <= least + 0.1
 
     stand.run(act)
 
