@@ -174,7 +174,7 @@ RULE = "=" * 28
 PYTEST_LOG = (
     "$ pytest -q\n"
     f"\x1b[1m{RULE} test session starts {RULE}\x1b[0m\n"
-    "collecting ... \rcollecting 214 items\rcollected 214 items\n"
+    "collecting ... \rcollecting 214 items\r\x1b[Kcollected 214 items\n"
     "\n"
     "tests/test_cached.py \x1b[32m....\x1b[0m\x1b[32m                 [ 18%]\x1b[0m\n"
     "tests/test_lru.py \x1b[32m.\x1b[31mF\x1b[32m.\x1b[31m                     [ 64%]\x1b[0m\n"
