@@ -137,7 +137,6 @@ SIGHTS = (
 
 NOT_PAGES = {
     "/events/stream": "notices, as server-sent events",
-    "/builds/{id}/log/outline": "the parts of a log, for the viewer",
     "/builds/{id}/log/rows": "lines of a log, for the viewer",
     "/builds/{id}/log/outline": "steps and groups of a log, for the viewer",
     "/builds/{id}/log/text": "lines of a log, for whoever copies them",
