@@ -11,11 +11,21 @@ import pytest
 
 from e2e import server as serving
 from e2e.server import Server, Work
+from e2e.stage import NEEDS_CHROMIUM
 from integration import images
 
 Project = Callable[..., Work]
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a browser but no machine: that may run beside other tests."""
+    for item in items:
+        needs = getattr(item, "fixturenames", ())
+        if "machines" not in needs and NEEDS_CHROMIUM.mark in item.iter_markers():
+            item.add_marker(pytest.mark.pages)
 
 
 @pytest.fixture(scope="session")
