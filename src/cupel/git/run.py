@@ -112,6 +112,7 @@ async def part(
             out = await _first(running.stdout, limit)
             if not out.whole:
                 _signal(running.pid, signal.SIGTERM)
+                await _drain(running.stdout)
             status = await running.wait()
     except TimeoutError:
         raise InfraError(f"took longer than {timeout} s: {shlex.join(_argv(repo, args))}") from None
@@ -131,6 +132,12 @@ async def _first(stream: asyncio.StreamReader, limit: int) -> Part:
         pieces.append(piece)
         limit -= len(piece)
     return Part(out=b"".join(pieces), whole=limit > 0 or not await stream.read(1))
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    """Read what is left: asyncio takes no process for ended while one of its pipes is full."""
+    while await stream.read(1 << 16):
+        pass
 
 
 async def in_work_tree(

@@ -61,6 +61,7 @@ def test_a_build_shows_what_it_used(tmp_path: Path) -> None:
     told = busy.busy()
 
     async def act(visitor: Visitor) -> None:
+        await visitor.log_in()  # what everybody is shown may be some seconds old
         number = told.queued_build
         empty = await visitor.see(f"/builds/{number}")
         assert f'data-used="/builds/{number}/used" hidden' in empty  # a script may have more soon
