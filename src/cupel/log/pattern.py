@@ -6,6 +6,7 @@ are compared as they are, so that a byte is a byte wherever a search looks.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -40,12 +41,12 @@ class Pattern:
         return _Expression(self) if self.regex else _Words(self)
 
 
-class Finder:
+class Finder(abc.ABC):
     """Finds lines that fit in a text of whole lines."""
 
+    @abc.abstractmethod
     def lines(self, text: bytes) -> Iterator[tuple[int, int, int]]:
         """Where each line that fits begins, and where what fits in it first begins and ends."""
-        raise NotImplementedError
 
 
 class _Words(Finder):
