@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 
 from cupel.control.views import AttemptView, SpanView
-from cupel.core.model import BuildState
+from cupel.core.model import Build, BuildState
 from cupel.core.timeline import Phase
 from cupel.web import timeline
 from fakes import busy
@@ -113,5 +114,16 @@ def test_a_page_draws_where_the_time_went(tmp_path: Path) -> None:
         assert "Step 2 of 2: <bdi>pytest</bdi>" in running
         assert "which passed last, took 42 s" in running
         assert 'max="42"' in running
+
+    visit(told.world, tmp_path, act)
+
+
+def test_a_build_whose_machine_has_begun_no_step_yet(tmp_path: Path) -> None:
+    told = busy.busy()
+    row = told.world.rows_of(Build)[told.running_build]
+    told.world.put(dataclasses.replace(row, steps=()))
+
+    async def act(visitor: Visitor) -> None:
+        assert "Its machine is at work" in await visitor.see(f"/builds/{row.id}")
 
     visit(told.world, tmp_path, act)
